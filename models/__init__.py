@@ -1,0 +1,1 @@
+"""The networks, and the one way to apply them (`models.enhancer`)."""

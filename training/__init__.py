@@ -1,0 +1,1 @@
+"""The parts of train.py's loop: settings, devices, steps, balance, saved state and the journal."""
