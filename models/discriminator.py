@@ -16,7 +16,9 @@ def build_discriminator(tile: tuple[int, int] = (96, 192), filters: int = 64) ->
     """
     picture = keras.Input((*tile, 3), name="picture")
     x = layers.Rescaling(2.0, offset=-1.0, name="centre")(picture)
-    x = layers.LeakyReLU(LEAK)(layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal", name="conv1")(x))
+    x = layers.LeakyReLU(LEAK)(
+        layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal", name="conv1")(x)
+    )
     widths = (filters, 2 * filters, 2 * filters, 4 * filters, 4 * filters, 8 * filters, 8 * filters)
     for index, width in enumerate(widths, start=2):
         strides = 2 if index % 2 == 0 else 1

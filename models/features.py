@@ -29,7 +29,9 @@ def build_features(weights: str = "imagenet", layer: str = "block2_conv2") -> ke
             x = _without_activation(each)(x)
             break
         x = each(x)
-    model = keras.Model(picture, layers.Rescaling(1 / FEATURE_UNIT, name="unit", dtype="float32")(x), name=f"vgg19_{layer}")
+    model = keras.Model(
+        picture, layers.Rescaling(1 / FEATURE_UNIT, name="unit", dtype="float32")(x), name=f"vgg19_{layer}"
+    )
     model.trainable = False
     return model
 

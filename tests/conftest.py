@@ -1,0 +1,19 @@
+"""What every test file shares: where the real material lies, and quiet, single-purpose TensorFlow."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the tests check numbers, which a GPU rounds otherwise
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real photos and VGG weights beside the repository; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real material at {SHARED}")
+    return SHARED

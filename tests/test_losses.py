@@ -1,0 +1,46 @@
+import math
+
+import numpy as np
+
+import losses
+
+
+def test_logits_of_zero_cost_ln_2():
+    zero = np.zeros((2, 1), "float32")
+    np.testing.assert_allclose(losses.cross_entropy(zero, real=True), math.log(2), rtol=1e-6)
+    np.testing.assert_allclose(losses.discriminator_loss(zero, zero), 2 * math.log(2), rtol=1e-6)
+
+
+def test_cross_entropy_at_known_logits_is_per_picture():
+    logits = np.array([[3.0], [-1.0]], "float32")
+    expected = [-math.log(1 / (1 + math.exp(-3))), -math.log(1 / (1 + math.exp(1)))]
+    np.testing.assert_allclose(losses.cross_entropy(logits, real=True), expected, rtol=1e-5)
+    np.testing.assert_allclose(losses.cross_entropy(-logits, real=False), expected, rtol=1e-5)
+
+
+def test_large_logits_stay_finite():
+    huge = np.array([[1e4], [-1e4]], "float32")
+    assert np.isfinite(losses.discriminator_loss(huge, huge)).all()
+
+
+def test_mse_of_a_known_offset_is_per_picture():
+    hr = np.zeros((2, 4, 4, 3), "float32")
+    sr = np.stack([np.full((4, 4, 3), 0.5), np.full((4, 4, 3), 0.1)]).astype("float32")
+    np.testing.assert_allclose(losses.mse(hr, sr), [0.25, 0.01], rtol=1e-5)
+
+
+def test_half_precision_pictures_are_compared_in_float32():
+    hr, sr = np.full((1, 4, 4, 3), 0.5, "float16"), np.full((1, 4, 4, 3), 0.5005, "float16")
+    assert losses.mse(hr, sr).dtype in ("float32", np.float32)
+
+
+def test_terms_follow_what_is_given():
+    picture, features = np.zeros((1, 4, 4, 3), "float32"), np.ones((1, 2, 2, 8), "float32")
+    assert set(losses.generator_terms(picture, picture)) == {"mse"}
+    terms = losses.generator_terms(picture, picture, features, 3 * features, np.zeros((1, 1), "float32"))
+    np.testing.assert_allclose(terms["vgg"], 4.0)
+    np.testing.assert_allclose(terms["adversarial"], math.log(2), rtol=1e-6)
+
+
+def test_the_recipe_has_its_published_weights():
+    assert (losses.MSE_WEIGHT, losses.VGG_WEIGHT, losses.ADVERSARIAL_WEIGHT) == (1.0, 0.1, 0.2)
