@@ -1,17 +1,22 @@
-# make test       .venv, install, lint, quick tests        make demo    a first before/after grid in minutes, no download
-# make test-all   the slow tests too                        make bench   speeds on this machine
+# make test        .venv, install, lint, quick tests          make test-all   the slow tests too
+# make demo        a before/after grid in minutes, no download
+# make app         the local page                             make bench      speeds on this machine
+# make benchmark-tiles   the frozen benchmark                 make pretrained the shipped generators again (hours on a CPU)
 PYTHON ?= python3
 BIN := .venv/bin
+PY := $(BIN)/python
+CCPD ?= ../shared/ccpd/frames
+VGG ?= imagenet
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install test test-all lint
+.PHONY: install lint test test-all demo app bench benchmark-tiles pretrained
 
 install: .venv/installed
 
 .venv/installed: requirements.txt requirements-app.txt requirements-export.txt requirements-dev.txt
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet -r requirements-dev.txt
 	touch $@
 
 lint: install
@@ -19,7 +24,7 @@ lint: install
 	$(BIN)/ruff format --check .
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PY) -m pytest -m "not slow"
 
 test-all: test
-	$(BIN)/python -m pytest -m slow
+	$(PY) -m pytest -m slow
