@@ -1,0 +1,144 @@
+"""The one way to apply a generator: arrays in, enhanced arrays out. Used by evaluate.py, enhance.py, export.py and app.py.
+
+Pictures are float32 RGB in [0, 1], (H, W, 3) each. Importing this module imports neither TensorFlow nor ONNX Runtime; loading
+a generator imports the one that the file needs.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from models.loading import load_keras, load_onnx, read_info
+
+TILE_WIDTH_PX = 192
+PAD_PX = (
+    16  # padded sizes are multiples of this: whatever the stem folds divides it, and pictures fall into few batches
+)
+MAX_TALLNESS = 4  # a taller picture is scaled to its height: a strip of 1 x 5000 px would else become 192 x 960,000
+BATCH_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A loaded generator.
+
+    run: (N, H, W, 3) float32 -> (N, H*scale, W*scale, 3) float32, unclipped, for H and W that divide by 16 / scale.
+    width_px: the width of the tiles it was trained to make. backend: "keras" or "onnx". info: the JSON beside the file, or {}.
+    """
+
+    run: Callable[[np.ndarray], np.ndarray]
+    scale: int = 1
+    width_px: int = TILE_WIDTH_PX
+    backend: str = "keras"
+    precision: str = "float32"
+    info: dict = field(default_factory=dict)
+
+
+def load_generator(path: str | Path, precision: str = "auto") -> Generator:
+    """Load a `.keras` archive (in Keras' safe mode) or an `.onnx` file (in ONNX Runtime, without TensorFlow).
+
+    precision: "float32", "bfloat16" (Keras only), or "auto": bfloat16 where the CPU multiplies it in hardware, else float32.
+    Raises ValueError, with the reason, for anything that cannot be loaded.
+    """
+    path = Path(path)
+    loaders = {".keras": load_keras, ".onnx": load_onnx}
+    if path.suffix.lower() not in loaders:
+        raise ValueError(f"checkpoint {path}: must be a .keras or an .onnx file")
+    if not path.is_file():
+        raise ValueError(f"checkpoint {path}: no such file")
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
+    run, scale, chosen, stored = loaders[path.suffix.lower()](path, precision)
+    info = read_info(path) or stored
+    return Generator(run, scale, _tile_width(info), path.suffix.lower()[1:], chosen, info)
+
+
+def from_model(model) -> Generator:
+    """A Keras model in memory as a Generator (validation while training)."""
+    scale = model.compute_output_shape((1, PAD_PX, PAD_PX, 3))[1] // PAD_PX
+    return Generator(lambda batch: np.asarray(model(batch, training=False), "float32"), scale)
+
+
+def restore(generator: Generator, batch: np.ndarray) -> np.ndarray:
+    """(N, H, W, 3) float32 in [0, 1], any H and W -> (N, H*scale, W*scale, 3) in [0, 1]; padded by reflection and cut back."""
+    batch = np.asarray(batch, "float32")
+    if batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape[1:3]:
+        raise ValueError(f"expected pictures of shape (N, H, W, 3), got {batch.shape}")
+    _, height, width, _ = batch.shape
+    (top, bottom), (left, right) = (_padding(side, generator.scale) for side in (height, width))
+    if top or bottom or left or right:
+        batch = np.pad(batch, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="reflect")
+    s = generator.scale
+    sr = generator.run(np.ascontiguousarray(batch))
+    return np.clip(sr[:, top * s : (top + height) * s, left * s : (left + width) * s], 0, 1)
+
+
+def enhance(generator: Generator, pictures: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[np.ndarray]:
+    """Any pictures, float32 RGB in [0, 1] of any size -> enhanced ones, of `result_size`, in the same order.
+
+    Each is scaled to the width the generator knows, keeping its aspect, and restored. What does not depend on its neighbours
+    in the batch: padding and size follow from the picture alone.
+    """
+    inputs = [to_working_size(generator, picture) for picture in pictures]
+    restored = enhance_inputs(generator, inputs, batch_size)
+    return [fit_result(picture, sr) for picture, sr in zip(pictures, restored, strict=True)]
+
+
+def enhance_inputs(
+    generator: Generator, inputs: Sequence[np.ndarray], batch_size: int = BATCH_SIZE
+) -> list[np.ndarray]:
+    """Pictures already of working size -> restored ones, batched by padded shape, in the same order."""
+    by_shape = defaultdict(list)
+    for index, lq in enumerate(inputs):
+        by_shape[lq.shape].append(index)
+    results: list = [None] * len(inputs)
+    for indices in by_shape.values():
+        for start in range(0, len(indices), batch_size):
+            some = indices[start : start + batch_size]
+            for index, sr in zip(some, restore(generator, np.stack([inputs[i] for i in some])), strict=True):
+                results[index] = sr
+    return results
+
+
+def working_size(generator: Generator, height: int, width: int) -> tuple[int, int]:
+    """(height, width) of the restored picture: the tile's width, the picture's own aspect."""
+    factor = min(generator.width_px / width, MAX_TALLNESS * generator.width_px / height)
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def to_working_size(generator: Generator, picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 in [0, 1] -> the generator's input: the working size divided by its scale."""
+    if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise ValueError(f"expected a picture of shape (H, W, 3), got {picture.shape}")
+    height, width = (max(1, round(side / generator.scale)) for side in working_size(generator, *picture.shape[:2]))
+    return resize(np.asarray(picture, "float32"), height, width)
+
+
+def fit_result(picture: np.ndarray, sr: np.ndarray) -> np.ndarray:
+    """The restored picture as it is, or enlarged to the size of its original where that is larger."""
+    height, width = picture.shape[:2]
+    return sr if width <= sr.shape[1] and height <= sr.shape[0] else resize(sr, height, width)
+
+
+def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Float pictures in [0, 1]: averaged over areas when shrinking (no aliasing), cubic when growing."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinking = height * width < picture.shape[0] * picture.shape[1]
+    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
+    return np.clip(resized, 0, 1)
+
+
+def _padding(side: int, scale: int) -> tuple[int, int]:
+    missing = -side % (PAD_PX // scale)
+    return missing // 2, missing - missing // 2
+
+
+def _tile_width(info: dict) -> int:
+    tile = info.get("tile")
+    known = isinstance(tile, list) and len(tile) == 2 and all(isinstance(side, int) and side > 0 for side in tile)
+    return tile[1] if known else TILE_WIDTH_PX

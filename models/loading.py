@@ -1,0 +1,101 @@
+"""Reading generator files into plain functions: `.keras` archives through Keras, `.onnx` files through ONNX Runtime.
+
+Each loader returns (run, scale, precision, info): `run` takes and returns NHWC float32 batches. Both file types are data, not
+code: archives load in Keras' safe mode, ONNX files without custom operators.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]
+PROBE_PX = 16
+BFLOAT16_FLAG = "amx_bf16"  # Linux' name for the CPU feature; without it bfloat16 is emulated, and slower than float32
+
+
+def load_keras(path: Path, precision: str) -> Loaded:
+    """A `.keras` archive. Whatever precision it was stored in, it computes in the one asked for; its output is float32."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    from models import pixel_shuffle  # noqa: F401  its layers are looked up by name
+
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds, for many faults of a file
+        raise ValueError(f"checkpoint {path}: Keras cannot load it in safe mode: {_first_line(error)}") from error
+    if precision == "auto":
+        precision = "bfloat16" if cpu_has_bfloat16() else "float32"
+    model = in_precision(model, precision)
+    scale = _scale_of(path, model.compute_output_shape((1, PROBE_PX, PROBE_PX, 3)))
+    return lambda batch: np.asarray(model.predict_on_batch(batch), "float32"), scale, precision, {}
+
+
+def load_onnx(path: Path, precision: str) -> Loaded:
+    """An `.onnx` file, NHWC with free height and width, as export.py writes it. ONNX Runtime's CPU computes in float32."""
+    import onnxruntime
+
+    if precision == "bfloat16":
+        raise ValueError(f"checkpoint {path}: ONNX files compute in float32; bfloat16 needs the .keras archive")
+    try:
+        session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        probe = session.run(None, {name: np.zeros((1, PROBE_PX, PROBE_PX, 3), "float32")})[0]
+    except Exception as error:  # its exceptions share no base class below Exception
+        raise ValueError(f"checkpoint {path}: ONNX Runtime cannot run it: {_first_line(error)}") from error
+    info = _parse(session.get_modelmeta().custom_metadata_map.get("info", ""))
+    return lambda batch: session.run(None, {name: batch})[0], _scale_of(path, probe.shape), "float32", info
+
+
+def in_precision(model, precision: str):
+    """A copy of a Keras model with the same weights that computes in float32 or, but for its output, in bfloat16."""
+    import keras
+
+    policies = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+    last = {tensor._keras_history.operation.name for tensor in model.outputs}
+
+    def with_policy(layer):
+        policy = "float32" if layer.name in last else policies[precision]
+        return layer.__class__.from_config({**layer.get_config(), "dtype": policy})
+
+    copy = keras.models.clone_model(model, clone_function=with_policy)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether this machine's CPU multiplies bfloat16 matrices in hardware; False where that is unknown."""
+    try:
+        return BFLOAT16_FLAG in Path(cpuinfo).read_text().split()
+    except OSError:
+        return False
+
+
+def read_info(path: Path) -> dict:
+    """The JSON beside a checkpoint: how it was made and what to expect of it; {} where there is none that can be read."""
+    try:
+        return _parse(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return {}
+
+
+def _parse(text: str) -> dict:
+    try:
+        info = json.loads(text)
+    except ValueError:
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def _scale_of(path: Path, output_shape: tuple) -> int:
+    scale = output_shape[1] // PROBE_PX if len(output_shape) == 4 and output_shape[1] else 0
+    if scale not in (1, 2, 4, 8) or tuple(output_shape[1:]) != (scale * PROBE_PX, scale * PROBE_PX, 3):
+        raise ValueError(f"checkpoint {path}: not a generator: a 16 x 16 picture became {tuple(output_shape[1:])}")
+    return scale
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

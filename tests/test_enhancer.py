@@ -1,0 +1,174 @@
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from models.enhancer import Generator, enhance, enhance_inputs, from_model, load_generator, restore, working_size
+from models.generator import build_generator
+from models.loading import cpu_has_bfloat16
+
+RNG = np.random.default_rng(0)
+
+
+def tiny_model(scale=1):
+    keras.utils.set_random_seed(1)
+    model = build_generator(scale, filters=8, blocks=1)
+    last = model.get_layer("difference")
+    kernel, bias = last.get_weights()
+    last.set_weights([RNG.normal(0, 0.05, kernel.shape).astype("float32"), bias])
+    return model
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("generator") / "tiny.keras"
+    tiny_model().save(path)
+    return path
+
+
+def identity(scale=1):
+    return Generator(lambda batch: batch.repeat(scale, 1).repeat(scale, 2), scale)
+
+
+def test_a_tile_is_given_to_the_network_as_it_is(archive):
+    generator = load_generator(archive, "float32")
+    tile = RNG.random((1, 96, 192, 3), dtype="float32")
+    expected = np.clip(keras.saving.load_model(archive)(tile), 0, 1)
+    np.testing.assert_allclose(restore(generator, tile), expected, atol=1e-6)
+    np.testing.assert_allclose(enhance(generator, list(tile))[0], expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+@pytest.mark.parametrize("size", [(1, 1), (7, 13), (31, 16), (33, 200)])
+def test_padding_is_cut_back(scale, size):
+    batch = RNG.random((2, *size, 3), dtype="float32")
+    np.testing.assert_array_equal(restore(identity(scale), batch), identity(scale).run(batch))
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((48, 96), (96, 192)),
+        ((30, 192), (30, 192)),
+        ((1, 4000), (1, 4000)),
+        ((200, 384), (200, 384)),
+        ((90, 10), (768, 85)),
+    ],
+)
+def test_the_result_is_192_wide_or_as_large_as_the_input(size, expected):
+    result = enhance(identity(), [np.full((*size, 3), 0.25, "float32")])[0]
+    assert result.shape == (*expected, 3)
+    np.testing.assert_allclose(result, 0.25, atol=1e-6)
+
+
+def test_a_strip_does_not_become_a_huge_picture():
+    assert working_size(identity(), 5000, 1) == (768, 1)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_every_scale_gives_the_same_working_size(scale):
+    assert enhance(identity(scale), [np.zeros((20, 40, 3), "float32")])[0].shape == (96, 192, 3)
+
+
+def test_a_result_does_not_depend_on_its_neighbours(archive):
+    generator = load_generator(archive, "float32")
+    pictures = [
+        RNG.random((h, w, 3), dtype="float32") for h, w in ((40, 100), (96, 192), (48, 96), (300, 200), (40, 100))
+    ]
+    together = enhance(generator, pictures, batch_size=2)
+    for picture, result in zip(pictures, together, strict=True):
+        np.testing.assert_allclose(enhance(generator, [picture])[0], result, atol=1e-5)
+
+
+def test_output_stays_a_picture():
+    wild = Generator(lambda batch: batch * 9 - 4)
+    result = restore(wild, RNG.random((1, 16, 16, 3)))
+    assert result.min() == 0
+    assert result.max() == 1
+
+
+def test_nothing_in_nothing_out():
+    assert enhance_inputs(identity(), []) == []
+
+
+def test_bfloat16_is_close_and_a_bfloat16_archive_computes_in_float32_when_asked(archive, tmp_path):
+    tile = RNG.random((1, 32, 32, 3), dtype="float32")
+    exact = restore(load_generator(archive, "float32"), tile)
+    half = load_generator(archive, "bfloat16")
+    assert half.precision == "bfloat16"
+    assert 0 < np.abs(restore(half, tile) - exact).max() < 0.02
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        stored = tiny_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    stored.set_weights(keras.saving.load_model(archive).get_weights())
+    stored.save(tmp_path / "half.keras")
+    np.testing.assert_allclose(restore(load_generator(tmp_path / "half.keras", "float32"), tile), exact, atol=1e-5)
+
+
+def test_auto_precision_follows_the_cpu(tmp_path):
+    (tmp_path / "with").write_text("flags : fpu amx_bf16 amx_tile\n")
+    (tmp_path / "without").write_text("flags : fpu avx512_bf16\n")
+    assert cpu_has_bfloat16(tmp_path / "with")
+    assert not cpu_has_bfloat16(tmp_path / "without")
+    assert not cpu_has_bfloat16(tmp_path / "absent")
+
+
+def test_a_model_in_memory_is_the_same_generator(archive):
+    batch = RNG.random((1, 20, 24, 3), dtype="float32")
+    direct = from_model(keras.saving.load_model(archive))
+    np.testing.assert_allclose(restore(direct, batch), restore(load_generator(archive, "float32"), batch), atol=1e-6)
+    assert from_model(tiny_model(scale=4)).scale == 4
+
+
+def test_info_comes_from_the_json_beside_and_damage_there_does_no_harm(archive, tmp_path):
+    copy = tmp_path / "copy.keras"
+    copy.write_bytes(archive.read_bytes())
+    assert load_generator(copy).info == {}
+    copy.with_suffix(".json").write_text(json.dumps({"role": "generator", "tile": [64, 128]}))
+    assert load_generator(copy).width_px == 128
+    for damaged in ("{", "[1]", '{"tile": "x"}'):
+        copy.with_suffix(".json").write_text(damaged)
+        assert load_generator(copy).width_px == 192
+
+
+def test_what_is_not_a_generator_is_refused_with_a_reason(archive, tmp_path):
+    with pytest.raises(ValueError, match="no such file"):
+        load_generator(tmp_path / "absent.keras")
+    (tmp_path / "weights.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"must be a \.keras or an \.onnx file"):
+        load_generator(tmp_path / "weights.h5")
+    for suffix in (".keras", ".onnx"):
+        (tmp_path / f"noise{suffix}").write_bytes(b"not an archive")
+        with pytest.raises(ValueError, match=f"noise{suffix}"):
+            load_generator(tmp_path / f"noise{suffix}")
+    keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(5, 3)]).save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="not a generator"):
+        load_generator(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="precision"):
+        load_generator(archive, "float8")
+
+
+def test_code_inside_an_archive_is_not_run(tmp_path):
+    picture = keras.Input((None, None, 3))
+    model = keras.Model(picture, keras.layers.Lambda(lambda x: x * 2)(picture))
+    model.save(tmp_path / "code.keras")
+    with pytest.raises(ValueError, match="safe mode"):
+        load_generator(tmp_path / "code.keras")
+
+
+def test_importing_the_enhancer_imports_no_framework():
+    code = "import sys, models.enhancer; print({'tensorflow', 'keras', 'onnxruntime'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_pictures_of_a_wrong_shape_are_refused():
+    with pytest.raises(ValueError, match=r"\(N, H, W, 3\)"):
+        restore(identity(), np.zeros((4, 4, 3)))
+    with pytest.raises(ValueError, match=r"\(H, W, 3\)"):
+        enhance(identity(), [np.zeros((4, 4))])
