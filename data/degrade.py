@@ -1,0 +1,109 @@
+"""Damages clean tiles the way cameras do: `sample` draws a list of steps, `apply` carries it out.
+
+    python -m data.degrade --image plate.png --out sheet.png
+
+draws a sheet of every stage at growing strength and of full samples. Pictures are (H, W, 3) float32 RGB in [0, 1]. A
+step is a dict with the name of its stage and its parameters, all of them JSON: the same picture and steps give the same
+tile again.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from data import stages
+from data.presets import PRESETS, Step, draw
+
+# `up` is missing here: it alone needs to know the size that the picture had at first.
+STAGES: dict[str, Callable[..., np.ndarray]] = {
+    "defocus": stages.defocus,
+    "gaussian": stages.gaussian,
+    "motion": stages.motion,
+    "shake": stages.shake,
+    "down": stages.down,
+    "exposure": stages.exposure,
+    "glow": stages.glow,
+    "gamma": stages.gamma,
+    "contrast": stages.contrast,
+    "haze": stages.haze,
+    "cast": stages.cast,
+    "gradient": stages.gradient,
+    "shadow": stages.shadow,
+    "spot": stages.spot,
+    "noise": stages.noise,
+    "smear": stages.smear,
+    "sharpen": stages.sharpen,
+    "jpeg": stages.jpeg,
+    "video": stages.video,
+}
+
+
+def sample(rng: np.random.Generator, preset: str = "street") -> list[Step]:
+    """Draw the steps of one sample. ValueError for an unknown preset."""
+    if preset not in PRESETS:
+        raise ValueError(f"unknown degradation preset {preset!r}, choose one of {', '.join(PRESETS)}")
+    return draw(rng, PRESETS[preset])
+
+
+def apply(picture: np.ndarray, steps: list[Step], scale: int = 1) -> np.ndarray:
+    """Damaged copy of `picture`, (H / scale, W / scale, 3) float32 clipped to [0, 1].
+
+    Lengths in the steps are px of `picture`, whatever `scale`. ValueError for an unknown stage, or sides that `scale`
+    does not divide.
+    """
+    height, width = picture.shape[:2]
+    if height % scale or width % scale:
+        raise ValueError(f"a picture of {height}x{width} cannot be shrunk by {scale}: its sides must divide by {scale}")
+    out = np.asarray(picture, np.float32)
+    for number, step in enumerate(steps):
+        parameters = {name: value for name, value in step.items() if name != "stage"}
+        if step["stage"] == "up":
+            last = number == len(steps) - 1
+            size = (height // scale, width // scale) if last else (height, width)
+            out = stages.resize_to(out, size, **parameters)
+        elif step["stage"] in STAGES:
+            out = STAGES[step["stage"]](out, **parameters)
+        else:
+            raise ValueError(f"unknown degradation stage {step['stage']!r}, allowed are up, {', '.join(STAGES)}")
+    return stages.clip(stages.resize_to(out, (height // scale, width // scale)))
+
+
+def effective_width(steps: list[Step], width: float) -> float:
+    """Fewest px that something `width` px wide had on its way, blur not counted."""
+    factor, greatest = 1.0, 1.0
+    for step in steps:
+        if step["stage"] == "down":
+            factor *= step["factor"]
+            greatest = max(greatest, factor)
+        elif step["stage"] == "up":
+            factor = 1.0
+    return width / greatest
+
+
+def blur_length(steps: list[Step]) -> float:
+    """Length in px of the straight motion that spreads light as far as all the blurs together.
+
+    Spread is the standard deviation: a disc of radius r has r / 2, a line of length L has L / sqrt(12), and variances
+    add up. A path counts as a line between its farthest points.
+    """
+    variance, factor = 0.0, 1.0
+    for step in steps:
+        stage = step["stage"]
+        if stage == "down":
+            factor *= step["factor"]
+        elif stage == "up":
+            factor = 1.0
+        elif stage == "defocus":
+            variance += (factor * step["radius"]) ** 2 / 4
+        elif stage == "gaussian":
+            variance += (factor * step["sigma"]) ** 2
+        elif stage in ("motion", "shake"):
+            variance += (factor * step["length"]) ** 2 / 12
+    return float(np.sqrt(12 * variance))
+
+
+def exposure(steps: list[Step]) -> float:
+    """Stops by which the steps brighten (above 0) or darken (below 0) middle grey, counting light and tone curve."""
+    stops = sum(step["stops"] for step in steps if step["stage"] in ("exposure", "glow"))
+    # Middle grey is stored as 0.5: the power p makes it 0.5^p, and one halving of the stored value is two stops.
+    return float(stops + sum(2 * (1 - step["power"]) for step in steps if step["stage"] == "gamma"))
