@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from data import stages
-from data.presets import PRESETS, Step, draw
+from data.presets import PRESETS
+from data.sampler import Step, draw
 
 # `up` is missing here: it alone needs to know the size that the picture had at first.
 STAGES: dict[str, Callable[..., np.ndarray]] = {

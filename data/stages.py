@@ -78,8 +78,9 @@ def contrast(picture: np.ndarray, factor: float, pivot: float = 0.5) -> np.ndarr
 
 
 def haze(picture: np.ndarray, amount: float, colour: list[float]) -> np.ndarray:
-    """Fog, a dirty windscreen or stray light: mix `amount` of an even `colour` (RGB) in."""
-    return picture * (1 - amount) + amount * np.array(colour, np.float32)
+    """Fog, a dirty windscreen or stray light: mix `amount` of an even `colour` (RGB) into the light."""
+    veil = amount * np.square(np.array(colour, np.float32))
+    return np.sqrt(picture * picture * (1 - amount) + veil)
 
 
 def cast(picture: np.ndarray, gains: list[float], saturation: float = 1) -> np.ndarray:

@@ -1,0 +1,267 @@
+"""Draws the damage of one tile: a preset's constants and a random generator make a list of steps.
+
+A sample has one chief failure, whose strength is the sample's severity, and lesser ones beside it: cameras that fail in
+every way at once leave nothing to restore, and nothing to learn. Light is drawn apart from that, for darkness alone hides a
+plate from people, not from a network. All numbers in the steps are rounded, so that they pass through JSON unchanged.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from data.presets import BLURS, FAILURES, Preset
+
+Step = dict[str, Any]
+# Less of the contrast than this, and eight bits a channel hold hardly a dozen levels of the plate.
+LEAST_LEVEL = 0.1
+
+
+def draw(rng: np.random.Generator, preset: Preset) -> list[Step]:
+    """Steps of one sample, in the order of a camera: the scene and its blur, the sensor, the tone curve, the coding."""
+    if _chance(rng, preset.untouched):
+        return _nearly_untouched(rng)
+    strengths = _strengths(rng, preset)
+    scene = [*_blurs(rng, preset, strengths["blur"]), *_light(rng, preset)]
+    tone = _bounded(scene, _tone(rng, preset))
+    level = _level(scene + tone)
+    sensor = _noise(rng, preset, strengths["noise"], level)
+    shrink, grow = _pixels(rng, preset, strengths["pixels"])
+    small = _processing(rng, preset, strengths["pixels"]) + _coding(rng, preset, strengths["coding"])
+    early = _chance(rng, 0.3)  # the sensor has more pixels than the picture that is kept
+    middle = [*sensor, *shrink] if early else [*shrink, *sensor]
+    steps = [*_shuffled(rng, scene), *middle, *_shuffled(rng, tone), *small, *grow]
+    if _chance(rng, preset.second_round):
+        steps += _second_round(rng, strengths)
+    return steps
+
+
+def _strengths(rng: np.random.Generator, preset: Preset) -> dict[str, float]:
+    """Strength in 0..1 of each failure: the chief one has the sample's severity, the others less or nothing."""
+    severity = rng.beta(*preset.severity)
+    chief = rng.choice(len(FAILURES), p=preset.chief)
+    strengths = [
+        severity * preset.lesser * np.sqrt(rng.random()) if _chance(rng, share) else 0.0 for share in preset.present
+    ]
+    strengths[chief] = severity
+    return dict(zip(FAILURES, strengths, strict=True))
+
+
+def _nearly_untouched(rng: np.random.Generator) -> list[Step]:
+    """What a good camera does to a good picture: next to nothing, one time in four nothing at all."""
+    steps: list[Step] = []
+    if _chance(rng, 0.25):
+        return steps
+    if _chance(rng, 0.5):
+        steps.append({"stage": "gaussian", "sigma": _uniform(rng, 0.3, 0.6), "linear": False})
+    if _chance(rng, 0.5):
+        steps.append({"stage": "exposure", "stops": _uniform(rng, -0.5, 0.2)})
+    if _chance(rng, 0.5):
+        steps.append(_noise_step(rng, read=_uniform(rng, 0, 0.01), shot=_uniform(rng, 0, 0.01)))
+    if _chance(rng, 0.6):
+        steps.append(_jpeg_step(rng, quality=int(rng.integers(85, 98))))
+    return steps
+
+
+def _blurs(rng: np.random.Generator, preset: Preset, strength: float) -> list[Step]:
+    if strength <= 0:
+        return []
+    first = _blur(rng, preset, strength)
+    if not _chance(rng, preset.second_blur):
+        return [first]
+    return [first, _blur(rng, preset, 0.5 * strength * rng.random())]
+
+
+def _blur(rng: np.random.Generator, preset: Preset, strength: float) -> Step:
+    kind = BLURS[rng.choice(len(BLURS), p=preset.blurs)]
+    step: Step = {"stage": kind, "linear": _chance(rng, preset.linear)}
+    if kind == "defocus":
+        step["radius"] = _rounded(0.6 + strength * (preset.defocus_px - 0.6))
+    elif kind == "gaussian":
+        step["sigma"] = _rounded(0.4 + strength * (preset.gaussian_px - 0.4))
+    elif kind == "motion":
+        step["length"] = _rounded(1 + strength * (preset.motion_px - 1))
+        step["angle"] = _motion_angle(rng)
+    else:
+        step["length"] = _rounded(1 + strength * (preset.shake_px - 1))
+        if _chance(rng, preset.long_shake[0]):
+            step["length"] = _uniform(rng, step["length"], preset.long_shake[1])
+        step |= {"angle": _uniform(rng, 0, 360), "curl": _uniform(rng, 0.1, 1), "seed": _seed(rng)}
+    return step
+
+
+def _motion_angle(rng: np.random.Generator) -> float:
+    """Cars move along the road: mostly sideways in the picture, else towards or past the camera at any angle."""
+    return _rounded(rng.normal(0, 15) % 180) if _chance(rng, 0.5) else _uniform(rng, 0, 180)
+
+
+def _light(rng: np.random.Generator, preset: Preset) -> list[Step]:
+    steps: list[Step] = []
+    if _chance(rng, preset.dark):
+        # The square spreads towards the darker end less often: two stops are common, five are rare.
+        low, high = preset.dark_stops
+        steps.append({"stage": "exposure", "stops": _rounded(high + (low - high) * rng.random() ** 1.3)})
+    elif _chance(rng, preset.bright):
+        steps.append(_too_bright(rng, preset))
+    if _chance(rng, preset.uneven):
+        steps.append(_uneven(rng))
+    return steps
+
+
+def _too_bright(rng: np.random.Generator, preset: Preset) -> Step:
+    stops = _uniform(rng, *preset.bright_stops)
+    if _chance(rng, 0.4):
+        return {"stage": "exposure", "stops": stops}
+    return {"stage": "glow", "stops": stops, "sigma": _uniform(rng, 2, 12), "share": _uniform(rng, 0.05, 0.4)}
+
+
+def _uneven(rng: np.random.Generator) -> Step:
+    kind = rng.choice(["gradient", "shadow", "spot"], p=[0.4, 0.3, 0.3])
+    if kind == "gradient":
+        return {"stage": "gradient", "stops": _uniform(rng, 0.5, 3), "angle": _uniform(rng, 0, 360)}
+    if kind == "shadow":
+        step = {"stage": "shadow", "stops": _uniform(rng, 0.5, 3), "angle": _uniform(rng, 0, 360)}
+        return step | {"place": _uniform(rng, -0.7, 0.7), "softness": _uniform(rng, 0.02, 0.4)}
+    warmth = _uniform(rng, 0, 0.3)
+    step = {"stage": "spot", "amount": _uniform(rng, 0.1, 0.6), "x": _uniform(rng, 0, 1), "y": _uniform(rng, 0, 1)}
+    return step | {"radius": _uniform(rng, 0.1, 0.6), "colour": [1.0, _rounded(1 - warmth / 2), _rounded(1 - warmth)]}
+
+
+def _tone(rng: np.random.Generator, preset: Preset) -> list[Step]:
+    steps: list[Step] = []
+    if _chance(rng, preset.gamma):
+        steps.append({"stage": "gamma", "power": _rounded(np.exp(rng.normal(0.1, 0.3)))})
+    if _chance(rng, preset.contrast):
+        steps.append({"stage": "contrast", "factor": _uniform(rng, 0.3, 1.2), "pivot": _uniform(rng, 0.3, 0.6)})
+    if _chance(rng, preset.haze):
+        steps.append({"stage": "haze", "amount": _uniform(rng, *preset.haze_amount), "colour": _veil(rng)})
+    if _chance(rng, preset.cast):
+        steps.append(_cast(rng))
+    return steps
+
+
+def _veil(rng: np.random.Generator) -> list[float]:
+    """Colour of fog or stray light: mostly grey, sometimes as strong as a brake lamp's on a windscreen."""
+    value = rng.uniform(0.25, 0.9)
+    spread = rng.choice([0.05, 0.3])
+    return [_rounded(np.clip(value + rng.normal(0, spread), 0, 1)) for _ in range(3)]
+
+
+def _cast(rng: np.random.Generator) -> Step:
+    spread = rng.choice([0.06, 0.2], p=[0.7, 0.3])
+    gains = np.exp(rng.normal(0, spread, 3))
+    gains /= max(1, gains.mean())
+    saturation = 0.0 if _chance(rng, 0.06) else _uniform(rng, 0.4, 1.4)
+    return {"stage": "cast", "gains": [_rounded(gain) for gain in gains], "saturation": saturation}
+
+
+def _bounded(scene: list[Step], tone: list[Step]) -> list[Step]:
+    """The tone steps, less the last ones where light, contrast and haze together would leave nothing to see."""
+    while tone and _level(scene + tone) < LEAST_LEVEL:
+        tone = tone[:-1]
+    return tone
+
+
+def _level(steps: list[Step]) -> float:
+    """How much of the contrast the light leaves: noise is drawn in proportion, or dark plates drown in it."""
+    level = 1.0
+    for step in steps:
+        if step["stage"] == "exposure":
+            level *= 2 ** (step["stops"] / 2)
+        elif step["stage"] == "contrast":
+            level *= step["factor"]
+        elif step["stage"] == "gamma":
+            level **= step["power"]
+        elif step["stage"] == "haze":
+            level *= 1 - step["amount"]
+    return min(1.0, level)
+
+
+def _noise(rng: np.random.Generator, preset: Preset, strength: float, level: float) -> list[Step]:
+    if strength <= 0:
+        return []
+    share = rng.random()  # of shot noise
+    strength = strength * level**0.7
+    return [_noise_step(rng, _rounded(strength * preset.read * (1 - share)), _rounded(strength * preset.shot * share))]
+
+
+def _noise_step(rng: np.random.Generator, read: float, shot: float) -> Step:
+    grain = _uniform(rng, 0.4, 0.9) if _chance(rng, 0.4) else 0.0
+    return {
+        "stage": "noise",
+        "read": read,
+        "shot": shot,
+        "seed": _seed(rng),
+        "grey": _chance(rng, 0.4),
+        "grain": grain,
+    }
+
+
+def _pixels(rng: np.random.Generator, preset: Preset, strength: float) -> tuple[list[Step], list[Step]]:
+    """The shrink and its undoing; both empty where the camera has pixels enough."""
+    if strength <= 0:
+        return [], []
+    factor = _rounded(1 + strength * (preset.factor - 1))
+    if _chance(rng, preset.great_factor[0]):
+        factor = _uniform(rng, factor, preset.great_factor[1])
+    shrink, grow = _resizing(rng, factor)
+    return [shrink], [grow]
+
+
+def _resizing(rng: np.random.Generator, factor: float) -> tuple[Step, Step]:
+    shrink = str(rng.choice(["area", "linear", "cubic"], p=[0.6, 0.2, 0.2]))
+    grow = str(rng.choice(["linear", "cubic", "lanczos"], p=[0.35, 0.5, 0.15]))
+    return {"stage": "down", "factor": factor, "filter": shrink}, {"stage": "up", "filter": grow}
+
+
+def _processing(rng: np.random.Generator, preset: Preset, pixels: float) -> list[Step]:
+    if not _chance(rng, preset.processing):
+        return []
+    if _chance(rng, 0.5):
+        return [{"stage": "sharpen", "amount": _uniform(rng, 0.3, 1.8), "sigma": _uniform(rng, 0.6, 1.5)}]
+    return [{"stage": "smear", "strength": _rounded(rng.uniform(0.03, 0.15) * (1 - 0.5 * pixels))}]
+
+
+def _coding(rng: np.random.Generator, preset: Preset, strength: float) -> list[Step]:
+    if strength <= 0:
+        return []
+    best, worst = preset.quality
+    quality = round(best + strength * (worst - best))
+    return [_video_step(rng, quality) if _chance(rng, preset.video) else _jpeg_step(rng, quality)]
+
+
+def _jpeg_step(rng: np.random.Generator, quality: int) -> Step:
+    return {"stage": "jpeg", "quality": quality, "dx": int(rng.integers(8)), "dy": int(rng.integers(8))}
+
+
+def _video_step(rng: np.random.Generator, quality: int) -> Step:
+    return {"stage": "video", "quality": quality, "dx": int(rng.integers(16)), "dy": int(rng.integers(16))}
+
+
+def _second_round(rng: np.random.Generator, strengths: dict[str, float]) -> list[Step]:
+    """The picture is passed on: shrunk a little, saved again (Real-ESRGAN, 2021, arXiv 2107.10833, section 3.3)."""
+    again = _jpeg_step(rng, quality=int(rng.integers(30, 96)))
+    if _chance(rng, 0.4):
+        return [again]
+    factor = _rounded(1 + 1.5 * max(strengths.values()) * rng.random())
+    shrink, grow = _resizing(rng, factor)
+    return [shrink, again, grow]
+
+
+def _shuffled(rng: np.random.Generator, steps: list[Step]) -> list[Step]:
+    return [steps[index] for index in rng.permutation(len(steps))]
+
+
+def _chance(rng: np.random.Generator, probability: float) -> bool:
+    return bool(rng.random() < probability)
+
+
+def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return _rounded(rng.uniform(low, high))
+
+
+def _rounded(number: float) -> float:
+    return round(float(number), 4)
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
