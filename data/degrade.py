@@ -7,7 +7,11 @@ step is a dict with the name of its stage and its parameters, all of them JSON: 
 tile again.
 """
 
+import argparse
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +19,7 @@ from data import stages
 from data.presets import PRESETS
 from data.sampler import Step, draw
 
+TILE = (96, 192)  # height, width
 # `up` is missing here: it alone needs to know the size that the picture had at first.
 STAGES: dict[str, Callable[..., np.ndarray]] = {
     "defocus": stages.defocus,
@@ -108,3 +113,45 @@ def exposure(steps: list[Step]) -> float:
     stops = sum(step["stops"] for step in steps if step["stage"] in ("exposure", "glow"))
     # Middle grey is stored as 0.5: the power p makes it 0.5^p, and one halving of the stored value is two stops.
     return float(stops + sum(2 * (1 - step["power"]) for step in steps if step["stage"] == "gamma"))
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m data.degrade",
+        description="Draw a sheet of what the degradations do to a picture of a plate.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--image", required=True, help="picture of a plate; its middle is cut to a tile")
+    parser.add_argument("--out", required=True, help="the sheet, a PNG file")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="street", help="preset of the full samples")
+    parser.add_argument("--samples", type=int, default=70, help="number of full samples")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the samples")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Draw the sheet. 0: drawn, 2: the picture cannot be read or the sheet not written."""
+    from PIL import Image, ImageOps
+
+    from data.degrade_sheet import draw_sheet
+
+    options = _parse(argv)
+    height, width = TILE
+    try:
+        with Image.open(options.image) as file:
+            tile = ImageOps.fit(file.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+        sheet = draw_sheet(np.asarray(tile, np.float32) / 255, options.preset, options.samples, options.seed)
+        out = Path(options.out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_name(out.name + ".part")
+        sheet.save(partial, format="PNG")
+        os.replace(partial, out)
+    except OSError as error:
+        print(f"no sheet drawn: {error}", file=sys.stderr)
+        return 2
+    print(f"sheet written to {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,7 +13,7 @@ from data.presets import BLURS, FAILURES, Preset
 
 Step = dict[str, Any]
 # Less of the contrast than this, and eight bits a channel hold hardly a dozen levels of the plate.
-LEAST_LEVEL = 0.1
+LEAST_LEVEL = 0.12
 
 
 def draw(rng: np.random.Generator, preset: Preset) -> list[Step]:
@@ -21,15 +21,17 @@ def draw(rng: np.random.Generator, preset: Preset) -> list[Step]:
     if _chance(rng, preset.untouched):
         return _nearly_untouched(rng)
     strengths = _strengths(rng, preset)
-    scene = [*_blurs(rng, preset, strengths["blur"]), *_light(rng, preset)]
-    tone = _bounded(scene, _tone(rng, preset))
-    level = _level(scene + tone)
+    air = _air(rng, preset)
+    scene = [*_blurs(rng, preset, strengths["blur"]), *air]
+    exposure = _exposure(rng, preset, veiled=any(step["stage"] in ("haze", "spot") for step in air))
+    tone = _bounded(scene + exposure, _tone(rng, preset))
+    level = _level(scene + exposure + tone)
     sensor = _noise(rng, preset, strengths["noise"], level)
     shrink, grow = _pixels(rng, preset, strengths["pixels"])
     small = _processing(rng, preset, strengths["pixels"]) + _coding(rng, preset, strengths["coding"])
     early = _chance(rng, 0.3)  # the sensor has more pixels than the picture that is kept
     middle = [*sensor, *shrink] if early else [*shrink, *sensor]
-    steps = [*_shuffled(rng, scene), *middle, *_shuffled(rng, tone), *small, *grow]
+    steps = [*_shuffled(rng, scene), *exposure, *middle, *_shuffled(rng, tone), *small, *grow]
     if _chance(rng, preset.second_round):
         steps += _second_round(rng, strengths)
     return steps
@@ -94,24 +96,29 @@ def _motion_angle(rng: np.random.Generator) -> float:
     return _rounded(rng.normal(0, 15) % 180) if _chance(rng, 0.5) else _uniform(rng, 0, 180)
 
 
-def _light(rng: np.random.Generator, preset: Preset) -> list[Step]:
+def _air(rng: np.random.Generator, preset: Preset) -> list[Step]:
+    """What lies between the plate and the sensor: uneven light and a veil."""
     steps: list[Step] = []
-    if _chance(rng, preset.dark):
-        # The square spreads towards the darker end less often: two stops are common, five are rare.
-        low, high = preset.dark_stops
-        steps.append({"stage": "exposure", "stops": _rounded(high + (low - high) * rng.random() ** 1.3)})
-    elif _chance(rng, preset.bright):
-        steps.append(_too_bright(rng, preset))
     if _chance(rng, preset.uneven):
         steps.append(_uneven(rng))
+    if _chance(rng, preset.haze):
+        steps.append({"stage": "haze", "amount": _uniform(rng, *preset.haze_amount), "colour": _veil(rng)})
     return steps
 
 
-def _too_bright(rng: np.random.Generator, preset: Preset) -> Step:
+def _exposure(rng: np.random.Generator, preset: Preset, veiled: bool) -> list[Step]:
+    if _chance(rng, preset.dark):
+        # The power spreads towards the darker end less often: two stops are common, four are rare.
+        low, high = preset.dark_stops
+        return [{"stage": "exposure", "stops": _rounded(high + (low - high) * rng.random() ** 1.3)}]
+    if not _chance(rng, preset.bright):
+        return []
     stops = _uniform(rng, *preset.bright_stops)
+    if veiled:  # the camera has already exposed for the stray light; more would leave a white picture
+        stops = _rounded(stops / 3)
     if _chance(rng, 0.4):
-        return {"stage": "exposure", "stops": stops}
-    return {"stage": "glow", "stops": stops, "sigma": _uniform(rng, 2, 12), "share": _uniform(rng, 0.05, 0.4)}
+        return [{"stage": "exposure", "stops": stops}]
+    return [{"stage": "glow", "stops": stops, "sigma": _uniform(rng, 2, 12), "share": _uniform(rng, 0.05, 0.4)}]
 
 
 def _uneven(rng: np.random.Generator) -> Step:
@@ -131,9 +138,7 @@ def _tone(rng: np.random.Generator, preset: Preset) -> list[Step]:
     if _chance(rng, preset.gamma):
         steps.append({"stage": "gamma", "power": _rounded(np.exp(rng.normal(0.1, 0.3)))})
     if _chance(rng, preset.contrast):
-        steps.append({"stage": "contrast", "factor": _uniform(rng, 0.3, 1.2), "pivot": _uniform(rng, 0.3, 0.6)})
-    if _chance(rng, preset.haze):
-        steps.append({"stage": "haze", "amount": _uniform(rng, *preset.haze_amount), "colour": _veil(rng)})
+        steps.append({"stage": "contrast", "factor": _uniform(rng, 0.35, 1.2), "pivot": _uniform(rng, 0.05, 0.45)})
     if _chance(rng, preset.cast):
         steps.append(_cast(rng))
     return steps
@@ -154,9 +159,9 @@ def _cast(rng: np.random.Generator) -> Step:
     return {"stage": "cast", "gains": [_rounded(gain) for gain in gains], "saturation": saturation}
 
 
-def _bounded(scene: list[Step], tone: list[Step]) -> list[Step]:
-    """The tone steps, less the last ones where light, contrast and haze together would leave nothing to see."""
-    while tone and _level(scene + tone) < LEAST_LEVEL:
+def _bounded(before: list[Step], tone: list[Step]) -> list[Step]:
+    """The tone steps, less the last ones where light, contrast and veil together would leave nothing to see."""
+    while tone and _level(before + tone) < LEAST_LEVEL:
         tone = tone[:-1]
     return tone
 
@@ -172,8 +177,15 @@ def _level(steps: list[Step]) -> float:
         elif step["stage"] == "gamma":
             level **= step["power"]
         elif step["stage"] == "haze":
-            level *= 1 - step["amount"]
+            level *= _seen_through(step)
     return min(1.0, level)
+
+
+def _seen_through(veil: Step) -> float:
+    """Contrast that a veil leaves of a stored value of 0.5: the slope there of the stage's curve."""
+    light = veil["amount"] * float(np.mean(np.square(veil["colour"])))
+    kept = 1 - veil["amount"]
+    return kept * 0.5 / float(np.sqrt(kept * 0.25 + light))
 
 
 def _noise(rng: np.random.Generator, preset: Preset, strength: float, level: float) -> list[Step]:
