@@ -1,0 +1,157 @@
+"""The figures: of pictures (PSNR, SSIM), of readings (reading rates, harm), and how sure they are (bootstrap).
+
+Pictures are NHWC RGB, uint8 or float in [0, 1]; whole pictures count, no border is cut, and the three colours weigh the same.
+Picture figures are one number per picture, (N,): average them, never the errors underneath. Used by evaluate.py and by
+validation inside train.py, so that the two cannot drift apart.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from evaluation.matching import Match, comparable, is_two_line, match
+
+PSNR_CAP_DB = 100.0  # of two equal pictures, whose PSNR is infinite and would make every average infinite
+# Wang et al. 2004, "Image Quality Assessment: From Error Visibility to Structural Similarity", section III-B and C
+SSIM_WINDOW, SSIM_SIGMA, SSIM_K1, SSIM_K2 = 11, 1.5, 0.01, 0.03
+BOOTSTRAP_RESAMPLES = 2000
+CONFIDENT = 0.9  # a reading above this confidence is one that a user would believe
+
+
+def psnr_db(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratio of each pair of pictures, (N,) in dB, at most 100. ValueError for other shapes."""
+    first, second = _as_pairs(first, second)
+    errors = np.mean((first - second) ** 2, axis=(1, 2, 3))
+    return np.minimum(PSNR_CAP_DB, -10 * np.log10(np.maximum(errors, 10 ** (-PSNR_CAP_DB / 10))))
+
+
+def ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Structural similarity of each pair of pictures, (N,) up to 1: Gaussian window of 11, mean over the three colours.
+
+    ValueError for other shapes and for pictures smaller than the window.
+    """
+    first, second = _as_pairs(first, second)
+    if min(first.shape[1:3]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs pictures of at least {SSIM_WINDOW} x {SSIM_WINDOW}, got {first.shape[1:3]}")
+    return np.array([_ssim_of_one(a, b) for a, b in zip(first, second, strict=True)])
+
+
+def reading_rates(
+    readings: Sequence,
+    texts: Sequence[str],
+    countries: Sequence[str],
+    groups: Sequence[str] | None = None,
+    resamples: int = BOOTSTRAP_RESAMPLES,
+    seed: int = 0,
+) -> dict:
+    """Reading rates of some plates: `plate_acc`, `plate_acc_within_1`, `char_acc`, for the serial; under `with_province`, the
+    same three for the whole text. Each is {"value", "ci95", "n"}; value and ci95 are None where n is 0.
+
+    readings: `Reading`s, or plain strings. groups: one name per reading; readings of one group (the variants of a plate) are
+    not independent and are drawn together by the bootstrap. Plates on two lines and plates without a text are left out, and
+    counted under `two_line` and `without_text`.
+    """
+    texts, countries = list(texts), list(countries)
+    groups = list(range(len(texts))) if groups is None else list(groups)
+    kept = [i for i, text in enumerate(texts) if is_readable(text, countries[i])]
+    two_line = sum(map(is_two_line, texts))
+    result: dict = {"two_line": two_line, "without_text": len(texts) - len(kept) - two_line}
+    read = [getattr(reading, "text", reading) for reading in readings]
+    for province, part in ((False, result), (True, result.setdefault("with_province", {}))):
+        matches = [match(read[i], texts[i], countries[i], province) for i in kept]
+        part |= _rates_of(matches, [groups[i] for i in kept], resamples, seed)
+    return result
+
+
+def is_readable(text: str, country: str) -> bool:
+    """Whether a plate with this true text counts in the reading rates."""
+    return not is_two_line(text) and bool(comparable(text, country))
+
+
+def harm(
+    right_before: Sequence[bool],
+    right_after: Sequence[bool],
+    confidences: Sequence[float],
+    groups: Sequence[str] | None = None,
+    resamples: int = BOOTSTRAP_RESAMPLES,
+    seed: int = 0,
+) -> dict:
+    """What enhancing does to single plates: `flip_rate` (of those read right before, the share read wrong after), `gain_rate`
+    (of those read wrong before, the share read right after) and `confidently_wrong` (of all, the share read wrong with a
+    confidence above 0.9), each {"value", "ci95", "count", "n"}."""
+    before, after = np.asarray(right_before, bool), np.asarray(right_after, bool)
+    groups = np.arange(len(before)) if groups is None else np.asarray(groups)
+    confident = np.asarray(confidences, float) > CONFIDENT
+    everyone = np.ones(len(before), bool)
+    shares = {
+        "flip_rate": (~after, before),
+        "gain_rate": (after, ~before),
+        "confidently_wrong": (~after & confident, everyone),
+    }
+    return {
+        name: {**estimate(hit[among], groups[among], resamples, seed), "count": int(hit[among].sum())}
+        for name, (hit, among) in shares.items()
+    }
+
+
+def estimate(values: Sequence[float], groups: Sequence | None = None, resamples: int = 2000, seed: int = 0) -> dict:
+    """The mean of some values as {"value", "ci95": [low, high], "n"}; value and ci95 are None for no values."""
+    values = np.asarray(values, float)
+    if not len(values):
+        return {"value": None, "ci95": None, "n": 0}
+    interval = bootstrap_ci95(values, groups, resamples, seed) if resamples else None
+    return {"value": float(values.mean()), "ci95": interval, "n": len(values)}
+
+
+def bootstrap_ci95(
+    values: Sequence[float], groups: Sequence | None = None, resamples: int = BOOTSTRAP_RESAMPLES, seed: int = 0
+) -> list[float]:
+    """95 % percentile interval of the mean: whole groups are drawn with replacement, `resamples` times."""
+    values = np.asarray(values, float)
+    if not len(values):
+        raise ValueError("a confidence interval needs at least one value, got none")
+    _, group = np.unique(np.arange(len(values)) if groups is None else np.asarray(groups), return_inverse=True)
+    sums, sizes = np.bincount(group, values), np.bincount(group).astype(float)
+    draws = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
+    means = sums[draws].sum(axis=1) / sizes[draws].sum(axis=1)
+    return [float(bound) for bound in np.percentile(means, [2.5, 97.5])]
+
+
+def _rates_of(matches: list[Match], groups: list, resamples: int, seed: int) -> dict:
+    return {
+        "plate_acc": estimate([m.right for m in matches], groups, resamples, seed),
+        "plate_acc_within_1": estimate([m.within_1 for m in matches], groups, resamples, seed),
+        "char_acc": estimate([m.char_rate for m in matches], groups, resamples, seed),
+    }
+
+
+def _as_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    first, second = as_float(first), as_float(second)
+    if first.shape != second.shape or first.ndim != 4:
+        raise ValueError(
+            f"expected two batches of pictures of one shape (N, H, W, 3), got {first.shape}, {second.shape}"
+        )
+    return first, second
+
+
+def as_float(pictures: np.ndarray) -> np.ndarray:
+    """uint8 or float pictures as float64 in [0, 1]; floats outside are clipped, as they are when a picture is written."""
+    pictures = np.asarray(pictures)
+    return pictures / 255.0 if pictures.dtype == np.uint8 else np.clip(pictures.astype(float), 0, 1)
+
+
+def _ssim_of_one(first: np.ndarray, second: np.ndarray) -> float:
+    mean_1, mean_2 = _window(first), _window(second)
+    variances = _window(first * first) + _window(second * second) - mean_1**2 - mean_2**2
+    covariance = _window(first * second) - mean_1 * mean_2
+    c1, c2 = SSIM_K1**2, SSIM_K2**2  # of a range of 1
+    luminance = (2 * mean_1 * mean_2 + c1) / (mean_1**2 + mean_2**2 + c1)
+    return float(np.mean(luminance * (2 * covariance + c2) / (variances + c2)))
+
+
+def _window(picture: np.ndarray) -> np.ndarray:
+    """Gaussian mean around every pixel whose window lies inside the picture."""
+    half = SSIM_WINDOW // 2
+    blurred = cv2.GaussianBlur(picture, (SSIM_WINDOW, SSIM_WINDOW), SSIM_SIGMA)
+    return blurred[half:-half, half:-half]
