@@ -7,7 +7,7 @@ blurring moves nothing and the blurred tile stays aligned with the clean one. Le
 import cv2
 import numpy as np
 
-DISC_OVERSAMPLING = 5
+DISC_OVERSAMPLING = 8
 PATH_NODES = 64
 PATH_POINTS_PER_PX = 3
 
@@ -15,9 +15,11 @@ PATH_POINTS_PER_PX = 3
 def disc_kernel(radius: float) -> np.ndarray:
     """Kernel of a lens out of focus: an evenly lit disc of `radius` px with an antialiased edge."""
     half = int(np.ceil(radius + 0.5))
-    offsets = (np.arange((2 * half + 1) * DISC_OVERSAMPLING) + 0.5) / DISC_OVERSAMPLING - (half + 0.5)
-    inside = (offsets[:, None] ** 2 + offsets[None, :] ** 2 <= radius**2).astype(np.float32)
     size = 2 * half + 1
+    count = size * DISC_OVERSAMPLING
+    # From whole numbers: with rounding errors, points on the very edge would fall in on one side and out on the other.
+    offsets = (2 * np.arange(count) + 1 - count) / (2 * DISC_OVERSAMPLING)
+    inside = (offsets[:, None] ** 2 + offsets[None, :] ** 2 <= radius**2).astype(np.float32)
     kernel = inside.reshape(size, DISC_OVERSAMPLING, size, DISC_OVERSAMPLING).mean(axis=(1, 3))
     if kernel.sum() == 0:  # a radius below the sampling: no blur at all
         kernel[half, half] = 1
@@ -39,7 +41,7 @@ def path_kernel(length: float, angle: float, curl: float, seed: int) -> np.ndarr
     """
     rng = np.random.default_rng(seed)
     turns = _smooth_noise(rng, PATH_NODES)
-    speed = np.exp(0.8 * _smooth_noise(rng, PATH_NODES))
+    speed = np.exp(0.5 * _smooth_noise(rng, PATH_NODES))
     heading = np.deg2rad(angle) + curl * 1.6 * (turns - turns[0])
     nodes = np.cumsum(np.stack([speed * np.cos(heading), speed * np.sin(heading)], axis=1), axis=0)
     extent = np.sqrt(((nodes[:, None] - nodes[None]) ** 2).sum(axis=2).max())

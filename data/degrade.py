@@ -124,7 +124,6 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--image", required=True, help="picture of a plate; its middle is cut to a tile")
     parser.add_argument("--out", required=True, help="the sheet, a PNG file")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="street", help="preset of the full samples")
-    parser.add_argument("--samples", type=int, default=70, help="number of full samples")
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples")
     return parser.parse_args(argv)
 
@@ -140,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with Image.open(options.image) as file:
             tile = ImageOps.fit(file.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
-        sheet = draw_sheet(np.asarray(tile, np.float32) / 255, options.preset, options.samples, options.seed)
+        sheet = draw_sheet(np.asarray(tile, np.float32) / 255, options.preset, options.seed)
         out = Path(options.out)
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = out.with_name(out.name + ".part")

@@ -1,4 +1,4 @@
-"""Draws what the degradations do: a row of growing strength for every stage, and a block of full samples.
+"""Draws what the degradations do: a row of growing strength for every stage, and beside them a block of full samples.
 
 Pictures are (H, W, 3) float32 RGB in [0, 1].
 """
@@ -13,6 +13,7 @@ GAP_PX = 4
 LABEL_PX = 16
 TITLE_PX = 30
 SAMPLE_COLUMNS = 6
+Cell = tuple[str, list[Step]]  # label and steps
 # Rows of the sheet: what grows, its values from weak to strong, and what else the stage needs.
 LADDERS: dict[str, tuple[str, tuple, dict]] = {
     "defocus": ("radius", (1, 2, 3, 4, 5, 6), {"linear": True}),
@@ -37,28 +38,25 @@ LADDERS: dict[str, tuple[str, tuple, dict]] = {
 }
 
 
-def ladder(stage: str) -> list[tuple[str, list[Step]]]:
+def ladder(stage: str) -> list[Cell]:
     """(label, steps) of one stage alone at each strength, the weakest first."""
     name, values, others = LADDERS[stage]
     back = [{"stage": "up"}] if stage == "down" else []
     return [(f"{name} {value:g}", [{"stage": stage, name: value, **others}, *back]) for value in values]
 
 
-def draw_sheet(picture: np.ndarray, preset: str, samples: int, seed: int) -> Image.Image:
-    """Sheet of `picture`: the clean tile and every stage's ladder, then `samples` samples of `preset`."""
+def draw_sheet(picture: np.ndarray, preset: str, seed: int) -> Image.Image:
+    """Sheet of `picture`: left the clean tile and every stage's ladder, right as many rows of samples of `preset`."""
     rng = np.random.default_rng(seed)
-    rows = [[(f"{stage}: clean", []), *ladder(stage)] for stage in LADDERS]
-    drawn = [_labelled(degrade.sample(rng, preset)) for _ in range(samples)]
-    blocks = [drawn[start : start + SAMPLE_COLUMNS + 1] for start in range(0, samples, SAMPLE_COLUMNS + 1)]
-    height, width = picture.shape[:2]
-    row_px, column_px = height + LABEL_PX + GAP_PX, width + GAP_PX
-    size = ((SAMPLE_COLUMNS + 1) * column_px + GAP_PX, (len(rows) + len(blocks)) * row_px + 2 * TITLE_PX)
-    sheet = Image.new("RGB", size, "white")
-    _title(sheet, 0, "One stage at a time, stronger to the right")
-    _place(sheet, picture, rows, TITLE_PX, row_px, column_px)
-    top = TITLE_PX + len(rows) * row_px
-    _title(sheet, top, f'Samples of the preset "{preset}"')
-    _place(sheet, picture, blocks, top + TITLE_PX, row_px, column_px)
+    ladders = [[(f"{stage}: clean", []), *ladder(stage)] for stage in LADDERS]
+    samples = [[_labelled(degrade.sample(rng, preset)) for _ in range(SAMPLE_COLUMNS)] for _ in ladders]
+    left, right = _block(picture, ladders), _block(picture, samples)
+    sheet = Image.new("RGB", (left.width + right.width + TITLE_PX, left.height + TITLE_PX), "white")
+    sheet.paste(left, (0, TITLE_PX))
+    sheet.paste(right, (left.width + TITLE_PX, TITLE_PX))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=18)
+    draw.text((GAP_PX, 6), "One stage at a time, stronger to the right", fill="black", font=font)
+    draw.text((left.width + TITLE_PX, 6), f'Samples of the preset "{preset}"', fill="black", font=font)
     return sheet
 
 
@@ -66,20 +64,17 @@ def _labelled(steps: list[Step]) -> tuple[str, list[Step]]:
     return " ".join(step["stage"][:5] for step in steps if step["stage"] != "up") or "nothing", steps
 
 
-def _place(
-    sheet: Image.Image, picture: np.ndarray, rows: list[list[tuple]], top: int, row_px: int, column_px: int
-) -> None:
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=11)
+def _block(picture: np.ndarray, rows: list[list[Cell]]) -> Image.Image:
+    height, width = picture.shape[:2]
+    row_px, column_px = height + LABEL_PX + GAP_PX, width + GAP_PX
+    block = Image.new("RGB", (len(rows[0]) * column_px + GAP_PX, len(rows) * row_px), "white")
+    draw, font = ImageDraw.Draw(block), ImageFont.load_default(size=11)
     for row, cells in enumerate(rows):
         for column, (label, steps) in enumerate(cells):
-            x, y = GAP_PX + column * column_px, top + row * row_px
-            while draw.textlength(label, font=font) > column_px - GAP_PX:
-                label = label[: label.rindex(" ")]
+            x, y = GAP_PX + column * column_px, row * row_px
+            while draw.textlength(label, font=font) > width:
+                label = label[:-1]
             draw.text((x, y), label, fill="black", font=font)
             tile = np.rint(degrade.apply(picture, steps) * 255).astype(np.uint8)
-            sheet.paste(Image.fromarray(tile), (x, y + LABEL_PX))
-
-
-def _title(sheet: Image.Image, top: int, text: str) -> None:
-    ImageDraw.Draw(sheet).text((GAP_PX, top + 6), text, fill="black", font=ImageFont.load_default(size=18))
+            block.paste(Image.fromarray(tile), (x, y + LABEL_PX))
+    return block
