@@ -66,41 +66,37 @@ def from_model(model) -> Generator:
 def restore(generator: Generator, batch: np.ndarray) -> np.ndarray:
     """(N, H, W, 3) float32 in [0, 1], any H and W -> (N, H*scale, W*scale, 3) in [0, 1]; padded by reflection and cut back."""
     batch = np.asarray(batch, "float32")
-    if batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape[1:3]:
+    if batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
         raise ValueError(f"expected pictures of shape (N, H, W, 3), got {batch.shape}")
-    _, height, width, _ = batch.shape
-    (top, bottom), (left, right) = (_padding(side, generator.scale) for side in (height, width))
-    if top or bottom or left or right:
-        batch = np.pad(batch, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="reflect")
-    s = generator.scale
-    sr = generator.run(np.ascontiguousarray(batch))
-    return np.clip(sr[:, top * s : (top + height) * s, left * s : (left + width) * s], 0, 1)
+    return np.stack(restore_each(generator, batch, len(batch)))
 
 
 def enhance(generator: Generator, pictures: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[np.ndarray]:
-    """Any pictures, float32 RGB in [0, 1] of any size -> enhanced ones, of `result_size`, in the same order.
+    """Any pictures, (H, W, 3) float32 RGB in [0, 1] of any size -> enhanced ones, in the same order.
 
-    Each is scaled to the width the generator knows, keeping its aspect, and restored. What does not depend on its neighbours
-    in the batch: padding and size follow from the picture alone.
+    Each is scaled to the width that the generator knows, keeping its aspect, and restored; the result has that size, or the
+    picture's own where that is larger. It does not depend on the other pictures: padding and size follow from its own.
     """
     inputs = [to_working_size(generator, picture) for picture in pictures]
-    restored = enhance_inputs(generator, inputs, batch_size)
-    return [fit_result(picture, sr) for picture, sr in zip(pictures, restored, strict=True)]
+    restored = restore_each(generator, inputs, batch_size)
+    return [fit_result(sr, picture.shape[:2]) for picture, sr in zip(pictures, restored, strict=True)]
 
 
-def enhance_inputs(
-    generator: Generator, inputs: Sequence[np.ndarray], batch_size: int = BATCH_SIZE
-) -> list[np.ndarray]:
-    """Pictures already of working size -> restored ones, batched by padded shape, in the same order."""
+def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[np.ndarray]:
+    """Pictures already of working size -> restored ones in [0, 1], `scale` times as large, in the same order.
+
+    Those of one padded size go through the network together.
+    """
+    padded = [_pad(lq, generator.scale) for lq in inputs]
     by_shape = defaultdict(list)
-    for index, lq in enumerate(inputs):
+    for index, lq in enumerate(padded):
         by_shape[lq.shape].append(index)
-    results: list = [None] * len(inputs)
+    results: list = [None] * len(padded)
     for indices in by_shape.values():
         for start in range(0, len(indices), batch_size):
             some = indices[start : start + batch_size]
-            for index, sr in zip(some, restore(generator, np.stack([inputs[i] for i in some])), strict=True):
-                results[index] = sr
+            for index, sr in zip(some, generator.run(np.stack([padded[i] for i in some])), strict=True):
+                results[index] = _cut_back(sr, inputs[index].shape, generator.scale)
     return results
 
 
@@ -118,9 +114,9 @@ def to_working_size(generator: Generator, picture: np.ndarray) -> np.ndarray:
     return resize(np.asarray(picture, "float32"), height, width)
 
 
-def fit_result(picture: np.ndarray, sr: np.ndarray) -> np.ndarray:
-    """The restored picture as it is, or enlarged to the size of its original where that is larger."""
-    height, width = picture.shape[:2]
+def fit_result(sr: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The restored picture as it is, or enlarged to the (height, width) of its original where that is larger."""
+    height, width = size
     return sr if width <= sr.shape[1] and height <= sr.shape[0] else resize(sr, height, width)
 
 
@@ -133,7 +129,18 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.clip(resized, 0, 1)
 
 
-def _padding(side: int, scale: int) -> tuple[int, int]:
+def _pad(lq: np.ndarray, scale: int) -> np.ndarray:
+    margins = [_margins(side, scale) for side in lq.shape[:2]]
+    return np.pad(lq, (*margins, (0, 0)), mode="reflect") if np.any(margins) else lq
+
+
+def _cut_back(sr: np.ndarray, input_shape: tuple, scale: int) -> np.ndarray:
+    (top, _), (left, _) = (_margins(side, scale) for side in input_shape[:2])
+    height, width = (side * scale for side in input_shape[:2])
+    return np.clip(sr[top * scale : top * scale + height, left * scale : left * scale + width], 0, 1)
+
+
+def _margins(side: int, scale: int) -> tuple[int, int]:
     missing = -side % (PAD_PX // scale)
     return missing // 2, missing - missing // 2
 

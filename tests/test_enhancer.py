@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from models.enhancer import Generator, enhance, enhance_inputs, from_model, load_generator, restore, working_size
+from models.enhancer import Generator, enhance, from_model, load_generator, restore, restore_each, working_size
 from models.generator import build_generator
 from models.loading import cpu_has_bfloat16
 
@@ -91,7 +91,7 @@ def test_output_stays_a_picture():
 
 
 def test_nothing_in_nothing_out():
-    assert enhance_inputs(identity(), []) == []
+    assert restore_each(identity(), []) == []
 
 
 def test_bfloat16_is_close_and_a_bfloat16_archive_computes_in_float32_when_asked(archive, tmp_path):
