@@ -14,6 +14,7 @@ from data.presets import BLURS, FAILURES, Preset
 Step = dict[str, Any]
 # Less of the contrast than this, and eight bits a channel hold hardly a dozen levels of the plate.
 LEAST_LEVEL = 0.12
+CODED_PIXELS = 0.5
 
 
 def draw(rng: np.random.Generator, preset: Preset) -> list[Step]:
@@ -45,7 +46,10 @@ def _strengths(rng: np.random.Generator, preset: Preset) -> dict[str, float]:
         severity * preset.lesser * np.sqrt(rng.random()) if _chance(rng, share) else 0.0 for share in preset.present
     ]
     strengths[chief] = severity
-    return dict(zip(FAILURES, strengths, strict=True))
+    drawn = dict(zip(FAILURES, strengths, strict=True))
+    # Coding hardly harms a plate that has pixels enough: cameras that code badly keep few of them.
+    drawn["pixels"] = max(drawn["pixels"], CODED_PIXELS * drawn["coding"])
+    return drawn
 
 
 def _nearly_untouched(rng: np.random.Generator) -> list[Step]:
@@ -192,7 +196,7 @@ def _noise(rng: np.random.Generator, preset: Preset, strength: float, level: flo
     if strength <= 0:
         return []
     share = rng.random()  # of shot noise
-    strength = strength * level**0.7
+    strength = strength * level**0.8
     return [_noise_step(rng, _rounded(strength * preset.read * (1 - share)), _rounded(strength * preset.shot * share))]
 
 
