@@ -1,0 +1,99 @@
+"""Registration numbers by the rules of each country, as groups of characters (the gaps between them are the layout's)."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from data.ccpd import PROVINCES
+
+DIGITS = "0123456789"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+NO_IO = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # I and O are too like 1 and 0 for many countries
+CONSONANTS = "BCDFGHJKLMNPRSTVWXYZ"  # Spain: no vowels, no Q
+CHINESE = PROVINCES[:31]
+GERMAN_TOWNS = ("B", "M", "HH", "K", "F", "S", "D", "DO", "E", "L", "HB", "DD", "H", "N", "KA", "MA", "WI", "GT", "ROW", "MTK")
+ROMANIAN_COUNTIES = tuple(
+    "AB AR AG BC BH BN BT BV BR BZ CS CL CJ CT CV DB DJ GL GR GJ HR HD IL IS IF MM MH MS NT OT PH SM SJ SB SV TR TM TL VS VL VN".split()
+)
+POLISH_TOWNS = ("WA", "WE", "KR", "GD", "PO", "DW", "LU", "SK", "ZS", "WPI", "KRA", "GSP", "EL", "RZ", "BI")
+
+Groups = list[str]
+
+
+def pick(rng: np.random.Generator, alphabet: str, count: int) -> str:
+    return "".join(alphabet[index] for index in rng.integers(len(alphabet), size=count))
+
+
+def chinese(rng: np.random.Generator) -> Groups:
+    """Province and letter, then five characters with at most two letters (GA 36), more digits than letters as on roads."""
+    serial = list(pick(rng, DIGITS, 5))
+    for place in rng.choice(5, size=rng.choice([0, 1, 2], p=[0.2, 0.45, 0.35]), replace=False):
+        serial[place] = pick(rng, NO_IO, 1)
+    return [pick(rng, CHINESE, 1) + pick(rng, NO_IO, 1), "".join(serial)]
+
+
+def chinese_new_energy(rng: np.random.Generator) -> Groups:
+    """Six characters in the serial: small cars D or F first, large ones D or F last."""
+    kind = pick(rng, "DFDFABCEGHJK", 1)
+    serial = kind + pick(rng, NO_IO + DIGITS, 1) + pick(rng, DIGITS, 4) if rng.random() < 0.8 else pick(rng, DIGITS, 5) + kind
+    return [pick(rng, CHINESE, 1) + pick(rng, NO_IO, 1), serial]
+
+
+def chinese_police(rng: np.random.Generator) -> Groups:
+    return [pick(rng, CHINESE, 1) + pick(rng, NO_IO, 1), pick(rng, DIGITS, 4) + "警"]
+
+
+def german(rng: np.random.Generator) -> Groups:
+    return [str(rng.choice(GERMAN_TOWNS)), pick(rng, LETTERS, rng.integers(1, 3)), str(rng.integers(1, 10000))]
+
+
+def romanian(rng: np.random.Generator) -> Groups:
+    if rng.random() < 0.5:
+        return ["B", pick(rng, DIGITS, rng.integers(2, 4)), pick(rng, NO_IO, 3)]
+    return [str(rng.choice(ROMANIAN_COUNTIES)), pick(rng, DIGITS, 2), pick(rng, NO_IO, 3)]
+
+
+def polish(rng: np.random.Generator) -> Groups:
+    return [str(rng.choice(POLISH_TOWNS)), pick(rng, DIGITS, rng.integers(3, 5)) + pick(rng, NO_IO, rng.integers(1, 3))]
+
+
+def british(rng: np.random.Generator) -> Groups:
+    return [pick(rng, NO_IO, 2) + pick(rng, DIGITS, 2), pick(rng, NO_IO, 3)]
+
+
+def american(rng: np.random.Generator) -> Groups:
+    rules = (
+        lambda: [pick(rng, DIGITS, 1) + pick(rng, NO_IO, 3) + pick(rng, DIGITS, 3)],
+        lambda: [pick(rng, NO_IO, 3), pick(rng, DIGITS, 4)],
+        lambda: [pick(rng, NO_IO, 3), pick(rng, DIGITS, 3)],
+        lambda: [pick(rng, DIGITS, 3), pick(rng, NO_IO, 3)],
+    )
+    return rules[rng.integers(len(rules))]()
+
+
+def _pattern(pattern: str, letters: str = NO_IO) -> Callable[[np.random.Generator], Groups]:
+    """A rule from a picture of it: A is a letter, 9 a digit, a space a gap."""
+
+    def rule(rng: np.random.Generator) -> Groups:
+        return ["".join(pick(rng, letters if char == "A" else DIGITS, 1) for char in group) for group in pattern.split()]
+
+    return rule
+
+
+RULES: dict[str, Callable[[np.random.Generator], Groups]] = {
+    "DE": german,
+    "RO": romanian,
+    "PL": polish,
+    "FR": _pattern("AA 999 AA"),
+    "IT": _pattern("AA 999AA"),
+    "ES": _pattern("9999 AAA", CONSONANTS),
+    "NL": _pattern("99 AAA 9", CONSONANTS),
+    "PT": _pattern("AA 99 AA"),
+    "SE": _pattern("AAA 999"),
+    "CZ": _pattern("9A9 9999"),
+    "HU": _pattern("AAA 999"),
+    "BE": _pattern("9 AAA 999"),
+    "GB": british,
+    "US": american,
+    "BR": _pattern("AAA9A99", LETTERS),
+}

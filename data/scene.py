@@ -1,0 +1,136 @@
+"""A plate's surroundings and the camera: car body, perspective, light, lens; from a face to a photo with known corners.
+
+Photos are (H, W, 3) float32 RGB in [0, 1]; corners are (x, y) pixels in CCPD's order, from the bottom right clockwise.
+"""
+
+import cv2
+import numpy as np
+
+from data import wear
+from data.plates import Face
+
+PAINTS = np.array(  # car colours, by how common they are on roads: white, black, greys, blue, red, brown, green
+    [[0.85, 0.85, 0.84], [0.85, 0.85, 0.84], [0.06, 0.06, 0.07], [0.06, 0.06, 0.07], [0.45, 0.46, 0.48], [0.62, 0.63, 0.64],
+     [0.1, 0.16, 0.35], [0.5, 0.07, 0.08], [0.3, 0.2, 0.13], [0.1, 0.25, 0.16]], np.float32
+)  # fmt: skip
+
+
+def place(rng: np.random.Generator, size: tuple[int, int], width_px: float, aspect: float) -> np.ndarray:
+    """Corners (4, 2) of a plate `width_px` wide, turned in space and put somewhere inside a frame of `size` (height, width).
+
+    The plate is a rectangle of the given aspect (width over height), seen by a pinhole camera 6 plate widths away.
+    """
+    yaw, pitch = np.deg2rad(rng.normal(0, [16, 10]).clip(-38, 25))
+    roll = np.deg2rad(rng.normal(0, 4.5))
+    x, y = np.array([0.5, -0.5, -0.5, 0.5]), np.array([0.5, 0.5, -0.5, -0.5]) / aspect
+    points = np.stack([x * np.cos(yaw), y * np.cos(pitch)], axis=1)
+    depth = 6 + x * np.sin(yaw) + y * np.sin(pitch)
+    points *= (6 / depth)[:, None]
+    points = points @ np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    points *= width_px / np.linalg.norm(points[0] - points[1])
+    low, high = points.min(axis=0), points.max(axis=0)
+    points *= min(1.0, *((np.array(size[::-1]) - 8) / (high - low)))  # a wide plate must still fit into the frame
+    low, high = points.min(axis=0), points.max(axis=0)
+    room = np.array(size[::-1]) - (high - low) - 8
+    return points - low + 4 + room * rng.uniform(0.15, 0.85, 2)
+
+
+def photograph(rng: np.random.Generator, face: Face, corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The photo: the worn face on a car body at `corners`, lit and seen through a lens."""
+    photo = _car_body(rng, size, corners)
+    _mount(rng, photo, wear.wear(rng, face), corners)
+    photo = _light(rng, photo, corners)
+    photo = _lens(rng, photo)
+    return np.clip(photo, 0, 1)
+
+
+def _car_body(rng: np.random.Generator, size: tuple[int, int], corners: np.ndarray) -> np.ndarray:
+    """Paint with soft reflections, horizontal seams, a grille or dark bumper, and a recess for the plate."""
+    height, width = size
+    paint = np.clip(PAINTS[rng.integers(len(PAINTS))] * rng.uniform(0.8, 1.15) + rng.normal(0, 0.02, 3), 0, 1)
+    shine = wear.clouds(rng, size, int(rng.integers(1, 4)))[..., None]
+    photo = (paint * (0.65 + 0.7 * shine)).astype(np.float32)
+    top, bottom = corners[:, 1].min(), corners[:, 1].max()
+    if rng.random() < 0.45:  # a bumper of black plastic, below or around the plate
+        start = int(rng.uniform(top - 60, bottom + 10))
+        photo[max(0, start) :] = rng.uniform(0.05, 0.16)
+    if rng.random() < 0.4:
+        _grille(rng, photo, top)
+    for _ in range(rng.integers(0, 4)):
+        y, slope = rng.uniform(0, height), rng.uniform(-12, 12)
+        shade = (float(rng.uniform(0, 0.9)),) * 3
+        cv2.line(photo, (0, int(y)), (width, int(y + slope)), shade, int(rng.integers(1, 5)), cv2.LINE_AA)
+    for _ in range(rng.integers(0, 4)):
+        _lamp_or_badge(rng, photo)
+    if rng.random() < 0.5:
+        centre = corners.mean(axis=0)
+        recess = np.round((corners - centre) * rng.uniform(1.05, 1.3) + centre).astype(np.int32)
+        cv2.fillPoly(photo, [recess], (float(rng.uniform(0.02, 0.5)),) * 3, cv2.LINE_AA)
+    return cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.5, 2.0))
+
+
+def _grille(rng: np.random.Generator, photo: np.ndarray, plate_top: float) -> None:
+    """Bars above the plate."""
+    step, bottom = int(rng.integers(6, 22)), int(max(8, plate_top - rng.uniform(5, 40)))
+    dark, light = rng.uniform(0.02, 0.12), rng.uniform(0.2, 0.8)
+    photo[:bottom] = dark
+    for y in range(0, bottom, step):
+        photo[y : y + max(1, step // 4)] = light
+
+
+def _lamp_or_badge(rng: np.random.Generator, photo: np.ndarray) -> None:
+    height, width = photo.shape[:2]
+    centre = int(rng.integers(width)), int(rng.integers(height))
+    axes = int(rng.integers(5, 60)), int(rng.integers(4, 25))
+    colour = tuple(float(v) for v in (rng.uniform(0.4, 1, 3) if rng.random() < 0.6 else (0.6, 0.05, 0.05)))
+    cv2.ellipse(photo, centre, axes, float(rng.uniform(-15, 15)), 0, 360, colour, -1, cv2.LINE_AA)
+
+
+def _mount(rng: np.random.Generator, photo: np.ndarray, plate: np.ndarray, corners: np.ndarray) -> None:
+    """Warp the plate, with its holder or without, onto its four corners."""
+    height, width = plate.shape[:2]
+    source = np.array([[width, height], [0, height], [0, 0], [width, 0]], np.float32)
+    rim = int(rng.integers(2, 7)) if rng.random() < 0.5 else 0
+    if rim:
+        holder = float(rng.choice([0.06, 0.06, 0.7]))
+        below = rim * int(rng.integers(1, 3))
+        plate = cv2.copyMakeBorder(plate, rim, below, rim, rim, cv2.BORDER_CONSTANT, value=(holder,) * 3)
+        source += rim
+    matrix = cv2.getPerspectiveTransform(source - 0.5, (corners - 0.5).astype(np.float32))
+    size = photo.shape[1], photo.shape[0]
+    warped = cv2.warpPerspective(plate, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    cover = cv2.warpPerspective(np.ones(plate.shape[:2], np.float32), matrix, size, flags=cv2.INTER_LINEAR)
+    shade = cv2.GaussianBlur(cover, (0, 0), 4)  # the plate's own shadow on the car
+    photo *= 1 - 0.5 * shade[..., None]
+    photo += cover[..., None] * (warped - photo)
+
+
+def _light(rng: np.random.Generator, photo: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Exposure, colour of the light, its fall-off, a shadow's edge across the plate, a lamp's reflection on it."""
+    height, width = photo.shape[:2]
+    xs, ys = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    ramp = np.cos(angle) * xs[None] + np.sin(angle) * ys[:, None]
+    gain = rng.uniform(0.75, 1.1) * (1 + rng.uniform(0, 0.2) * ramp)
+    centre = corners.mean(axis=0)
+    if rng.random() < 0.2:
+        place = (centre + rng.normal(0, 0.3, 2) * np.ptp(corners, axis=0)) / (width, height) * 2 - 1
+        edge = np.cos(angle) * (xs - place[0])[None] + np.sin(angle) * (ys - place[1])[:, None]
+        gain = gain * (1 - rng.uniform(0.2, 0.5) / (1 + np.exp(-edge / rng.uniform(0.005, 0.08))))
+    warmth = rng.normal(0, 0.04)
+    tint = np.array([1 + warmth, 1, 1 - warmth], np.float32) + rng.normal(0, 0.015, 3).astype(np.float32)
+    photo = photo * gain[..., None].astype(np.float32) * tint
+    if rng.random() < 0.15:
+        spot = centre + rng.normal(0, 0.35, 2) * np.ptp(corners, axis=0)
+        spread = rng.uniform(0.08, 0.3) * np.ptp(corners[:, 0])
+        glare = np.exp(-(((np.arange(width) - spot[0]) / spread) ** 2))[None]
+        glare = glare * np.exp(-(((np.arange(height) - spot[1]) / spread) ** 2))[:, None]
+        photo = photo + (rng.uniform(0.1, 0.4) * glare[..., None]).astype(np.float32)
+    return photo
+
+
+def _lens(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
+    """A good camera's softness and grain; what bad ones do is `data/degrade.py`'s business."""
+    photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.35, 0.8))
+    grain = rng.standard_normal(photo.shape, dtype=np.float32)
+    return photo + np.float32(rng.uniform(0.002, 0.012)) * grain

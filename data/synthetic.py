@@ -1,0 +1,164 @@
+"""Renders street photos of licence plates in CCPD's form, for training without any real plate.
+
+    python -m data.synthetic --out datasets/photos --count 20000
+
+leaves JPEGs named as CCPD names them, and text.csv (file,text,country) with what CCPD's names cannot spell. Every photo follows
+from (seed, its number) alone: the same seed gives the same bytes, whatever the number of workers.
+"""
+
+import argparse
+import csv
+import io
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from data.ccpd import CHINA, PROVINCES, format_name
+from data.plates import draw_face
+from data.scene import photograph, place
+
+FRAME = (360, 480)  # height, width
+PLATE_PX = (150, 400)  # width of the plate in the photo
+TIGHT_SHARE = 0.25  # photos that are hardly more than the plate, as people cut them
+DRAWN_PX_PER_MM = 1.15  # faces are drawn a little larger than they appear, so that turning them costs no sharpness
+BATCH = 32  # photos a worker renders per task
+
+
+def render(seed: int, index: int) -> tuple[np.ndarray, np.ndarray, str, str]:
+    """Photo number `index`: (H, W, 3) uint8 RGB, corners (4, 2) in CCPD's order, plate text, country."""
+    rng = np.random.default_rng([seed, index])
+    width_px = np.exp(rng.uniform(*np.log(PLATE_PX)))
+    face = draw_face(rng, DRAWN_PX_PER_MM * width_px / 440)
+    corners = place(rng, FRAME, width_px, face.ink.shape[1] / face.ink.shape[0])
+    photo = photograph(rng, face, corners, FRAME)
+    if rng.random() < TIGHT_SHARE:
+        photo, corners = _tight(rng, photo, corners)
+    return np.round(photo * 255).astype(np.uint8), corners, face.text, face.country
+
+
+def _tight(rng: np.random.Generator, photo: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the photo close around the plate, up to a tenth of its size away."""
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    margins = rng.uniform(0.0, 0.1, (2, 2)) * (high - low)
+    left, top = np.maximum(0, np.floor(low - margins[0])).astype(int)
+    right, bottom = np.ceil(high + margins[1]).astype(int)
+    return photo[top : bottom + 1, left : right + 1], corners - (left, top)
+
+
+def write_photo(folder: Path, seed: int, index: int) -> tuple[str, str, str]:
+    """Render photo number `index` into `folder`; returns its row of text.csv."""
+    photo, corners, text, country = render(seed, index)
+    name = _name(photo, corners, text, country, index)
+    stream = io.BytesIO()
+    Image.fromarray(photo).save(stream, "JPEG", quality=94, subsampling=0)
+    partial_file = folder / f"{name}.part"
+    partial_file.write_bytes(stream.getvalue())
+    os.replace(partial_file, folder / name)
+    return name, text, country
+
+
+def _name(photo: np.ndarray, corners: np.ndarray, text: str, country: str, index: int) -> str:
+    """CCPD's name. Its first field is the plate's share of the photo; the photo's number behind it keeps names apart."""
+    spelled = text if country == CHINA and text[0] in PROVINCES and text.isalnum() and text[-1] != "警" else ""
+    x, y = corners.T
+    area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2 / (photo.shape[0] * photo.shape[1])
+    grey = photo.mean(axis=2, dtype=np.float32)
+    tilt = tuple(round(90 + np.rad2deg(np.arctan2(*(corners[a] - corners[b])[::-1]))) for a, b in ((0, 1), (3, 2)))
+    sharpness = int(cv2.Laplacian(grey, cv2.CV_32F).var())
+    inside = np.minimum(corners.round(), (photo.shape[1] - 1, photo.shape[0] - 1)).clip(0)
+    points = tuple((float(x), float(y)) for x, y in inside)
+    stem = format_name(points, spelled, f"{area:.5f}"[2:] + f"{index:07d}", tilt, int(grey.mean()), sharpness)
+    return f"{stem}.jpg"
+
+
+def write_photos(folder: Path, seed: int, indices: range) -> list[tuple[str, str, str]]:
+    cv2.setNumThreads(1)  # the processes are the parallelism
+    return [write_photo(folder, seed, index) for index in indices]
+
+
+def render_folder(folder: Path, count: int, seed: int = 0, workers: int = 1) -> None:
+    """Write `count` photos and their text.csv. Raises ValueError if the folder holds anything already."""
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: give a new --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    batches = [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+    rows: list[tuple[str, str, str]] = []
+    with tqdm(total=count, unit="photo", desc="rendering") as bar:
+        for batch in _in_order(partial(write_photos, folder, seed), batches, workers):
+            rows += batch
+            bar.update(len(batch))
+    _write_texts(folder / "text.csv", rows)
+
+
+def _in_order(function, batches: list[range], workers: int) -> Iterator:
+    if workers == 1:
+        yield from map(function, batches)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        waiting = iter(batches)
+        pending = [pool.submit(function, batch) for batch in islice(waiting, 2 * workers)]
+        while pending:
+            yield pending.pop(0).result()
+            pending += [pool.submit(function, batch) for batch in islice(waiting, 1)]
+
+
+def _write_texts(path: Path, rows: list[tuple[str, str, str]]) -> None:
+    part = path.with_suffix(".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "text", "country"))
+        writer.writerows(rows)
+    os.replace(part, path)
+
+
+def draw_sheet(path: Path, seed: int, columns: int = 6, rows: int = 10) -> None:
+    """One PNG of columns x rows photos, the first of the seed, each fitted into the same cell."""
+    height, width = FRAME[0] // 2, FRAME[1] // 2
+    sheet = np.full((rows * (height + 4), columns * (width + 4), 3), 255, np.uint8)
+    for index in range(columns * rows):
+        photo = render(seed, index)[0]
+        fit = min(height / photo.shape[0], width / photo.shape[1])
+        small = cv2.resize(photo, None, fx=fit, fy=fit, interpolation=cv2.INTER_AREA)
+        top, left = (index // columns) * (height + 4), (index % columns) * (width + 4)
+        sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
+    Image.fromarray(sheet).save(path)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m data.synthetic", description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="a new folder for the photos")
+    parser.add_argument("--count", type=int, required=True, help="how many photos")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other photos")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--sheet", type=Path, help="also draw a contact sheet of the first 60 photos into this PNG")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    flags = parse(argv)
+    try:
+        if flags.count < 1 or flags.workers < 1:
+            raise ValueError(f"--count and --workers must be 1 or more, got {flags.count} and {flags.workers}")
+        render_folder(flags.out, flags.count, flags.seed, flags.workers)
+        if flags.sheet:
+            draw_sheet(flags.sheet, flags.seed)
+    except (ValueError, OSError) as error:
+        print(f"data.synthetic: {error}", file=sys.stderr)
+        return 2
+    print(f"{flags.count} photos in {flags.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
