@@ -15,6 +15,7 @@ Step = dict[str, Any]
 # Less of the contrast than this, and eight bits a channel hold hardly a dozen levels of the plate.
 LEAST_LEVEL = 0.12
 CODED_PIXELS = 0.5
+SMOOTHED_NOISE = 0.4
 
 
 def draw(rng: np.random.Generator, preset: Preset) -> list[Step]:
@@ -29,7 +30,7 @@ def draw(rng: np.random.Generator, preset: Preset) -> list[Step]:
     level = _level(scene + exposure + tone)
     sensor = _noise(rng, preset, strengths["noise"], level)
     shrink, grow = _pixels(rng, preset, strengths["pixels"])
-    small = _processing(rng, preset, strengths["pixels"]) + _coding(rng, preset, strengths["coding"])
+    small = _processing(rng, preset, strengths) + _coding(rng, preset, strengths["coding"])
     early = _chance(rng, 0.3)  # the sensor has more pixels than the picture that is kept
     middle = [*sensor, *shrink] if early else [*shrink, *sensor]
     steps = [*_shuffled(rng, scene), *exposure, *middle, *_shuffled(rng, tone), *small, *grow]
@@ -229,12 +230,16 @@ def _resizing(rng: np.random.Generator, factor: float) -> tuple[Step, Step]:
     return {"stage": "down", "factor": factor, "filter": shrink}, {"stage": "up", "filter": grow}
 
 
-def _processing(rng: np.random.Generator, preset: Preset, pixels: float) -> list[Step]:
-    if not _chance(rng, preset.processing):
+def _processing(rng: np.random.Generator, preset: Preset, strengths: dict[str, float]) -> list[Step]:
+    """What the camera does to its own picture. A noisy one is smoothed; sharpening it would leave pepper and salt."""
+    noisy = strengths["noise"] > SMOOTHED_NOISE
+    if not _chance(rng, min(1, 2 * preset.processing) if noisy else preset.processing):
         return []
+    if noisy:
+        return [{"stage": "smear", "strength": _uniform(rng, 0.1, 0.3)}]
     if _chance(rng, 0.5):
         return [{"stage": "sharpen", "amount": _uniform(rng, 0.3, 1.8), "sigma": _uniform(rng, 0.6, 1.5)}]
-    return [{"stage": "smear", "strength": _rounded(rng.uniform(0.03, 0.15) * (1 - 0.5 * pixels))}]
+    return [{"stage": "smear", "strength": _rounded(rng.uniform(0.03, 0.15) * (1 - 0.5 * strengths["pixels"]))}]
 
 
 def _coding(rng: np.random.Generator, preset: Preset, strength: float) -> list[Step]:
