@@ -95,5 +95,5 @@ RULES: dict[str, Callable[[np.random.Generator], Groups]] = {
     "BE": _pattern("9 AAA 999"),
     "GB": british,
     "US": american,
-    "BR": _pattern("AAA9A99", LETTERS),
+    "BR": _pattern("AAA9A99"),
 }

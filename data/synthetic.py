@@ -28,7 +28,7 @@ from data.scene import photograph, place
 
 FRAME = (360, 480)  # height, width
 PLATE_PX = (150, 400)  # width of the plate in the photo
-TIGHT_SHARE = 0.25  # photos that are hardly more than the plate, as people cut them
+TIGHT_SHARE = 0.25  # photos cut close to the plate's sides, as people cut them
 DRAWN_PX_PER_MM = 1.15  # faces are drawn a little larger than they appear, so that turning them costs no sharpness
 BATCH = 32  # photos a worker renders per task
 
@@ -46,12 +46,16 @@ def render(seed: int, index: int) -> tuple[np.ndarray, np.ndarray, str, str]:
 
 
 def _tight(rng: np.random.Generator, photo: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the photo close around the plate, up to a tenth of its size away."""
+    """Cut the photo close to the plate's left and right, up to a tenth of its width away.
+
+    Above and below stays what a tile needs: else it would be filled by reflection, with mirrored characters in the target.
+    """
     low, high = corners.min(axis=0), corners.max(axis=0)
-    margins = rng.uniform(0.0, 0.1, (2, 2)) * (high - low)
-    left, top = np.maximum(0, np.floor(low - margins[0])).astype(int)
-    right, bottom = np.ceil(high + margins[1]).astype(int)
-    return photo[top : bottom + 1, left : right + 1], corners - (left, top)
+    left, right = np.array([low[0], high[0]]) + [-1, 1] * rng.uniform(0.0, 0.1, 2) * (high[0] - low[0])
+    middle, half = (low[1] + high[1]) / 2, max(0.35 * (right - left), 0.65 * (high[1] - low[1]))
+    left, right = max(0, int(left)), min(photo.shape[1], int(np.ceil(right)))
+    top, bottom = max(0, int(middle - half)), min(photo.shape[0], int(np.ceil(middle + half)))
+    return photo[top:bottom, left:right], corners - (left, top)
 
 
 def write_photo(folder: Path, seed: int, index: int) -> tuple[str, str, str]:
