@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from data.ccpd import CHINA
 
 LINE_BREAK = "/"
+MISSING = "_"
 CHINESE_LOOKALIKES = str.maketrans("IO", "10")
 
 
@@ -73,28 +74,27 @@ def edit_distance(first: str, second: str) -> int:
     return row[-1]
 
 
-def wrong_characters(read: str, text: str, country: str) -> tuple[str, list[bool]]:
-    """The whole comparable reading and, for each of its characters, whether it is wrong (an alignment of least distance)."""
+def marked(read: str, text: str, country: str) -> list[tuple[str, bool]]:
+    """The comparable reading, each character with whether it is wrong, aligned with the whole true text.
+
+    A character that the reading lacks is `MISSING`, and wrong.
+    """
     truth, seen = (comparable(each, country, province=True) for each in (text, read))
     seen = seen[-len(truth) :] if truth else seen
-    return seen, _mismatches(truth, seen)
-
-
-def _mismatches(truth: str, seen: str) -> list[bool]:
-    """Walk back through the table of distances: a character of `seen` is right where it is aligned with its equal."""
     table = [[i + j if 0 in (i, j) else 0 for j in range(len(seen) + 1)] for i in range(len(truth) + 1)]
     for i in range(1, len(truth) + 1):
         for j in range(1, len(seen) + 1):
             replaced = table[i - 1][j - 1] + (truth[i - 1] != seen[j - 1])
             table[i][j] = min(table[i - 1][j] + 1, table[i][j - 1] + 1, replaced)
-    wrong = [True] * len(seen)
-    i, j = len(truth), len(seen)
-    while i and j:
-        if table[i][j] == table[i - 1][j - 1] + (truth[i - 1] != seen[j - 1]):
-            wrong[j - 1] = truth[i - 1] != seen[j - 1]
+    result, i, j = [], len(truth), len(seen)
+    while i or j:  # back along a cheapest way through the table of distances
+        if i and j and table[i][j] == table[i - 1][j - 1] + (truth[i - 1] != seen[j - 1]):
             i, j = i - 1, j - 1
-        elif table[i][j] == table[i - 1][j] + 1:
-            i -= 1
-        else:
+            result.append((seen[j], truth[i] != seen[j]))
+        elif j and table[i][j] == table[i][j - 1] + 1:
             j -= 1
-    return wrong
+            result.append((seen[j], True))
+        else:
+            i -= 1
+            result.append((MISSING, True))
+    return result[::-1]

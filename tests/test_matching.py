@@ -1,6 +1,6 @@
 import pytest
 
-from evaluation.matching import comparable, edit_distance, is_two_line, match, wrong_characters
+from evaluation.matching import comparable, edit_distance, is_two_line, marked, match
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,18 @@ def test_two_line_plates_carry_a_slash():
     assert not is_two_line("AB12CD345")
 
 
-def test_wrong_characters_are_those_out_of_line_with_the_truth():
-    assert wrong_characters("皖AE587T", "皖AE587T", "CN") == ("皖AE587T", [False] * 7)
-    assert wrong_characters("AE5871", "皖AE587T", "CN") == ("AE5871", [False] * 5 + [True])
-    assert wrong_characters("AXBC", "ABC", "DE") == ("XBC", [True, False, False])
-    assert wrong_characters("", "ABC", "DE") == ("", [])
-    assert wrong_characters("AB1", "", "DE") == ("AB1", [True] * 3)
+@pytest.mark.parametrize(
+    ("read", "text", "country", "shown", "wrong"),
+    [
+        ("皖A·E587T", "皖AE587T", "CN", "皖AE587T", []),
+        ("AE5871", "皖AE587T", "CN", "_AE5871", [0, 6]),
+        ("AXBC", "ABC", "DE", "XBC", [0]),
+        ("AC", "ABC", "DE", "A_C", [1]),
+        ("", "AB", "DE", "__", [0, 1]),
+        ("AB1", "", "DE", "AB1", [0, 1, 2]),
+    ],
+)
+def test_wrong_and_missing_characters_are_marked(read, text, country, shown, wrong):
+    result = marked(read, text, country)
+    assert "".join(character for character, _ in result) == shown
+    assert [place for place, (_, bad) in enumerate(result) if bad] == wrong

@@ -1,0 +1,161 @@
+"""Measures how well generators restore plates, by pictures and by reading, and what harm they do.
+
+    python evaluate.py --tiles datasets/tiles --checkpoint checkpoints/mine/pretrain.keras checkpoints/mine/generator.keras
+
+Leaves metrics.json, per_plate.csv, grid.png, by_difficulty.png and report.html in --out. Exit code 0: all well; 1: some
+pictures could not be used; 2: nothing could be evaluated.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "rapidocr", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One of tiles and lq_only is given. checkpoints: empty for the shipped ones. limit: None for all plates."""
+
+    tiles: str | None = None
+    lq_only: str | None = None
+    checkpoints: tuple[str, ...] = ()
+    split: str = "test"
+    out: str = "reports/evaluation"
+    limit: int | None = None
+    ocr: bool = True
+    vgg_weights: str | None = None
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if bool(self.tiles) == bool(self.lq_only):
+            raise ValueError("give either --tiles DIR or --lq-only DIR")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"--limit must be at least 1, got {self.limit}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    try:
+        config = Config(**vars(_parser().parse_args(argv)))
+        metrics = evaluate(config)
+    except (ValueError, OSError) as error:  # ConnectionError, of the VGG weights' download, is an OSError
+        print(f"evaluate.py: {error}", file=sys.stderr)
+        return 2
+    _print(metrics, Path(config.out))
+    return 1 if metrics["failed"] else 0
+
+
+def evaluate(config: Config) -> dict:
+    """Evaluate as `config` says, write the files into its `out`, and return what metrics.json holds.
+
+    Raises ValueError, with what to do, where nothing can be evaluated.
+    """
+    from evaluation import checkpoints, report
+    from evaluation.plates import first_pair, from_lq_only, from_tiles, pick
+    from evaluation.reader import Reader
+    from evaluation.scoring import Scorer, with_truth_from_clean
+
+    material = from_tiles(config.tiles, config.split) if config.tiles else from_lq_only(config.lq_only)
+    plates = pick(material.plates, config.limit, config.seed)
+    files = checkpoints.by_name(config.checkpoints or checkpoints.shipped())
+    generators = checkpoints.load_fitting(files, first_pair(plates), config.precision)
+    scorer = Scorer(generators, Reader() if config.ocr else None, _vgg_distance(config.vgg_weights))
+    table, failures = _score(scorer, plates)
+    if config.ocr and material.truth == "clean side":
+        table = with_truth_from_clean(table)
+
+    facts = {
+        "checkpoints": {name: checkpoints.describe(file, generators[name]) for name, file in files.items()},
+        "tiles": _describe_tiles(config, table),
+        "notes": report.notes(material, table, failures, config.ocr),
+        "failed": report.failed(failures),
+        "settings": asdict(config),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+    }
+    metrics = report.collect(table, config.ocr, config.seed, facts)
+    report.write(Path(config.out), table, metrics, generators, config.ocr)
+    return metrics
+
+
+def _score(scorer, plates: Sequence) -> tuple:
+    from tqdm import tqdm
+
+    with tqdm(total=len(plates), unit="plate", desc="evaluating") as bar:
+        return scorer.score(plates, bar.update)
+
+
+def _vgg_distance(weights: str | None):
+    if weights is None:
+        return None
+    from evaluation.perceptual import vgg_distance
+
+    return vgg_distance(weights)
+
+
+def _describe_tiles(config: Config, table) -> dict:
+    return {
+        "folder": config.tiles or config.lq_only,
+        "split": config.split if config.tiles else None,
+        "n": len(table.plates),
+        "photos": len({plate.group for plate in table.plates}),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _print(metrics: dict, out: Path) -> None:
+    from evaluation.table import for_terminal
+
+    methods = {"input": metrics["input"], "baseline": metrics["baseline"], **metrics["checkpoints"]}
+    print(for_terminal(methods | ({"clean": metrics["clean"]} if "clean" in metrics else {})))
+    for note in metrics["notes"]:
+        print(note)
+    print(f"wrote {out / 'report.html'}, and metrics.json, per_plate.csv and pictures beside it")
+
+
+def _parser() -> argparse.ArgumentParser:
+    formatter = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(prog="evaluate.py", description=__doc__.split("\n")[0], formatter_class=formatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--tiles", metavar="DIR", help="tile folder of preprocess.py, or any folder with hr/ and lq/")
+    source.add_argument(
+        "--lq-only",
+        metavar="DIR",
+        help="real low-quality plates without clean ones; texts in text.csv (file,text,country)",
+    )
+    parser.add_argument(
+        "--checkpoint", dest="checkpoints", nargs="+", default=(), metavar="FILE",
+        help="generators, .keras or .onnx; by default those in checkpoints/pretrained",
+    )  # fmt: skip
+    parser.add_argument("--split", default=Config.split, help="of the tile folder: train, val or test")
+    parser.add_argument("--out", default=Config.out, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="evaluate N plates, drawn at random by the seed; default: all"
+    )
+    parser.add_argument("--no-ocr", dest="ocr", action="store_false", help="leave reading out")
+    parser.add_argument(
+        "--vgg-weights",
+        metavar="PATH",
+        help="VGG19 weights file, or imagenet: adds the VGG distance; default: left out",
+    )
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16", "auto"), default=Config.precision, help="of the generators"
+    )
+    parser.add_argument("--seed", type=int, default=Config.seed, help="of --limit and of the bootstrap")
+    return parser
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(main())

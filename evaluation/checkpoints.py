@@ -1,0 +1,68 @@
+"""The generators to compare: their names in the report, and whether they fit the tiles."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation.plates import Pair
+from evaluation.scoring import BASELINE, CLEAN, INPUT
+from models.enhancer import Generator, load_generator
+
+SHIPPED = tuple(f"checkpoints/pretrained/{name}.keras" for name in ("pretrain", "generator"))
+RESERVED_NAMES = (INPUT, BASELINE, CLEAN)
+
+
+def shipped() -> tuple[str, ...]:
+    """The generators that come with the project. ValueError where they are absent."""
+    root = Path(__file__).resolve().parents[1]
+    found = tuple(str(root / file) for file in SHIPPED if (root / file).is_file())
+    if not found:
+        raise ValueError(
+            "no generators come with this copy of the project; give some with --checkpoint FILE [FILE ...]"
+        )
+    return found
+
+
+def by_name(files: Sequence[str]) -> dict[str, str]:
+    """A short name for each file: its stem; with its folders, as many as it takes, where that is taken."""
+    named: dict[str, str] = {}
+    for file in dict.fromkeys(files):
+        parts = Path(file).with_suffix("").parts
+        names = ["/".join(parts[-depth:]) for depth in range(1, len(parts) + 1)] + [str(file)]
+        named[next(name for name in names if name not in named and name not in RESERVED_NAMES)] = file
+    return named
+
+
+def load_fitting(files: dict[str, str], first: Pair, precision: str = "float32") -> dict[str, Generator]:
+    """Load the generators by name and check that they fit the plates, of which `first` is one.
+
+    Tiles of a manifest must be those that a generator was trained for; pictures of one's own are brought to its size.
+    ValueError names the file that is wrong, and why.
+    """
+    generators = {name: load_generator(file, precision) for name, file in files.items()}
+    if first.hr is not None and first.plate.steps is not None:
+        for name, generator in generators.items():
+            _check(files[name], generator, first)
+    return generators
+
+
+def _check(file: str, generator: Generator, pair: Pair) -> None:
+    here = pair.hr.shape[:2]
+    trained = tuple(generator.info.get("tile") or here)
+    if (generator.scale, trained) != (pair.scale, here):
+        raise ValueError(
+            f"checkpoint {file} is for scale {generator.scale} and tiles of {trained[0]} x {trained[1]}, but these are of "
+            f"scale {pair.scale} and {here[0]} x {here[1]}: make fitting ones with preprocess.py --scale {generator.scale} "
+            f"--tile {trained[0]}x{trained[1]}"
+        )
+
+
+def describe(file: str, generator: Generator) -> dict:
+    return {
+        "file": str(file),
+        "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
+        "backend": generator.backend,
+        "precision": generator.precision,
+        "scale": generator.scale,
+        "info": generator.info,
+    }

@@ -1,0 +1,140 @@
+"""Writes what an evaluation found: metrics.json, per_plate.csv, grid.png, by_difficulty.png and report.html."""
+
+import csv
+import io
+import json
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from evaluation import figures, html
+from evaluation.difficulty import LABELS
+from evaluation.plates import Failure, Material, load
+from evaluation.scoring import BASELINE, CLEAN, INPUT, Table, render
+from evaluation.selection import select
+from evaluation.summary import checkpoints_of, outcome, summarise
+
+PICTURE_FIGURES = ("psnr", "ssim", "consistency", "vgg_distance")
+
+
+def collect(table: Table, read: bool, seed: int, facts: dict) -> dict:
+    """Everything that metrics.json holds. facts: "settings", "versions", "tiles", "notes", and "checkpoints" by name."""
+    summary = summarise(table, read, seed)
+    methods = summary.pop("methods")
+    metrics = {method: methods[method] for method in (INPUT, BASELINE, CLEAN) if method in methods}
+    metrics["checkpoints"] = {
+        name: {**methods[name], "checkpoint": facts["checkpoints"][name]} for name in checkpoints_of(table)
+    }
+    return {
+        **metrics,
+        **summary,
+        **{name: facts[name] for name in ("tiles", "notes", "failed", "settings", "versions")},
+    }
+
+
+def write(out: Path, table: Table, metrics: dict, generators: dict, read: bool) -> None:
+    """Write all files into `out`, each whole or not at all."""
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / "metrics.json", json.dumps(finite(metrics), indent=2, ensure_ascii=False).encode() + b"\n")
+    _write(out / "per_plate.csv", per_plate_csv(table, read).encode("utf-8"))
+    grid_png = _grid_png(table, generators, read)
+    _write(out / "grid.png", grid_png)
+    curves_png = _png(figures.by_difficulty(metrics["curves"])) if has_curves(metrics) else None
+    if curves_png:
+        _write(out / "by_difficulty.png", curves_png)
+    _write(out / "report.html", html.build(metrics, grid_png, curves_png).encode("utf-8"))
+
+
+def has_curves(metrics: dict) -> bool:
+    """Whether any reading can be plotted over any difficulty."""
+    return bool(metrics["curves"]) and bool(metrics[INPUT].get("plate_acc", {}).get("n"))
+
+
+def notes(material: Material, table: Table, failures: list[Failure], read: bool) -> list[str]:
+    """What a reader of the figures must know about them, in plain sentences."""
+    plates = table.plates
+    two_line = sum("/" in plate.text for plate in plates)
+    unknown = sum(not plate.text for plate in plates)
+    candidates = [
+        (not read, "Reading was switched off (--no-ocr): nothing here shows whether the plates can be read."),
+        (
+            read and material.truth == "clean side",
+            "No texts came with the tiles. What the reader reads on the clean side stands in for the truth: where it errs "
+            "there, the right reading of an enhanced plate counts as wrong.",
+        ),
+        (
+            read and not material.truth,
+            "No text.csv came with the pictures: there is no truth to compare the readings with.",
+        ),
+        (
+            read and bool(two_line),
+            f"{two_line} plates on two lines are left out of the reading rates: the reader knows single lines only.",
+        ),
+        (
+            read and bool(material.truth) and bool(unknown),
+            f"{unknown} plates without a known text are left out of the rates.",
+        ),
+        (bool(failures), f'{len(failures)} pictures could not be used; they are named at the end, under "failed".'),
+    ]
+    return [sentence for applies, sentence in candidates if applies]
+
+
+def per_plate_csv(table: Table, read: bool) -> str:
+    """One row per plate: what it is, how hard it is, and for every method the reading and the figures."""
+    rows = [_plate_row(table, i, read) for i in range(len(table.plates))]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _plate_row(table: Table, index: int, read: bool) -> dict:
+    plate, difficulty = table.plates[index], table.difficulty[index]
+    row = {"key": plate.key, "source": plate.group, "text": plate.text, "country": plate.country}
+    row |= {name: _rounded(difficulty.get(name)) for name in LABELS}
+    for method, scores in table.scores.items():
+        if read:
+            row |= {f"{method}_{name}": value for name, value in outcome(table, method, index).items()}
+        row |= {f"{method}_{name}": _rounded(getattr(scores[index], name)) for name in PICTURE_FIGURES}
+    return row
+
+
+def _grid_png(table: Table, generators: dict, read: bool) -> bytes:
+    """The grid; the few pictures that it shows are made again, since keeping all would fill the memory."""
+    shown = select(table, read)
+    pairs, _ = load([table.plates[i] for _, i in shown])
+    some = table.subset([i for _, i in shown])
+    rows = [(part, plate) for (part, _), plate in zip(shown, some.plates, strict=True)]
+    return _png(figures.grid(rows, render(pairs, generators), some.scores, read))
+
+
+def finite(value):
+    """The same with None for every figure that is not finite, since JSON has no such numbers."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def failed(failures: list[Failure]) -> list[dict]:
+    return [asdict(failure) for failure in failures]
+
+
+def _rounded(value: float | None):
+    return "" if value is None else round(value, 4)
+
+
+def _png(figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write under a temporary name, then rename: nobody ever sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

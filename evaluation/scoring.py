@@ -1,0 +1,170 @@
+"""Applies every method to every plate and scores the results: pictures in, a table of numbers out.
+
+Methods are, in this order: "input" (the low-quality picture), "baseline" (`evaluation.baseline`), one per checkpoint by its
+name, and "clean" where there is a clean side. Pictures are (H, W, 3) uint8: what a user would get as a file.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from data import degrade
+from evaluation.baseline import classical, enlarge
+from evaluation.difficulty import measure
+from evaluation.matching import comparable
+from evaluation.metrics import psnr_db, ssim
+from evaluation.plates import Failure, Pair, Plate, load
+from evaluation.reader import Reader, Reading
+from models.enhancer import Generator, enhance, resize, restore_each, to_working_size
+
+INPUT, BASELINE, CLEAN = "input", "baseline", "clean"
+CHUNK = 32  # plates whose pictures are in memory at a time
+NO_READING = Reading("")
+
+
+@dataclass(frozen=True)
+class Score:
+    """Figures of one picture. None where they cannot be had: no clean side, no manifest, no VGG weights, or no reader."""
+
+    reading: Reading = NO_READING
+    psnr: float | None = None
+    ssim: float | None = None
+    consistency: float | None = None
+    vgg_distance: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Scores of all plates: `scores[method][i]` and `difficulty[i]` belong to `plates[i]`."""
+
+    plates: list[Plate]
+    scores: dict[str, list[Score]]
+    difficulty: list[dict[str, float]]
+
+    def subset(self, indices: Sequence[int]) -> "Table":
+        return Table(
+            [self.plates[i] for i in indices],
+            {method: [scores[i] for i in indices] for method, scores in self.scores.items()},
+            [self.difficulty[i] for i in indices],
+        )
+
+
+@dataclass
+class Scorer:
+    """What scoring needs: the generators by name; a reader, or None to leave reading out; and the VGG distance, or None.
+
+    vgg_distance: two (N, H, W, 3) float32 batches -> (N,).
+    """
+
+    generators: dict[str, Generator]
+    reader: Reader | None = None
+    vgg_distance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        self._clean_readings: dict[bytes, Reading] = {}
+
+    def score(
+        self, plates: Sequence[Plate], advance: Callable[[int], None] = lambda n: None
+    ) -> tuple[Table, list[Failure]]:
+        """Score all plates; those that cannot be opened come back as failures. `advance(n)` is told of n plates done."""
+        table, failures = Table([], {}, []), []
+        for start in range(0, len(plates), CHUNK):
+            chunk = plates[start : start + CHUNK]
+            pairs, failed = load(chunk)
+            failures += failed
+            if pairs:
+                self._score_pairs(pairs, table)
+            advance(len(chunk))
+        return table, failures
+
+    def _score_pairs(self, pairs: list[Pair], table: Table) -> None:
+        pictures = render(pairs, self.generators)
+        for method, some in pictures.items():
+            table.scores.setdefault(method, []).extend(self._score_method(method, pairs, some))
+        inputs = table.scores[INPUT][-len(pairs) :]
+        table.difficulty.extend(measure(pair, score.psnr) for pair, score in zip(pairs, inputs, strict=True))
+        table.plates.extend(pair.plate for pair in pairs)
+
+    def _score_method(self, method: str, pairs: list[Pair], pictures: list[np.ndarray]) -> list[Score]:
+        readings = self._read(pictures, remember=method == CLEAN)
+        distances = self._vgg_distances(method, pairs, pictures)
+        return [
+            Score(reading, *_picture_figures(method, pair, picture), distance)
+            for pair, picture, reading, distance in zip(pairs, pictures, readings, distances, strict=True)
+        ]
+
+    def _read(self, pictures: list[np.ndarray], remember: bool) -> list[Reading]:
+        """Readings; of clean tiles every different one once, since the variants of a plate share theirs."""
+        if self.reader is None:
+            return [NO_READING] * len(pictures)
+        if not remember:
+            return self.reader.read(pictures)
+        digests = [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures]
+        new = {digest: i for i, digest in enumerate(digests) if digest not in self._clean_readings}
+        fresh = self.reader.read([pictures[i] for i in new.values()])
+        self._clean_readings.update(zip(new, fresh, strict=True))
+        return [self._clean_readings[digest] for digest in digests]
+
+    def _vgg_distances(self, method: str, pairs: list[Pair], pictures: list[np.ndarray]) -> list[float | None]:
+        if self.vgg_distance is None or method == CLEAN or pairs[0].hr is None:
+            return [None] * len(pairs)
+        # one by one: the pairs of somebody's own folder may be of several sizes
+        batches = (
+            (p[None] / np.float32(255), pair.hr[None] / np.float32(255))
+            for p, pair in zip(pictures, pairs, strict=True)
+        )
+        return [float(self.vgg_distance(*batch)[0]) for batch in batches]
+
+
+def render(pairs: Sequence[Pair], generators: dict[str, Generator]) -> dict[str, list[np.ndarray]]:
+    """The pictures of every method, one per pair. With a clean side they have its size, without one the enhancer's own."""
+    lq = [pair.lq / np.float32(255) for pair in pairs]
+    if pairs[0].hr is None:
+        pictures = {INPUT: lq, BASELINE: [classical(_to_working_size(picture)) for picture in lq]}
+        pictures |= {name: enhance(generator, lq) for name, generator in generators.items()}
+    else:
+        large = [enlarge(picture, pair.scale) for picture, pair in zip(lq, pairs, strict=True)]
+        pictures = {INPUT: large, BASELINE: [classical(picture) for picture in large]}
+        pictures |= {name: _enhance_pairs(generator, pairs, lq) for name, generator in generators.items()}
+        pictures[CLEAN] = [pair.hr for pair in pairs]
+    return {method: [_to_uint8(picture) for picture in some] for method, some in pictures.items()}
+
+
+def _enhance_pairs(generator: Generator, pairs: Sequence[Pair], lq: list[np.ndarray]) -> list[np.ndarray]:
+    """Tiles that the generator was made for as they are; others by way of its own size, and then of the clean side's."""
+    width = generator.width_px if "tile" in generator.info else None
+    if all(pair.scale == generator.scale and width in (None, pair.hr.shape[1]) for pair in pairs):
+        return restore_each(generator, lq)
+    return [resize(sr, *pair.hr.shape[:2]) for sr, pair in zip(enhance(generator, lq), pairs, strict=True)]
+
+
+def with_truth_from_clean(table: Table) -> Table:
+    """The same table with the clean side's readings as the plates' texts, for folders that carry none."""
+    texts = [comparable(score.reading.text, country="") for score in table.scores[CLEAN]]
+    plates = [replace(plate, text=text) for plate, text in zip(table.plates, texts, strict=True)]
+    return replace(table, plates=plates)
+
+
+def _picture_figures(method: str, pair: Pair, picture: np.ndarray) -> tuple[float | None, float | None, float | None]:
+    """(PSNR, SSIM, consistency): the last is the PSNR of the picture, degraded as the manifest says, against the input."""
+    if pair.hr is None:
+        return None, None, None
+    consistency = None
+    if pair.plate.steps is not None:
+        again = degrade.apply(picture / np.float32(255), pair.plate.steps, pair.scale)
+        consistency = float(psnr_db(again[None], pair.lq[None])[0])
+    if method == CLEAN:
+        return None, None, consistency
+    return float(psnr_db(picture[None], pair.hr[None])[0]), float(ssim(picture[None], pair.hr[None])[0]), consistency
+
+
+def _to_working_size(picture: np.ndarray) -> np.ndarray:
+    """Small pictures enlarged to the width that a generator would give them; larger ones as they are."""
+    resized = to_working_size(Generator(run=lambda batch: batch), picture)
+    return resized if resized.size > picture.size else picture
+
+
+def _to_uint8(picture: np.ndarray) -> np.ndarray:
+    return picture if picture.dtype == np.uint8 else np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
