@@ -1,0 +1,97 @@
+"""Finds the tiles of a run and checks them before anything slow starts. No TensorFlow."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import fsspec
+import numpy as np
+from PIL import Image
+
+from data.degrade import PRESETS
+from data.pairs import Pairs
+from data.tiles import open_tiles
+
+SCALES = (1, 2, 4, 8)
+DIVISOR = 16  # the discriminator halves the tile four times
+
+
+def find_pairs(settings, split: str) -> Pairs | None:
+    """The tiles of "train" or "val"; None for a split without tiles. Raises ValueError for tiles that are no pairs."""
+    if settings.degrade_online and settings.preset not in PRESETS:
+        raise ValueError(f"--preset must be one of {', '.join(PRESETS)}, got {settings.preset!r}")
+    found = open_tiles(settings.tiles, split).pairs
+    if not found:
+        return None
+    keys, hr_urls, lq_urls = zip(*found, strict=True)
+    pairs = Pairs(keys, hr_urls, seed=settings.seed)
+    if settings.degrade_online:
+        pairs = replace(pairs, preset=settings.preset, scale=settings.scale)
+        check_size(pairs, hr_urls, tile_size(hr_urls[0]))
+    else:
+        pairs = replace(pairs, lq_urls=lq_urls, scale=_scale(settings, lq_urls[0], hr_urls[0]))
+        height, width = tile_size(hr_urls[0])
+        check_size(pairs, hr_urls, (height, width))
+        check_size(pairs, lq_urls, (height // pairs.scale, width // pairs.scale))
+    if split != "train":
+        return pairs
+    return replace(pairs, augment=settings.augment, crop=check_crop(settings.window(), tile_size(hr_urls[0])))
+
+
+def check_crop(crop: tuple[int, int], tile: tuple[int, int]) -> tuple[int, int]:
+    """Raises ValueError for a window that the tile does not hold, or that the networks cannot take."""
+    if crop and (crop[0] > tile[0] or crop[1] > tile[1] or crop[0] % DIVISOR or crop[1] % DIVISOR):
+        raise ValueError(
+            f"--crop must divide by {DIVISOR} and fit into the tiles of {tile[0]}x{tile[1]}, got {crop[0]}x{crop[1]}"
+        )
+    return crop
+
+
+def tile_size(url: str) -> tuple[int, int]:
+    """(height, width) from a picture's header."""
+    try:
+        with fsspec.open(url, "rb") as file, Image.open(file) as picture:
+            return picture.height, picture.width
+    except OSError as error:
+        raise ValueError(f"tile {url} cannot be read ({error}); make the tiles anew with preprocess.py") from error
+
+
+def check_size(pairs: Pairs, urls: tuple[str, ...], expected: tuple[int, int]) -> None:
+    """Raises ValueError naming the first tile that has another size, or a size that the networks cannot take."""
+    height, width = (side * (pairs.scale if urls is pairs.lq_urls else 1) for side in expected)
+    if height % DIVISOR or width % DIVISOR:
+        raise ValueError(f"clean tiles must divide by {DIVISOR}, got {height}x{width} ({urls[0]})")
+    for url in urls:
+        if (size := tile_size(url)) != expected:
+            raise ValueError(
+                f"all tiles must have one size: expected {expected[0]}x{expected[1]}, got {size[0]}x{size[1]}: {url}"
+            )
+
+
+def _scale(settings, lq_url: str, hr_url: str) -> int:
+    lq, hr = tile_size(lq_url), tile_size(hr_url)
+    scale = hr[0] // lq[0] if lq[0] else 0
+    if scale not in SCALES or (lq[0] * scale, lq[1] * scale) != hr:
+        raise ValueError(
+            f"the low-quality tile must be 1, 2, 4 or 8 times smaller than the clean one, got {lq[0]}x{lq[1]} and "
+            f"{hr[0]}x{hr[1]}: {lq_url}"
+        )
+    if settings.scale not in (1, scale):
+        raise ValueError(
+            f"--scale {settings.scale} contradicts the tiles, whose low-quality side is 1/{scale} of the clean"
+        )
+    return scale
+
+
+def cache_tiles(pairs: Pairs, folder: Path) -> Pairs:
+    """Decode every tile once into one file per side, which all worker processes map into memory together."""
+    folder.mkdir(parents=True, exist_ok=True)
+    caches = {}
+    for side in ("hr",) if pairs.preset else ("hr", "lq"):
+        path = folder / f"{side}.npy"
+        shape = pairs.read(side, 0).shape
+        stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(pairs), *shape))
+        for tile in range(len(pairs)):
+            stored[tile] = pairs.read(side, tile)
+        stored.flush()
+        caches[side] = str(path)
+    return replace(pairs, caches=caches)

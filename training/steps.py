@@ -1,0 +1,161 @@
+"""The distributed training steps of both stages.
+
+A step takes one global batch (low-quality and clean tiles, uint8), spread over the replicas of a strategy, and returns its
+loss terms as scalars of the whole batch. The losses are divided by the global batch inside the tape and the gradients are
+summed over the replicas, so that any number of devices takes the same step.
+"""
+
+import tensorflow as tf
+
+import losses
+from training.optimiser import Adam, Averages, reduce_and_clip
+
+LAST_LAYER = "difference"
+
+
+class Trainer:
+    """The networks with their optimisers. Make it inside `strategy.scope()`.
+
+    discriminator and features may be None where there is no stage two. weights: name of a term -> its weight.
+    """
+
+    def __init__(self, strategy, generator, discriminator, features, weights: dict, settings, scale_loss: bool) -> None:
+        self.strategy, self.weights, self.settings = strategy, weights, settings
+        self.generator, self.discriminator, self.features = generator, discriminator, features
+        self.g_variables = [each.value for each in generator.trainable_variables]
+        self.g_adam = Adam(strategy, self.g_variables, scale_loss)
+        self.averages = Averages(strategy, self.g_variables, settings.ema_decay) if settings.ema else None
+        self.last_kernel = generator.get_layer(LAST_LAYER).kernel.value
+        if discriminator is not None:
+            self.d_variables = [each.value for each in discriminator.trainable_variables]
+            self.d_adam = Adam(strategy, self.d_variables, scale_loss)
+
+    @tf.function
+    def pretrain(self, batch, g_rate) -> dict:
+        """Stage one: the generator on MSE alone."""
+        gradients, finite, terms = self.strategy.run(self._pretrain_gradients, args=(batch,))
+        self._update_generator(gradients, finite, g_rate)
+        return self._total(terms)
+
+    @tf.function
+    def adversarial(self, batch, g_rate, d_rate, update_g: bool, update_d: bool) -> dict:
+        """Stage two: both sides from the same forward pass; a side that is not updated is not differentiated either."""
+        g_part, d_part, terms = self.strategy.run(self._adversarial_gradients, args=(batch, update_g, update_d))
+        if update_d:
+            self.d_adam.apply(*d_part, d_rate)
+        if update_g:
+            self._update_generator(*g_part, g_rate)
+        return self._total(terms)
+
+    @tf.function
+    def gradient_norms(self, batch) -> dict:
+        """The norm of each weighted term's gradient at the generator's last layer: what 0.1 and 0.2 weigh."""
+        norms = self.strategy.run(self._term_norms, args=(batch,))
+        return {name: self.strategy.experimental_local_results(norm)[0] for name, norm in norms.items()}
+
+    def _update_generator(self, gradients, finite, rate) -> None:
+        self.g_adam.apply(gradients, finite, rate)
+        if self.averages is not None:
+            self.averages.update()
+
+    def _total(self, terms: dict) -> dict:
+        return {
+            name: self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for name, value in terms.items()
+        }
+
+    def _mean(self, per_picture):
+        """This replica's share of the mean over the global batch."""
+        return tf.reduce_sum(per_picture) / self.settings.batch_size
+
+    def _share(self, whole):
+        """A number that every replica has alike, so that the sum over replicas is that number."""
+        return whole / self.strategy.num_replicas_in_sync
+
+    def _pretrain_gradients(self, batch):
+        lq, hr = _to_pictures(batch)
+        with tf.GradientTape() as tape:
+            sr = self.generator(lq, training=True)
+            mse = self._mean(losses.mse(hr, sr))
+            scaled = mse * self.g_adam.loss_scale
+        gradients = tape.gradient(scaled, self.g_variables)
+        gradients, norm, finite = reduce_and_clip(gradients, self.settings.clip_norm, self.g_adam.loss_scale)
+        terms = {"mse": mse, "g_gradient_norm": self._share(norm)}
+        return gradients, finite, terms | self._scale_term()
+
+    def _adversarial_gradients(self, batch, update_g: bool, update_d: bool):
+        """Both sides are judged as they stand before the step. Real and fake tiles pass the discriminator as separate
+        batches, the usual way with batch norm; it never learns from, nor changes in, the generator's turn."""
+        lq, hr = _to_pictures(batch)
+        terms, g_part, d_part = {}, (), ()
+        with tf.GradientTape(persistent=True) as tape:
+            sr = self.generator(lq, training=True)
+            fake_logits = self.discriminator(sr, training=True)
+            g_terms = self._generator_terms(hr, sr, fake_logits)
+            g_scaled = self._weighted(g_terms) * self.g_adam.loss_scale
+            if update_d:
+                real_logits = self.discriminator(hr, training=True)
+                d_loss = self._mean(losses.discriminator_loss(real_logits, fake_logits))
+                d_scaled = d_loss * self.d_adam.loss_scale
+        if update_g:
+            gradients = tape.gradient(g_scaled, self.g_variables)
+            g_part = reduce_and_clip(gradients, self.settings.clip_norm, self.g_adam.loss_scale)
+        if update_d:
+            gradients = tape.gradient(d_scaled, self.d_variables)
+            d_part = reduce_and_clip(gradients, self.settings.clip_norm, self.d_adam.loss_scale)
+            terms |= {"d_loss": d_loss, **self._judgement(real_logits, fake_logits)}
+        terms |= g_terms | {"g_loss": self._weighted(g_terms), "fake_spread": self._share(_spread(fake_logits))}
+        for name, part in (("g_gradient_norm", g_part), ("d_gradient_norm", d_part)):
+            if part:
+                terms[name] = self._share(part[1])
+        return _without_norm(g_part), _without_norm(d_part), terms | self._scale_term()
+
+    def _generator_terms(self, hr, sr, fake_logits) -> dict:
+        sr_features = self.features(sr, training=False)
+        hr_features = self.features(hr, training=False)
+        terms = losses.generator_terms(hr, sr, hr_features, sr_features, fake_logits)
+        return {name: self._mean(term) for name, term in terms.items()}
+
+    def _weighted(self, terms: dict):
+        return tf.add_n([self.weights[name] * term for name, term in terms.items()])
+
+    def _judgement(self, real_logits, fake_logits) -> dict:
+        """What the discriminator thinks: mean logits, and how often it is right on this batch."""
+        right = tf.cast(real_logits > 0, tf.float32) + tf.cast(fake_logits <= 0, tf.float32)
+        return {
+            "d_real": self._mean(real_logits),
+            "d_fake": self._mean(fake_logits),
+            "d_accuracy": self._mean(right) / 2,
+        }
+
+    def _scale_term(self) -> dict:
+        return {"loss_scale": self._share(self.g_adam.loss_scale)} if self.g_adam.scale_loss else {}
+
+    def _term_norms(self, batch) -> dict:
+        lq, hr = _to_pictures(batch)
+        with tf.GradientTape(persistent=True) as tape:
+            sr = self.generator(lq, training=True)
+            if self.discriminator is None:
+                terms = {"mse": self._mean(losses.mse(hr, sr))}
+            else:
+                # inference mode: a look at the gradients must not move the batch norm's averages
+                terms = self._generator_terms(hr, sr, self.discriminator(sr, training=False))
+            weighted = {name: self.weights[name] * term * self.g_adam.loss_scale for name, term in terms.items()}
+        context = tf.distribute.get_replica_context()
+        gradients = [tape.gradient(term, self.last_kernel) for term in weighted.values()]
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        norms = [tf.norm(gradient) / self.g_adam.loss_scale for gradient in gradients]
+        return dict(zip(weighted, norms, strict=True))
+
+
+def _to_pictures(batch) -> tuple[tf.Tensor, tf.Tensor]:
+    """uint8 (lq, hr) -> float32 in [0, 1]; converted on the device, so that a quarter of the bytes travels."""
+    return tuple(tf.cast(pictures, tf.float32) / 255.0 for pictures in batch)
+
+
+def _without_norm(part: tuple) -> tuple:
+    return (part[0], part[2]) if part else ()
+
+
+def _spread(logits):
+    """Standard deviation of the fakes' logits: near 0 when all fakes look alike to the discriminator."""
+    return tf.math.reduce_std(tf.cast(logits, tf.float32))
