@@ -1,0 +1,167 @@
+"""Several frames of one plate into one picture: enhanced, laid upon each other, averaged by how sure each pixel is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from enhancing import consistency
+from enhancing.agreement import Agreement, agree
+from enhancing.consistency import luminance
+from enhancing.examining import TOO_LITTLE, Examiner, Result, min_effective_width
+from enhancing.voting import Vote, vote
+from models.enhancer import resize
+
+ECC_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-5)
+ECC_SMOOTHING_PX = 5
+ALIGN_SIGMA = 2.0  # finer detail is where frames differ by noise and by what was made up
+MIN_CORRELATION = 0.35  # after aligning; frames below it show something else, or cannot be laid upon the others
+MIN_AGREEMENT = (
+    0.6  # of the frames' readings with the elected one: single frames may be bad, that is why there are several
+)
+FLOOR = 0.02  # disagreement that is not told from none, as a standard deviation of luminance
+
+
+@dataclass(frozen=True)
+class Frame:
+    """weight: share of the frame in the combined picture, 0 where it was left out; the weights sum to 1. correlation: with the
+    frame that the others were aligned to. shift: its way there in px, (right, down), at the middle of the plate."""
+
+    weight: float
+    correlation: float
+    shift: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Burst:
+    """picture: (h, w, 3) float32 in [0, 1], in the place of the frame `reference`. disagreement: (h, w), between the frames.
+    frames: in the order of the results. agreement: of the frames' readings with the elected one."""
+
+    picture: np.ndarray
+    disagreement: np.ndarray
+    vote: Vote
+    agreement: Agreement
+    frames: tuple[Frame, ...]
+    reference: int
+    consistency: float
+    effective_width: float
+    warnings: tuple[str, ...]
+
+
+def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
+    """results: of this examiner, which asks again and has a reader. ValueError for no results."""
+    if not results:
+        raise ValueError("a burst needs at least one frame")
+    trust = np.array([_trust(result) for result in results])
+    reference = int(np.argmax(trust))
+    laid = _lay_upon(results, reference, trust)
+    weights = np.stack([each.weights for each in laid])
+    shares = weights.mean(axis=(1, 2)) / weights.mean(axis=(1, 2)).sum()
+    picture = _average([each.picture for each in laid], weights)
+    spread = np.stack([luminance(each.picture - picture) ** 2 for each in laid])
+    elected = vote([result.reading for result in results], shares)
+    agreement = agree(elected.text, [r.reading.text for r, share in zip(results, shares, strict=True) if share])
+    fit = consistency.fit(results[reference].source.lq, picture)
+    width = max(result.effective_width for result in results)
+    too_little = width < min_effective_width(examiner.generator) or agreement.mean < MIN_AGREEMENT
+    return Burst(
+        picture=picture,
+        disagreement=np.sqrt((weights * spread).sum(axis=0) / weights.sum(axis=0)),
+        vote=elected,
+        agreement=agreement,
+        frames=tuple(Frame(float(s), each.correlation, each.shift) for s, each in zip(shares, laid, strict=True)),
+        reference=reference,
+        consistency=fit.consistency,
+        effective_width=width,
+        warnings=(TOO_LITTLE,) if too_little else (),
+    )
+
+
+class _Laid(NamedTuple):
+    """A frame in the place of the reference: (h, w, 3), weights (h, w)."""
+
+    picture: np.ndarray
+    weights: np.ndarray
+    correlation: float
+    shift: tuple[float, float]
+
+
+def _lay_upon(results: Sequence[Result], reference: int, trust: np.ndarray) -> list[_Laid]:
+    fixed = results[reference].look.sr
+    shape = fixed.shape[:2]
+    laid = []
+    for i, result in enumerate(results):
+        picture = resize(result.look.sr, *shape)
+        warp = np.eye(2, 3, dtype=np.float32) if i == reference else align(fixed, picture)
+        aligned = _warp(picture, warp)
+        likeness = _correlation(fixed, aligned)
+        weight = trust[i] * likeness if likeness >= MIN_CORRELATION or i == reference else 0.0
+        laid.append(_Laid(aligned, _sureness(result, warp, shape) * weight, likeness, _shift_of(warp, shape)))
+    return laid
+
+
+def align(reference: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """The affine map, (2, 3) float32, from places in `reference` to those in `picture`, both (h, w, 3): phase correlation for
+    the shift, then enhanced correlation (Evangelidis and Psarakis 2008, IEEE TPAMI 30(10)); whichever of no move, shift and
+    map makes them most alike."""
+    fixed, moving = _smooth(reference), _smooth(picture)
+    still = np.eye(2, 3, dtype=np.float32)
+    shifted = still.copy()
+    window = cv2.createHanningWindow(fixed.shape[::-1], cv2.CV_32F) if min(fixed.shape) > 2 else None
+    shifted[:, 2] = cv2.phaseCorrelate(fixed, moving, window)[0]
+    candidates = [still, shifted]
+    for start in candidates[:]:
+        try:
+            _, warp = cv2.findTransformECC(
+                fixed, moving, start.copy(), cv2.MOTION_AFFINE, ECC_STEPS, None, ECC_SMOOTHING_PX
+            )
+        except cv2.error:  # it did not converge, which it says with an exception
+            continue
+        candidates.append(warp)
+    return max(candidates, key=lambda warp: _correlation(reference, _warp(picture, warp)))
+
+
+def _trust(result: Result) -> float:
+    """How far a frame is believed: by its own agreement, where it was read, and by its pixels."""
+    steady = FLOOR / max(FLOOR, float(result.disagreement.mean())) if result.disagreement is not None else 1.0
+    agreed = result.agreement.mean if result.agreement is not None else 1.0
+    return (0.1 + agreed) * steady * (0.1 + result.fit.consistency)
+
+
+def _sureness(result: Result, warp: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(h, w) weights: the inverse of the variance over the variants; next to none where the frame has no pixels."""
+    spread = np.full(shape, FLOOR, np.float32)
+    if result.disagreement is not None:
+        spread = np.maximum(spread, cv2.resize(result.disagreement, shape[::-1]))
+    inside = cv2.warpAffine(
+        np.ones(shape, np.float32), warp, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+    return (FLOOR / np.maximum(FLOOR, _warp(spread, warp))) ** 2 * (inside + 1e-3)
+
+
+def _average(pictures: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    shares = weights / weights.sum(axis=0)
+    return sum(picture * share[..., None] for picture, share in zip(pictures, shares, strict=True)).astype(np.float32)
+
+
+def _warp(picture: np.ndarray, warp: np.ndarray) -> np.ndarray:
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(picture, warp, picture.shape[1::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return np.clip(warped, 0, 1)
+
+
+def _smooth(picture: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(luminance(picture), (0, 0), ALIGN_SIGMA)
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    a, b = (_smooth(each) - _smooth(each).mean() for each in (first, second))
+    return float((a * b).sum() / max(1e-9, np.sqrt((a**2).sum() * (b**2).sum())))
+
+
+def _shift_of(warp: np.ndarray, shape: tuple[int, int]) -> tuple[float, float]:
+    middle = np.array([shape[1] / 2, shape[0] / 2, 1])
+    right, down = middle[:2] - warp @ middle
+    return float(right), float(down)

@@ -1,0 +1,30 @@
+"""Which generator to use when the user names none, and which other one to ask for a second opinion."""
+
+import os
+from pathlib import Path
+
+from models.enhancer import Generator, load_generator
+from models.loading import read_info
+
+PRETRAINED = Path(__file__).resolve().parents[1] / "checkpoints" / "pretrained"
+STAGES = ("generator", "pretrain")  # the names that train.py gives to the second stage's result and the first one's
+
+
+def default_checkpoint(folder: Path = PRETRAINED) -> Path:
+    """The shipped generator that its JSON recommends, else the first there is. Raises ValueError where none is."""
+    shipped = [folder / f"{stage}.keras" for stage in STAGES if (folder / f"{stage}.keras").is_file()]
+    if not shipped:
+        raise ValueError(f"no generator in {folder}: give one with --checkpoint FILE, or make one with train.py")
+    return next((path for path in shipped if read_info(path).get("recommended") is True), shipped[0])
+
+
+def load_second(checkpoint: str | os.PathLike, generator: Generator) -> Generator | None:
+    """The other stage's generator beside the one in use, of the same file type; None where there is none that fits."""
+    path = Path(checkpoint)
+    if path.stem not in STAGES:
+        return None
+    other = path.with_name(STAGES[1 - STAGES.index(path.stem)] + path.suffix)
+    if not other.is_file():
+        return None
+    second = load_generator(other, generator.precision)
+    return second if (second.scale, second.width_px) == (generator.scale, generator.width_px) else None

@@ -1,0 +1,82 @@
+"""Does the result explain the picture it was made from? Blurred and darkened as the picture is, it should look like it.
+
+The camera is unknown, so it is fitted: picture = gain * (blur * result ^ power) + offset, where the blur is any kernel of up to
+33 px without negative weights (camera shake is no Gaussian). The fit is blind to what it was told to find, not to invented
+characters: those leave strokes in the picture that nothing in the result explains.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+POWERS = (0.4, 0.6, 0.8, 1.0, 1.4, 2.0)  # tone curves tried
+KERNEL_PX = 33  # longest blur that the fit can find, at the tile's width of 192 px
+DAMPING = 1e-2  # of the deconvolution, as a part of the result's mean power
+GRAIN_SIGMA = 1.0  # both sides are smoothed by this before they are compared: noise is not to be explained
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+
+
+class Fit(NamedTuple):
+    """consistency: share of the picture's variation that the result explains, 0 to 1. brought_back: (H, W) luminance, the
+    result as the camera would have shown it. blur_px: standard deviation of the fitted blur."""
+
+    consistency: float
+    brought_back: np.ndarray
+    blur_px: float
+
+
+def fit(lq: np.ndarray, sr: np.ndarray) -> Fit:
+    """lq, sr: (H, W, 3) and (H * scale, W * scale, 3) float in [0, 1]."""
+    height, width = sr.shape[:2]
+    picture = luminance(lq)
+    if picture.shape != (height, width):
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+    picture = cv2.GaussianBlur(picture, (0, 0), GRAIN_SIGMA)
+    result = np.clip(cv2.GaussianBlur(luminance(sr), (0, 0), GRAIN_SIGMA), 0, 1)
+    return max((_fit_power(picture, result**power) for power in POWERS), key=lambda found: found.consistency)
+
+
+def effective_width(found: Fit, width: int, native_width: float) -> float:
+    """Across how many px the picture's content is really spread: a blur of standard deviation s mixes as many neighbours as a
+    box of length sqrt(12) s. width: of the picture fitted; native_width: px that the camera had for it, which bound it."""
+    return min(native_width, width / float(np.sqrt(1 + 12 * found.blur_px**2)))
+
+
+def luminance(picture: np.ndarray) -> np.ndarray:
+    return picture @ LUMA
+
+
+def _fit_power(picture: np.ndarray, result: np.ndarray) -> Fit:
+    variation = float(picture.var())
+    if variation < 1e-8 or result.var() < 1e-8:  # nothing in the one, or nothing left in the other
+        same = variation < 1e-8 and result.var() < 1e-8
+        return Fit(float(same), np.full_like(picture, picture.mean()), 0.0)
+    kernel = _kernel(picture - picture.mean(), result - result.mean())
+    blurred = cv2.filter2D(result, -1, kernel[::-1, ::-1], borderType=cv2.BORDER_REFLECT_101)
+    gain = max(0.0, float(np.mean((blurred - blurred.mean()) * (picture - picture.mean())) / max(blurred.var(), 1e-12)))
+    brought_back = gain * (blurred - blurred.mean()) + picture.mean()
+    explained = 1 - float(np.mean((picture - brought_back) ** 2)) / variation
+    return Fit(max(0.0, explained), brought_back, _spread(kernel))
+
+
+def _kernel(picture: np.ndarray, result: np.ndarray) -> np.ndarray:
+    """The blur without negative weights, summing to 1, that best takes the result to the picture: a damped division of their
+    spectra, cut to its middle. Both without mean, (H, W)."""
+    window = np.outer(*(np.hanning(side + 2)[1:-1] ** 0.25 for side in picture.shape))  # softens the jump at the border
+    picture_f, result_f = np.fft.rfft2(picture * window), np.fft.rfft2(result * window)
+    power = np.abs(result_f) ** 2
+    spectrum = np.conj(result_f) * picture_f / (power + DAMPING * power.mean())
+    kernel = np.fft.fftshift(np.fft.irfft2(spectrum, s=picture.shape))
+    middle = [side // 2 for side in picture.shape]
+    reach = [min(KERNEL_PX // 2, (side - 1) // 2) for side in picture.shape]
+    kernel = kernel[tuple(slice(m - r, m + r + 1) for m, r in zip(middle, reach, strict=True))]
+    # weights far below the strongest are what noise leaves, and add up over a thousand of them
+    kernel = np.where(kernel > 0.1 * kernel.max(), kernel, 0)
+    return kernel / kernel.sum() if kernel.sum() > 0 else np.ones((1, 1))
+
+
+def _spread(kernel: np.ndarray) -> float:
+    ys, xs = np.indices(kernel.shape)
+    variances = [np.sum(kernel * (axis - np.sum(kernel * axis)) ** 2) for axis in (ys, xs)]
+    return float(np.sqrt(np.mean(variances)))

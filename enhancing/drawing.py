@@ -1,0 +1,128 @@
+"""Pictures for people: before and after side by side with what is to be known about them, and the map of disagreement."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from enhancing.agreement import Agreement
+from enhancing.burst import Burst
+from enhancing.examining import Result
+from enhancing.pictures import as_bytes, as_float
+from models.enhancer import resize
+
+PANEL_PX, MAX_PANEL_HEIGHT_PX, GAP_PX = 480, 720, 12
+TEXT_PX, LINE_PX = 17, 24
+PAPER, INK, GREY, RED = (255, 255, 255), (25, 25, 25), (105, 105, 105), (176, 0, 16)
+MAX_DISAGREEMENT = 0.25  # the hottest colour; a fixed scale, so that maps can be compared
+FONTS = Path(__file__).resolve().parents[1] / "data" / "fonts"
+CAVEAT = "a hint, not evidence"
+LATIN, CHINESE = "LiberationSans-Bold.ttf", "NotoSansCJKsc-Bold-provinces.otf"
+
+Line = tuple[str, tuple[int, int, int]]
+
+
+def heat_map(disagreement: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(h, w) disagreement -> (height, width, 3) float RGB: black where all agree, over red to pale yellow at 0.25."""
+    level = np.clip(disagreement / MAX_DISAGREEMENT, 0, 1)
+    colours = cv2.applyColorMap(as_bytes(level), cv2.COLORMAP_INFERNO)[:, :, ::-1]
+    return resize(as_float(np.ascontiguousarray(colours)), *size)
+
+
+def side_by_side(result: Result, with_map: bool = False) -> np.ndarray:
+    """(H, W, 3) float RGB: the picture as it was and as it is now, the map if wanted, and below them the findings."""
+    panels = [("before", result.source.lq), ("after", result.look.sr)]
+    if with_map and result.disagreement is not None:
+        panels.append(("where it is unsure", heat_map(result.disagreement, result.look.sr.shape[:2])))
+    return sheet(panels, findings(result))
+
+
+def findings(result: Result) -> list[Line]:
+    lines = [(warning, RED) for warning in result.warnings]
+    facts = f"consistency {result.fit.consistency:.2f}   effective width {result.effective_width:.0f} px"
+    if result.reading is not None and result.agreement is not None:
+        before = f"read before: {result.reading_before.text or 'nothing'} ({result.reading_before.confidence:.2f})"
+        lines.append((f"{before}   after: {result.reading.text or 'nothing'} ({result.reading.confidence:.2f})", INK))
+        lines.append((agreement_line(result.agreement), INK))
+    return [*lines, (facts, GREY), (CAVEAT, GREY)]
+
+
+def agreement_line(agreement: Agreement) -> str:
+    return f"agreed: {agreement.agreed or 'nothing'}   agreement {agreement.mean:.2f}"
+
+
+def burst_sheet(results: Sequence[Result], burst: Burst) -> np.ndarray:
+    """The frames as they were, the one that the others were laid upon, and all of them combined."""
+    panels = [(f"frame {number}", result.source.lq) for number, result in enumerate(results, start=1)]
+    best = (f"frame {burst.reference + 1} enhanced alone", results[burst.reference].look.sr)
+    lines = [(warning, RED) for warning in burst.warnings]
+    lines.append((f"elected: {burst.vote.text or 'nothing'} ({burst.vote.confidence:.2f})", INK))
+    facts = f"consistency {burst.consistency:.2f}   effective width {burst.effective_width:.0f} px at best"
+    lines += [(agreement_line(burst.agreement), INK), (facts, GREY), (CAVEAT, GREY)]
+    return sheet([*panels, best, ("combined", burst.picture)], lines)
+
+
+def sheet(panels: Sequence[tuple[str, np.ndarray]], lines: Sequence[Line], columns: int = 3) -> np.ndarray:
+    """(H, W, 3) float RGB: captioned panels of one width in rows, and lines of text, broken where they are too long."""
+    columns = min(columns, len(panels))
+    pictures = [_panel(picture) for _, picture in panels]
+    width = GAP_PX + columns * (PANEL_PX + GAP_PX)
+    rows = [range(start, min(start + columns, len(panels))) for start in range(0, len(panels), columns)]
+    heights = [LINE_PX + max(pictures[i].height for i in row) + GAP_PX for row in rows]
+    text = [(part, ink) for line, ink in lines for part in _broken(line, width - 2 * GAP_PX)]
+    canvas = Image.new("RGB", (width, sum(heights) + LINE_PX * len(text) + 2 * GAP_PX), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    top = GAP_PX
+    for row, height in zip(rows, heights, strict=True):
+        for column, i in enumerate(row):
+            left = GAP_PX + column * (PANEL_PX + GAP_PX)
+            _write(draw, (left, top), panels[i][0], GREY)
+            canvas.paste(pictures[i], (left + (PANEL_PX - pictures[i].width) // 2, top + LINE_PX))
+        top += height
+    for number, (line, ink) in enumerate(text):
+        _write(draw, (GAP_PX, top + number * LINE_PX), line, ink)
+    return as_float(np.asarray(canvas))
+
+
+def _panel(picture: np.ndarray) -> Image.Image:
+    height, width = picture.shape[:2]
+    factor = min(PANEL_PX / width, MAX_PANEL_HEIGHT_PX / height)
+    return Image.fromarray(as_bytes(resize(picture, max(1, round(height * factor)), max(1, round(width * factor)))))
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """The line in as many parts as the width needs, broken at spaces."""
+    parts, current = [], ""
+    for word in line.split(" "):
+        longer = f"{current} {word}" if current else word
+        if current and _length(longer) > width:
+            parts.append(current.strip())
+            current = word
+        else:
+            current = longer
+    return [*parts, current]
+
+
+def _write(draw: ImageDraw.ImageDraw, place: tuple[int, int], line: str, ink: tuple[int, int, int]) -> None:
+    x, y = place
+    for char in line:
+        font = _font_for(char)
+        draw.text((x, y + TEXT_PX), char, font=font, fill=ink, anchor="ls")
+        x += font.getlength(char)
+
+
+def _length(line: str) -> float:
+    return sum(_font_for(char).getlength(char) for char in line)
+
+
+def _font_for(char: str) -> ImageFont.FreeTypeFont:
+    """Provinces from the one font that has them; what neither font has is drawn as the Latin one's empty box."""
+    return _font(CHINESE if "\u2e80" <= char <= "\u9fff" else LATIN)
+
+
+@lru_cache(maxsize=2)
+def _font(name: str) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(FONTS / name), TEXT_PX)

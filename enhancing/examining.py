@@ -1,0 +1,122 @@
+"""Enhance pictures, and ask of each result what a careful person would ask. One code for folders, bursts and the page.
+
+Two stages, so that a folder can overlap them: `look` runs the networks over a batch, `judge` does the rest for one picture and
+may run in any thread.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from data.quality import Quality, measure
+from enhancing import agreement, consistency
+from enhancing.agreement import Agreement
+from enhancing.sources import Source
+from evaluation.reader import Reader, Reading
+from models.enhancer import BATCH_SIZE, Generator, fit_result, resize, restore_each
+
+TOO_LITTLE = "too little in the picture to restore: characters may be invented"
+MIN_EFFECTIVE_WIDTH_PX = 40.0  # where the checkpoint's JSON does not say: enhancing/calibrate.py measures it
+MIN_AGREEMENT = 0.8  # of one character in five, at least, the generator itself is not sure
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the networks made of a picture. sr: (h, w, 3) restored. others: what they make of it when asked again, lying upon
+    `sr`. readings: of the picture, of `sr` and of the others; empty without a reader."""
+
+    sr: np.ndarray
+    others: list[np.ndarray] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Result:
+    """picture: the enhanced picture, float32 in [0, 1]. fit: see enhancing/consistency.py. effective_width: px. disagreement:
+    (h, w) of sr's size, or None when not asked for. agreement, reading_before, reading: None without a reader."""
+
+    source: Source
+    look: Look
+    picture: np.ndarray
+    before: Quality
+    after: Quality
+    fit: consistency.Fit
+    effective_width: float
+    disagreement: np.ndarray | None
+    agreement: Agreement | None
+    reading_before: Reading | None
+    reading: Reading | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """generator: makes the results. second: another generator, asked for its opinion. reader: None to read nothing.
+    ask_again: whether to ask about variants of each picture, for readings' agreement or the disagreement map."""
+
+    generator: Generator
+    second: Generator | None = None
+    reader: Reader | None = None
+    ask_again: bool = False
+    batch_size: int = BATCH_SIZE
+
+    def enhance(self, sources: Sequence[Source]) -> list[Result]:
+        return [self.judge(source, look) for source, look in zip(sources, self.look(sources), strict=True)]
+
+    def look(self, sources: Sequence[Source]) -> list[Look]:
+        """The networks' part, in batches."""
+        pictures = [source.lq for source in sources]
+        restored = restore_each(self.generator, pictures, self.batch_size)
+        others = self._others(pictures) if self.ask_again else [[] for _ in pictures]
+        readings = self._readings(pictures, restored, others)
+        return [Look(*each) for each in zip(restored, others, readings, strict=True)]
+
+    def judge(self, source: Source, look: Look) -> Result:
+        """The rest, for one picture."""
+        fit = consistency.fit(source.lq, look.sr)
+        width = consistency.effective_width(fit, look.sr.shape[1], source.native_width)
+        agreed = None
+        if look.readings:
+            agreed = agreement.agree(look.readings[1].text, [reading.text for reading in look.readings[2:]])
+        return Result(
+            source=source,
+            look=look,
+            picture=fit_result(look.sr, source.size),
+            before=measure(resize(source.lq, *look.sr.shape[:2])),
+            after=measure(look.sr),
+            fit=fit,
+            effective_width=width,
+            disagreement=agreement.disagreement(look.sr, look.others) if look.others else None,
+            agreement=agreed,
+            reading_before=look.readings[0] if look.readings else None,
+            reading=look.readings[1] if look.readings else None,
+            warnings=self._warnings(width, agreed),
+        )
+
+    def _others(self, pictures: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        asked = [agreement.variants(lq) for lq in pictures]
+        flat = restore_each(self.generator, [lq for some in asked for lq in some], self.batch_size)
+        each = len(asked[0]) if asked else 0
+        others = [agreement.undo(flat[i * each : (i + 1) * each], self.generator.scale) for i in range(len(asked))]
+        if self.second is not None:
+            opinions = restore_each(self.second, pictures, self.batch_size)
+            others = [[*some, opinion] for some, opinion in zip(others, opinions, strict=True)]
+        return others
+
+    def _readings(self, pictures: Sequence, restored: Sequence, others: Sequence[list]) -> list[list[Reading]]:
+        if self.reader is None:
+            return [[] for _ in pictures]
+        shown = [[lq, sr, *some] for lq, sr, some in zip(pictures, restored, others, strict=True)]
+        flat = iter(self.reader.read([picture for some in shown for picture in some]))
+        return [[next(flat) for _ in some] for some in shown]
+
+    def _warnings(self, width: float, agreed: Agreement | None) -> tuple[str, ...]:
+        too_little = width < min_effective_width(self.generator) or (agreed is not None and agreed.mean < MIN_AGREEMENT)
+        return (TOO_LITTLE,) if too_little else ()
+
+
+def min_effective_width(generator: Generator) -> float:
+    """The effective width in px below which the generator's curve by difficulty says that it invents."""
+    known = generator.info.get("min_effective_width_px")
+    return float(known) if isinstance(known, (int, float)) and 0 < known < np.inf else MIN_EFFECTIVE_WIDTH_PX

@@ -1,0 +1,96 @@
+"""report.csv: a row for each picture."""
+
+import csv
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+from enhancing.examining import Result
+from enhancing.files import replacing
+from enhancing.printable import printable
+
+
+@dataclass
+class Row:
+    """A line of report.csv. Lengths in px; brightness, contrast and sharpness as in data/quality.py; empty: not measured.
+
+    consistency: see enhancing/consistency.py. agreement: mean over the characters, 0 to 1. agreed: the reading with a ? for
+    each character that not all variants agree on.
+    """
+
+    input: str
+    output: str = ""
+    status: str = "done"  # or "failed", "skipped"
+    reason: str = ""
+    width: int | str = ""
+    height: int | str = ""
+    result_width: int | str = ""
+    result_height: int | str = ""
+    effective_width: float | str = ""
+    brightness_before: float | str = ""
+    brightness_after: float | str = ""
+    contrast_before: float | str = ""
+    contrast_after: float | str = ""
+    sharpness_before: float | str = ""
+    sharpness_after: float | str = ""
+    consistency: float | str = ""
+    reading_before: str = ""
+    confidence_before: float | str = ""
+    reading: str = ""
+    confidence: float | str = ""
+    character_confidences: str = ""
+    agreed: str = ""
+    agreement: float | str = ""
+    weight: float | str = ""  # in a burst, of this frame
+    warnings: str = ""
+    seconds: float | str = ""
+
+
+@contextmanager
+def open_report(path: str) -> Iterator[Callable[[Row], None]]:
+    """A function that takes Rows. What was reported until then stays also when the run is interrupted."""
+    interrupted = None
+    # The mark at its beginning tells spreadsheets that Chinese characters are UTF-8; names may hold bytes that are not.
+    with replacing(path, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
+        writer = csv.DictWriter(file, fieldnames=list(Row.__dataclass_fields__))
+        writer.writeheader()
+        try:
+            yield lambda row: writer.writerow({name: _plain(value) for name, value in vars(row).items()})
+        except BaseException as error:  # also the user's Ctrl-C
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
+
+
+def fill(row: Row, result: Result) -> None:
+    """Everything that is known of one enhanced picture."""
+    row.height, row.width = result.source.file_size
+    row.result_height, row.result_width = result.picture.shape[:2]
+    row.effective_width, row.consistency = result.effective_width, result.fit.consistency
+    for name in ("brightness", "contrast", "sharpness"):
+        setattr(row, f"{name}_before", getattr(result.before, name))
+        setattr(row, f"{name}_after", getattr(result.after, name))
+    if result.reading is not None:
+        row.reading_before, row.confidence_before = result.reading_before.text, result.reading_before.confidence
+        row.reading, row.confidence = result.reading.text, result.reading.confidence
+        row.character_confidences = listed(result.reading.confidences)
+    if result.agreement is not None:
+        row.agreed, row.agreement = result.agreement.agreed, result.agreement.mean
+    row.warnings = "; ".join(result.warnings)
+
+
+def tell(row: Row) -> None:
+    """On the terminal, what needs attention, above a progress bar if there is one."""
+    if row.status != "skipped" and (row.reason or row.warnings):
+        tqdm.write(f"{printable(row.input)}: {printable(row.reason or row.warnings)}", file=sys.stderr)
+
+
+def listed(numbers: Sequence[float]) -> str:
+    return " ".join(f"{number:.2f}" for number in numbers)
+
+
+def _plain(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value
