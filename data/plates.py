@@ -49,7 +49,9 @@ class Canvas:
         mask -= _rounded(self.ink.shape, (inset + thickness) * self.scale, max(0.5, radius - thickness) * self.scale)
         self.paint(mask, colour)
 
-    def glyph(self, font: str, char: str, x: float, y: float, width: float, height: float, colour: Colour, weight: int) -> None:
+    def glyph(
+        self, font: str, char: str, x: float, y: float, width: float, height: float, colour: Colour, weight: int
+    ) -> None:
         """One character, filling its box exactly."""
         s = self.scale
         top, left = round(y * s), round(x * s)
@@ -115,8 +117,13 @@ def chinese_new_energy(rng: np.random.Generator, scale: float) -> Face:
     return _face(canvas, "".join(groups), CHINA)
 
 
-def _chinese_row(rng, canvas: Canvas, groups: list[str], ink: Colour, widths: list[float], gap: float, gap_after_second: float) -> None:
-    font, weight = str(rng.choice([*glyphs.ROADGEEK, *glyphs.ROADGEEK, "RobotoCondensed-Bold.ttf"])), int(rng.integers(0, 3))
+def _chinese_row(
+    rng, canvas: Canvas, groups: list[str], ink: Colour, widths: list[float], gap: float, gap_after_second: float
+) -> None:
+    font, weight = (
+        str(rng.choice([*glyphs.ROADGEEK, *glyphs.ROADGEEK, "RobotoCondensed-Bold.ttf"])),
+        int(rng.integers(0, 3)),
+    )
     x = 15.5
     for index, (char, width) in enumerate(zip("".join(groups), widths, strict=True)):
         _boxed(canvas, font, char, x, 25, width, 90, ink, weight)
@@ -140,7 +147,7 @@ def chinese_two_lines(rng: np.random.Generator, scale: float) -> Face:
 
 
 def european(rng: np.random.Generator, scale: float) -> Face:
-    """520 x 110 mm with the blue band; yellow in the Netherlands, red characters in Belgium, a second band in France and Italy."""
+    """520 x 110 mm with the blue band; yellow in the Netherlands, red characters in Belgium, two bands in Italy."""
     country = str(rng.choice(EU_COUNTRIES, p=EU_SHARES))
     background = vary(rng, (0.95, 0.75, 0.1) if country == "NL" else WHITE)
     ink = vary(rng, (0.6, 0.08, 0.1) if country == "BE" else BLACK)
@@ -170,7 +177,9 @@ def british(rng: np.random.Generator, scale: float) -> Face:
         _blue_band(canvas, 0, "GB")
         left = 46
     groups = registrations.RULES["GB"](rng)
-    font = str(rng.choice([*glyphs.ROADGEEK, "LiberationSans-Bold.ttf", "BebasNeue-Bold.otf", "NationalPark-Heavy.otf"]))
+    font = str(
+        rng.choice([*glyphs.ROADGEEK, "LiberationSans-Bold.ttf", "BebasNeue-Bold.otf", "NationalPark-Heavy.otf"])
+    )
     _line(rng, canvas, groups, font, (left, 512), (14, 79), vary(rng, BLACK))
     if rng.random() < 0.5:
         caption(rng, canvas, 99, 7, BLACK)
@@ -272,7 +281,9 @@ def caption(rng: np.random.Generator, canvas: Canvas, y: float, height: float, c
         _small(canvas, char, start + width * index, y, height, colour)
 
 
-def _line(rng, canvas: Canvas, groups: list[str], font: str, span: tuple[float, float], row: tuple[float, float], ink: Colour) -> None:
+def _line(
+    rng, canvas: Canvas, groups: list[str], font: str, span: tuple[float, float], row: tuple[float, float], ink: Colour
+) -> None:
     """Groups of characters centred in `span` (left, right), at their natural widths, squeezed where they would not fit."""
     y, height = row
     stretch, weight = rng.uniform(0.9, 1.15), int(rng.integers(-1, 3))
@@ -288,7 +299,9 @@ def _line(rng, canvas: Canvas, groups: list[str], font: str, span: tuple[float, 
         x += (wide_gap - gap) * squeeze
 
 
-def _boxed(canvas: Canvas, font: str, char: str, x: float, y: float, width: float, height: float, ink: Colour, weight: int) -> None:
+def _boxed(
+    canvas: Canvas, font: str, char: str, x: float, y: float, width: float, height: float, ink: Colour, weight: int
+) -> None:
     """One character filling a box of its own; a 1 keeps its shape, since a broad bar reads as a block."""
     if ord(char) > 127:
         font, weight = glyphs.HANZI, 0

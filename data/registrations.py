@@ -11,10 +11,32 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NO_IO = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # I and O are too like 1 and 0 for many countries
 CONSONANTS = "BCDFGHJKLMNPRSTVWXYZ"  # Spain: no vowels, no Q
 CHINESE = PROVINCES[:31]
-GERMAN_TOWNS = ("B", "M", "HH", "K", "F", "S", "D", "DO", "E", "L", "HB", "DD", "H", "N", "KA", "MA", "WI", "GT", "ROW", "MTK")
-ROMANIAN_COUNTIES = tuple(
-    "AB AR AG BC BH BN BT BV BR BZ CS CL CJ CT CV DB DJ GL GR GJ HR HD IL IS IF MM MH MS NT OT PH SM SJ SB SV TR TM TL VS VL VN".split()
+GERMAN_TOWNS = (
+    "B",
+    "M",
+    "HH",
+    "K",
+    "F",
+    "S",
+    "D",
+    "DO",
+    "E",
+    "L",
+    "HB",
+    "DD",
+    "H",
+    "N",
+    "KA",
+    "MA",
+    "WI",
+    "GT",
+    "ROW",
+    "MTK",
 )
+ROMANIAN_COUNTIES = (
+    "AB", "AR", "AG", "BC", "BH", "BN", "BT", "BV", "BR", "BZ", "CS", "CL", "CJ", "CT", "CV", "DB", "DJ", "GL", "GR", "GJ",
+    "HR", "HD", "IL", "IS", "IF", "MM", "MH", "MS", "NT", "OT", "PH", "SM", "SJ", "SB", "SV", "TR", "TM", "TL", "VS", "VL", "VN",
+)  # fmt: skip
 POLISH_TOWNS = ("WA", "WE", "KR", "GD", "PO", "DW", "LU", "SK", "ZS", "WPI", "KRA", "GSP", "EL", "RZ", "BI")
 
 Groups = list[str]
@@ -35,7 +57,11 @@ def chinese(rng: np.random.Generator) -> Groups:
 def chinese_new_energy(rng: np.random.Generator) -> Groups:
     """Six characters in the serial: small cars D or F first, large ones D or F last."""
     kind = pick(rng, "DFDFABCEGHJK", 1)
-    serial = kind + pick(rng, NO_IO + DIGITS, 1) + pick(rng, DIGITS, 4) if rng.random() < 0.8 else pick(rng, DIGITS, 5) + kind
+    serial = (
+        kind + pick(rng, NO_IO + DIGITS, 1) + pick(rng, DIGITS, 4)
+        if rng.random() < 0.8
+        else pick(rng, DIGITS, 5) + kind
+    )
     return [pick(rng, CHINESE, 1) + pick(rng, NO_IO, 1), serial]
 
 
@@ -75,7 +101,9 @@ def _pattern(pattern: str, letters: str = NO_IO) -> Callable[[np.random.Generato
     """A rule from a picture of it: A is a letter, 9 a digit, a space a gap."""
 
     def rule(rng: np.random.Generator) -> Groups:
-        return ["".join(pick(rng, letters if char == "A" else DIGITS, 1) for char in group) for group in pattern.split()]
+        return [
+            "".join(pick(rng, letters if char == "A" else DIGITS, 1) for char in group) for group in pattern.split()
+        ]
 
     return rule
 

@@ -139,7 +139,9 @@ def draw_sheet(path: Path, seed: int, columns: int = 6, rows: int = 10) -> None:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m data.synthetic", description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        prog="python -m data.synthetic",
+        description=__doc__.split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="a new folder for the photos")
     parser.add_argument("--count", type=int, required=True, help="how many photos")

@@ -10,8 +10,10 @@ Tiles are (H, W, 3) uint8 RGB.
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import fsspec
@@ -70,7 +72,9 @@ def open_tiles(folder: str, split: str) -> Tiles:
     hr, lq = (_pictures(system, f"{base}/{side}") for side in ("hr", "lq"))
     if lonely := sorted(hr.keys() ^ lq.keys()):
         side, other = ("hr", "lq") if lonely[0] in hr else ("lq", "hr")
-        raise ValueError(f"{folder}: {len(lonely)} tiles lack a partner, the first is {side}/{lonely[0]} without {other}/")
+        raise ValueError(
+            f"{folder}: {len(lonely)} tiles lack a partner, the first is {side}/{lonely[0]} without {other}/"
+        )
     return Tiles(tuple(Pair(key, hr[key], lq[key]) for key in sorted(hr)), system.exists(f"{root}/{MANIFEST}"))
 
 
@@ -132,3 +136,19 @@ def format_rows(rows: Iterable[Row], header: bool = True) -> str:
         degradation = json.dumps(row.degradation, ensure_ascii=False)
         writer.writerow((row.key, row.split, row.source, row.text, row.country, corners, row.variant, degradation))
     return stream.getvalue()
+
+
+def write_bytes(url: str, content: bytes) -> None:
+    """Write a file whole or not at all: under a temporary name first, where the storage is not atomic by itself."""
+    system, path = fsspec.core.url_to_fs(str(url))
+    if "file" not in system.protocol:
+        system.pipe_file(path, content)
+        return
+    part = f"{path}.{os.getpid()}.part"
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+        os.replace(part, path)
+    except OSError:
+        Path(part).unlink(missing_ok=True)
+        raise
