@@ -15,6 +15,7 @@ PAINTS = np.array(  # car colours, by how common they are on roads: white, black
     [[0.85, 0.85, 0.84], [0.85, 0.85, 0.84], [0.06, 0.06, 0.07], [0.06, 0.06, 0.07], [0.45, 0.46, 0.48], [0.62, 0.63, 0.64],
      [0.1, 0.16, 0.35], [0.5, 0.07, 0.08], [0.3, 0.2, 0.13], [0.1, 0.25, 0.16]], np.float32
 )  # fmt: skip
+SHADOW_PX = 4  # softness of the plate's own shadow
 _GRAIN_COUNT = 4_000_000
 
 
@@ -99,13 +100,17 @@ def _mount(rng: np.random.Generator, photo: np.ndarray, plate: np.ndarray, corne
         below = rim * int(rng.integers(1, 3))
         plate = cv2.copyMakeBorder(plate, rim, below, rim, rim, cv2.BORDER_CONSTANT, value=(holder,) * 3)
         source += rim
-    matrix = cv2.getPerspectiveTransform(source - 0.5, (corners - 0.5).astype(np.float32))
-    size = photo.shape[1], photo.shape[0]
+    # only the part of the photo around the plate is touched
+    reach = rim + SHADOW_PX * 3
+    left, top = np.maximum(0, np.floor(corners.min(axis=0)) - reach).astype(int)
+    right, bottom = (np.ceil(corners.max(axis=0)) + reach).astype(int)
+    room = photo[top:bottom, left:right]
+    matrix = cv2.getPerspectiveTransform(source - 0.5, (corners - (left, top) - 0.5).astype(np.float32))
+    size = room.shape[1], room.shape[0]
     warped = cv2.warpPerspective(plate, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     cover = cv2.warpPerspective(np.ones(plate.shape[:2], np.float32), matrix, size, flags=cv2.INTER_LINEAR)
-    shade = cv2.GaussianBlur(cover, (0, 0), 4)  # the plate's own shadow on the car
-    photo *= 1 - 0.5 * shade[..., None]
-    photo += cover[..., None] * (warped - photo)
+    room *= 1 - 0.5 * cv2.GaussianBlur(cover, (0, 0), SHADOW_PX)[..., None]  # the plate's own shadow on the car
+    room += cover[..., None] * (warped - room)
 
 
 def _light(rng: np.random.Generator, photo: np.ndarray, corners: np.ndarray) -> np.ndarray:

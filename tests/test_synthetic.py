@@ -1,0 +1,173 @@
+import csv
+import re
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import registrations, synthetic
+from data.ccpd import CHINA, parse_name
+from data.plates import DESIGNS, draw_face
+from data.scene import place
+
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    return [synthetic.render(SEED, index) for index in range(30)]
+
+
+def test_a_photo_follows_from_seed_and_number_alone(rendered):
+    again = synthetic.render(SEED, 7)
+    np.testing.assert_array_equal(again[0], rendered[7][0])
+    assert again[2:] == rendered[7][2:]
+    assert not np.array_equal(synthetic.render(SEED + 1, 7)[0][:50, :50], rendered[7][0][:50, :50])
+
+
+def test_corners_lie_inside_and_run_clockwise_from_the_bottom_right(rendered):
+    for photo, corners, _, _ in rendered:
+        height, width = photo.shape[:2]
+        assert (corners >= -0.5).all()
+        assert (corners[:, 0] <= width + 0.5).all()
+        assert (corners[:, 1] <= height + 0.5).all()
+        bottom_right, bottom_left, top_left, top_right = corners
+        assert bottom_right[0] > bottom_left[0]
+        assert top_right[0] > top_left[0]
+        assert bottom_right[1] > top_right[1]
+        assert bottom_left[1] > top_left[1]
+
+
+def test_plates_are_between_150_and_400_px_wide_and_vary():
+    rng = np.random.default_rng(0)
+    widths = []
+    for _ in range(50):
+        wanted = rng.uniform(*synthetic.PLATE_PX)
+        corners = place(rng, synthetic.FRAME, wanted, 440 / 140)
+        widths.append(np.linalg.norm(corners[0] - corners[1]))
+        assert widths[-1] <= wanted + 1
+    assert np.ptp(widths) > 150
+
+
+def test_the_plate_is_where_the_corners_say():
+    """A white plate on a black car: inside the corners it is bright, outside dark."""
+    from data.plates import WHITE, Canvas, Face
+    from data.scene import _mount
+
+    canvas = Canvas(440, 140, 0.6, WHITE)
+    face = Face(canvas.pixels, canvas.ink, "", "")
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        corners = place(rng, synthetic.FRAME, 250, 440 / 140)
+        photo = np.zeros((*synthetic.FRAME, 3), np.float32)
+        _mount(rng, photo, np.ones_like(face.pixels), corners)
+        inside = cv2.fillPoly(np.zeros(synthetic.FRAME, np.uint8), [np.round(corners).astype(np.int32)], 1)
+        assert photo[cv2.erode(inside, np.ones((5, 5))) == 1].min() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("country", "pattern"),
+    [
+        ("DE", r"[A-Z]{1,3}[A-Z]{1,2}\d{1,4}"),
+        ("FR", r"[A-Z]{2}\d{3}[A-Z]{2}"),
+        ("ES", r"\d{4}[BCDFGHJKLMNPRSTVWXYZ]{3}"),
+        ("GB", r"[A-Z]{2}\d{2}[A-Z]{3}"),
+        ("BR", r"[A-Z]{3}\d[A-Z]\d{2}"),
+        ("RO", r"(B\d{2,3}|[A-Z]{2}\d{2})[A-Z]{3}"),
+    ],
+)
+def test_numbers_follow_their_country(country, pattern):
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        assert re.fullmatch(pattern, "".join(registrations.RULES[country](rng)))
+
+
+def test_chinese_serials_have_neither_i_nor_o_and_the_right_length():
+    rng = np.random.default_rng(0)
+    for rule, length in ((registrations.chinese, 7), (registrations.chinese_new_energy, 8)):
+        for _ in range(100):
+            text = "".join(rule(rng))
+            assert len(text) == length
+            assert text[0] in registrations.CHINESE
+            assert not set(text) & set("IO")
+
+
+def test_every_design_can_be_drawn_and_shows_its_characters():
+    rng = np.random.default_rng(0)
+    for _, design in DESIGNS:
+        face = design(rng, 0.8)
+        assert face.pixels.shape[:2] == face.ink.shape
+        assert face.ink.mean() > 0.03, "hardly any ink"
+        assert face.text.replace("/", "").isalnum()
+        assert 0 <= face.pixels.min() <= face.pixels.max() <= 1
+
+
+def test_nothing_touches_the_border_of_the_plate():
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        face = draw_face(rng, 0.8)
+        height, width = face.ink.shape
+        edge = max(2, height // 40)
+        assert face.ink[:edge].max() < 0.5, face.text
+        assert face.ink[-edge:].max() < 0.5, face.text
+        assert face.ink[:, : width // 60].max() < 0.5, face.text
+        assert face.ink[:, -width // 60 :].max() < 0.5, face.text
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_folder_has_names_that_read_back_and_texts(tmp_path, workers):
+    folder = tmp_path / "photos"
+    synthetic.render_folder(folder, 40, SEED, workers)
+    with (folder / "text.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 40
+    assert sorted(row["file"] for row in rows) == sorted(path.name for path in folder.glob("*.jpg"))
+    for index, row in enumerate(rows):
+        known = parse_name(row["file"])
+        photo, corners, text, country = synthetic.render(SEED, index)
+        assert (row["text"], row["country"]) == (text, country)
+        with Image.open(folder / row["file"]) as picture:
+            assert picture.size == photo.shape[1::-1]
+        assert np.abs(np.array(known.corners) - corners).max() <= 1.5
+        if country == CHINA and text.isalnum() and "警" not in text:
+            assert known.text == text, "a Chinese plate's name must say its text"
+
+
+def test_same_bytes_whatever_the_workers(tmp_path):
+    for workers in (1, 2):
+        synthetic.render_folder(tmp_path / str(workers), 34, SEED, workers)
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / str(n)).iterdir()} for n in (1, 2))
+    assert one == two
+
+
+def test_command_refuses_a_full_folder_and_nonsense(tmp_path, capsys):
+    (tmp_path / "there.txt").write_text("something")
+    assert synthetic.main(["--out", str(tmp_path), "--count", "1"]) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert synthetic.main(["--out", str(tmp_path / "new"), "--count", "0"]) == 2
+
+
+def test_sheet_is_drawn(tmp_path):
+    synthetic.draw_sheet(tmp_path / "sheet.png", SEED, columns=2, rows=2)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (2 * 244, 2 * 184)
+
+
+def test_fonts_have_every_character_and_a_licence():
+    from PIL import ImageFont
+
+    from data.glyphs import BROAD, FIXED, FONT_FOLDER, HANZI, NARROW, ROADGEEK
+
+    fonts = {*ROADGEEK, *NARROW, *BROAD, *FIXED}
+    assert {path.name for path in FONT_FOLDER.iterdir() if path.suffix in (".ttf", ".otf")} == fonts | {HANZI}
+    for name, characters in [
+        *((font, registrations.LETTERS + registrations.DIGITS) for font in fonts),
+        (HANZI, registrations.CHINESE),
+    ]:
+        face = ImageFont.truetype(FONT_FOLDER / name, 40)
+        missing = bytes(face.getmask("\uffff"))
+        for character in characters:
+            assert face.getmask(character).getbbox(), f"{name} lacks {character}"
+            assert bytes(face.getmask(character)) != missing, f"{name} lacks {character}"
+    assert len(list(FONT_FOLDER.glob("LICENCE-*.txt"))) == 8
