@@ -15,6 +15,9 @@ PAINTS = np.array(  # car colours, by how common they are on roads: white, black
     [[0.85, 0.85, 0.84], [0.85, 0.85, 0.84], [0.06, 0.06, 0.07], [0.06, 0.06, 0.07], [0.45, 0.46, 0.48], [0.62, 0.63, 0.64],
      [0.1, 0.16, 0.35], [0.5, 0.07, 0.08], [0.3, 0.2, 0.13], [0.1, 0.25, 0.16]], np.float32
 )  # fmt: skip
+LAMPS = np.array(
+    [[0.7, 0.06, 0.06], [0.6, 0.05, 0.05], [0.85, 0.5, 0.1], [0.85, 0.86, 0.88], [0.55, 0.56, 0.58]], np.float32
+)
 SHADOW_PX = 4  # softness of the plate's own shadow
 _GRAIN_COUNT = 4_000_000
 
@@ -49,45 +52,65 @@ def photograph(rng: np.random.Generator, face: Face, corners: np.ndarray, size: 
 
 
 def _car_body(rng: np.random.Generator, size: tuple[int, int], corners: np.ndarray) -> np.ndarray:
-    """Paint with soft reflections, horizontal seams, a grille or dark bumper, and a recess for the plate."""
-    height, width = size
-    paint = np.clip(PAINTS[rng.integers(len(PAINTS))] * rng.uniform(0.8, 1.15) + rng.normal(0, 0.02, 3), 0, 1)
-    shine = wear.clouds(rng, size, int(rng.integers(1, 4)))[..., None]
-    photo = (paint * (0.65 + 0.7 * shine)).astype(np.float32)
-    top, bottom = corners[:, 1].min(), corners[:, 1].max()
+    """The car around the plate, soft as a background is: drawn at half the size, which is enough for it."""
+    small = size[0] // 2, size[1] // 2
+    photo = _paintwork(rng, small)
+    top, bottom = corners[:, 1].min() / 2, corners[:, 1].max() / 2
     if rng.random() < 0.45:  # a bumper of black plastic, below or around the plate
-        start = int(rng.uniform(top - 60, bottom + 10))
-        photo[max(0, start) :] = rng.uniform(0.05, 0.16)
+        start = max(0, int(rng.uniform(top - 30, bottom + 5)))
+        photo[start:] = rng.uniform(0.05, 0.16) + 0.05 * wear.clouds(rng, small, 3)[start:, :, None]
     if rng.random() < 0.4:
         _grille(rng, photo, top)
     for _ in range(rng.integers(0, 4)):
-        y, slope = rng.uniform(0, height), rng.uniform(-12, 12)
-        shade = (float(rng.uniform(0, 0.9)),) * 3
-        cv2.line(photo, (0, int(y)), (width, int(y + slope)), shade, int(rng.integers(1, 5)), cv2.LINE_AA)
-    for _ in range(rng.integers(0, 4)):
+        _seam(rng, photo)
+    for _ in range(rng.integers(0, 3)):
         _lamp_or_badge(rng, photo)
     if rng.random() < 0.5:
         centre = corners.mean(axis=0)
-        recess = np.round((corners - centre) * rng.uniform(1.05, 1.3) + centre).astype(np.int32)
+        recess = np.round(((corners - centre) * rng.uniform(1.05, 1.3) + centre) / 2).astype(np.int32)
         cv2.fillPoly(photo, [recess], (float(rng.uniform(0.02, 0.5)),) * 3, cv2.LINE_AA)
-    return cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.5, 2.0))
+    photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, 1.2))
+    return cv2.resize(photo, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _paintwork(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Lacquer in a car's colour, with soft reflections of sky and street and a bright crease or two."""
+    paint = np.clip(PAINTS[rng.integers(len(PAINTS))] * rng.uniform(0.8, 1.15) + rng.normal(0, 0.02, 3), 0, 1)
+    shine = 0.65 + 0.7 * wear.clouds(rng, size, int(rng.integers(1, 4)))
+    height = np.arange(size[0], dtype=np.float32)
+    for _ in range(rng.integers(0, 3)):
+        crease, width = rng.uniform(0, size[0]), rng.uniform(2, 12)
+        shine += np.float32(rng.uniform(-0.25, 0.4)) * np.exp(-(((height - crease) / width) ** 2))[:, None]
+    return np.clip(paint * shine[..., None] + 0.08 * (shine[..., None] - 0.65), 0, 1).astype(np.float32)
 
 
 def _grille(rng: np.random.Generator, photo: np.ndarray, plate_top: float) -> None:
     """Bars above the plate."""
-    step, bottom = int(rng.integers(6, 22)), int(max(8, plate_top - rng.uniform(5, 40)))
+    step, bottom = int(rng.integers(4, 11)), int(max(4, plate_top - rng.uniform(2, 20)))
     dark, light = rng.uniform(0.02, 0.12), rng.uniform(0.2, 0.8)
     photo[:bottom] = dark
     for y in range(0, bottom, step):
         photo[y : y + max(1, step // 4)] = light
 
 
+def _seam(rng: np.random.Generator, photo: np.ndarray) -> None:
+    """A gap between panels, with the light edge that a bend has."""
+    height, width = photo.shape[:2]
+    y, slope = rng.uniform(0, height), rng.uniform(-6, 6)
+    for offset, shade in ((0, rng.uniform(0, 0.2)), (1, rng.uniform(0.3, 0.8))):
+        cv2.line(photo, (0, int(y + offset)), (width, int(y + slope + offset)), (float(shade),) * 3, 1, cv2.LINE_AA)
+
+
 def _lamp_or_badge(rng: np.random.Generator, photo: np.ndarray) -> None:
+    """A red, amber or clear lamp, or a badge of chrome, darker at its rim."""
     height, width = photo.shape[:2]
     centre = int(rng.integers(width)), int(rng.integers(height))
-    axes = int(rng.integers(5, 60)), int(rng.integers(4, 25))
-    colour = tuple(float(v) for v in (rng.uniform(0.4, 1, 3) if rng.random() < 0.6 else (0.6, 0.05, 0.05)))
-    cv2.ellipse(photo, centre, axes, float(rng.uniform(-15, 15)), 0, 360, colour, -1, cv2.LINE_AA)
+    axes = np.array([rng.integers(4, 32), rng.integers(3, 12)])
+    colour = LAMPS[rng.integers(len(LAMPS))] * rng.uniform(0.6, 1.1)
+    turn = float(rng.uniform(-12, 12))
+    for part, dim in ((1.0, 0.45), (0.85, 0.8), (0.5, 1.0)):
+        shape = tuple(int(side) for side in np.maximum(1, axes * part))
+        cv2.ellipse(photo, centre, shape, turn, 0, 360, tuple(float(c) for c in colour * dim), -1, cv2.LINE_AA)
 
 
 def _mount(rng: np.random.Generator, photo: np.ndarray, plate: np.ndarray, corners: np.ndarray) -> None:
