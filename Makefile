@@ -28,3 +28,42 @@ test: lint
 
 test-all: test
 	$(PY) -m pytest -m slow
+
+# --- A first run without any download --------------------------------------------------------------------------------------
+
+demo: install
+	rm -rf datasets/demo checkpoints/demo reports/demo
+	$(PY) -m data.synthetic --out datasets/demo/photos --count 800 --seed 1
+	$(PY) preprocess.py --raw datasets/demo/photos --out datasets/demo/tiles --variants 4 --test 0.08
+	@echo "The demo takes random VGG weights, since the trained ones are a download: the perceptual term is weaker than it should be."
+	$(PY) train.py --tiles datasets/demo/tiles --run checkpoints/demo --filters 32 --blocks 6 --crop 64x160 --batch-size 16 \
+		--pretrain-steps 1200 --pretrain-learning-rate 1e-3 --adversarial-steps 40 --discriminator-filters 16 \
+		--vgg-weights random --validate-every 400 --validation-limit 32
+	$(PY) evaluate.py --tiles datasets/demo/tiles --checkpoint checkpoints/demo/pretrain.keras checkpoints/demo/generator.keras \
+		--out reports/demo --limit 60
+	@echo "The grid: reports/demo/grid.png"
+
+# --- The frozen benchmark: its seed is never trained on, its preset never changed ---------------------------------------------
+
+BENCHMARK := datasets/benchmark
+
+benchmark-tiles: install $(BENCHMARK)/synthetic/manifest.csv $(if $(wildcard $(CCPD)),$(BENCHMARK)/ccpd/manifest.csv)
+
+$(BENCHMARK)/synthetic/manifest.csv:
+	test -f $(BENCHMARK)/photos/text.csv || $(PY) -m data.synthetic --out $(BENCHMARK)/photos --count 2000 --seed 20260
+	$(PY) preprocess.py --raw $(BENCHMARK)/photos --out $(BENCHMARK)/synthetic --val 0 --test 1 --preset benchmark --seed 20260
+
+$(BENCHMARK)/ccpd/manifest.csv:
+	$(PY) preprocess.py --raw $(CCPD) --out $(BENCHMARK)/ccpd --val 0 --test 1 --variants 8 --preset benchmark --seed 20260
+
+# --- The shipped generators: these lines are the settings they were made with ---------------------------------------------------
+
+SHIPPED := checkpoints/shipped
+
+pretrained: install
+	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 8000 --seed 1
+	$(PY) preprocess.py --raw datasets/shipped/photos --out datasets/shipped/tiles --val 0.025 --test 0
+	$(PY) train.py $(if $(wildcard $(SHIPPED)/config.json),--run $(SHIPPED) --resume,--run $(SHIPPED) --tiles datasets/shipped/tiles \
+		--degrade-online --crop 64x160 --filters 64 --blocks 8 --batch-size 16 --seed 1 --cache \
+		--pretrain-steps 11000 --pretrain-learning-rate 6e-4 --adversarial-steps 500 --g-learning-rate 5e-5 --d-learning-rate 1e-4 \
+		--discriminator-filters 32 --vgg-weights $(VGG) --validation-limit 0 --reading-limit 150 --select char_acc)
