@@ -19,6 +19,15 @@ BFLOAT16_FLAG = "amx_bf16"  # Linux' name for the CPU feature; without it bfloat
 
 def load_keras(path: Path, precision: str) -> Loaded:
     """A `.keras` archive. Whatever precision it was stored in, it computes in the one asked for; its output is float32."""
+    if precision == "auto":
+        precision = "bfloat16" if cpu_has_bfloat16() else "float32"
+    model = load_model(path, precision)
+    scale = _scale_of(path, model.compute_output_shape((1, PROBE_PX, PROBE_PX, 3)))
+    return lambda batch: np.asarray(model.predict_on_batch(batch), "float32"), scale, precision, {}
+
+
+def load_model(path: Path, precision: str):
+    """The Keras model in an archive, loaded in safe mode. Raises ValueError."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
@@ -28,11 +37,7 @@ def load_keras(path: Path, precision: str) -> Loaded:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds, for many faults of a file
         raise ValueError(f"checkpoint {path}: Keras cannot load it in safe mode: {_first_line(error)}") from error
-    if precision == "auto":
-        precision = "bfloat16" if cpu_has_bfloat16() else "float32"
-    model = in_precision(model, precision)
-    scale = _scale_of(path, model.compute_output_shape((1, PROBE_PX, PROBE_PX, 3)))
-    return lambda batch: np.asarray(model.predict_on_batch(batch), "float32"), scale, precision, {}
+    return in_precision(model, precision)
 
 
 def load_onnx(path: Path, precision: str) -> Loaded:
