@@ -7,6 +7,7 @@ Corners are (x, y) pixels of the photo from the bottom right clockwise: bottom r
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import PurePosixPath
 
 CHINA = "CN"
@@ -14,6 +15,7 @@ _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # I and O never stand in a serial
 PROVINCES = "皖沪津渝冀晋蒙辽吉黑苏浙京闽赣鲁豫鄂湘粤桂琼川贵云藏陕甘青宁新警学O"  # O: none
 ALPHABETS = _LETTERS + "O"
 ADS = _LETTERS + "0123456789O"
+UNKNOWN = "O" * 7  # no plate is that: stands in a name whose plate the tables cannot spell
 
 Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 
@@ -28,7 +30,7 @@ class Annotation:
 
 
 def parse_name(name: str) -> Annotation:
-    """The annotation in a photo's file name (with or without folders and suffix). Raises ValueError with the reason."""
+    """The annotation in a photo's file name (with or without folders). Raises ValueError with the reason."""
     fields = PurePosixPath(name).stem.split("-")
     if len(fields) != 7:
         raise ValueError(f"not a CCPD name: 7 fields split by '-' expected, got {len(fields)}")
@@ -50,11 +52,13 @@ def _parse_corners(field: str) -> Corners:
         raise ValueError(f"not a CCPD name: corners expected as x&y_x&y_x&y_x&y, got {field!r}") from None
     if len(corners) != 4:
         raise ValueError(f"not a CCPD name: 4 corners expected, got {len(corners)}")
+    if not all(isfinite(x) and isfinite(y) for x, y in corners):
+        raise ValueError(f"not a CCPD name: corners expected as numbers, got {field!r}")
     return corners
 
 
 def _parse_text(field: str) -> str:
-    """Plate text from indices: province, letter, then five characters, or six on new-energy plates."""
+    """Plate text from indices: province, letter, then five characters, or six on new-energy plates; "" for `UNKNOWN`."""
     try:
         indices = [int(index) for index in field.split("_")]
     except ValueError:
@@ -64,16 +68,16 @@ def _parse_text(field: str) -> str:
     tables = [PROVINCES, ALPHABETS, *[ADS] * (len(indices) - 2)]
     if any(not 0 <= index < len(table) for index, table in zip(indices, tables, strict=True)):
         raise ValueError(f"not a CCPD name: text index out of its table in {field!r}")
-    return "".join(table[index] for index, table in zip(indices, tables, strict=True))
+    text = "".join(table[index] for index, table in zip(indices, tables, strict=True))
+    return "" if text == UNKNOWN else text
 
 
 def format_name(corners: Corners, text: str, area: int, tilt: tuple[int, int], brightness: int, blurriness: int) -> str:
     """A CCPD name without suffix: the inverse of `parse_name`, corners rounded to whole pixels.
 
-    Raises ValueError for a text that CCPD's tables cannot spell (plates of other countries: give "" and a text.csv; the
-    name then spells a plate of O's, which no plate is).
+    Raises ValueError for a text that CCPD's tables cannot spell (plates of other countries: give "" and a text.csv).
     """
-    spelled = text or "O" * 7
+    spelled = text or UNKNOWN
     tables = [PROVINCES, ALPHABETS, *[ADS] * (len(spelled) - 2)]
     if len(spelled) not in (7, 8) or any(char not in table for char, table in zip(spelled, tables, strict=True)):
         raise ValueError(f"CCPD's name cannot spell the plate {text!r}")
