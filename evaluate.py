@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+PRECISIONS = ("float32", "bfloat16", "auto")
+CHECKPOINT_HELP = "generators to compare, .keras or .onnx; without it those in checkpoints/pretrained"
 PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "rapidocr", "onnxruntime")
 
 
@@ -29,6 +31,7 @@ class Config:
     out: str = "reports/evaluation"
     limit: int | None = None
     ocr: bool = True
+    clean_too: bool = False
     vgg_weights: str | None = None
     precision: str = "float32"
     seed: int = 0
@@ -57,28 +60,29 @@ def evaluate(config: Config) -> dict:
     Raises ValueError, with what to do, where nothing can be evaluated.
     """
     from evaluation import checkpoints, report
-    from evaluation.plates import first_pair, from_lq_only, from_tiles, pick
+    from evaluation.plates import clean_as_input, first_pair, from_lq_only, from_tiles, pick
     from evaluation.reader import Reader
     from evaluation.scoring import Scorer, with_truth_from_clean
 
     material = from_tiles(config.tiles, config.split) if config.tiles else from_lq_only(config.lq_only)
     plates = pick(material.plates, config.limit, config.seed)
+    first = first_pair(plates)
+    if config.clean_too:
+        clean_as_input([first.plate])  # says now, not after all else, where it cannot be done
     files = checkpoints.by_name(config.checkpoints or checkpoints.shipped())
-    generators = checkpoints.load_fitting(files, first_pair(plates), config.precision)
+    generators = checkpoints.load_fitting(files, first, config.precision)
     scorer = Scorer(generators, Reader() if config.ocr else None, _vgg_distance(config.vgg_weights))
+
     table, failures = _score(scorer, plates)
     if config.ocr and material.truth == "clean side":
         table = with_truth_from_clean(table)
-
-    facts = {
+    on_clean = _score(scorer, clean_as_input(table.plates))[0] if config.clean_too else None
+    facts = _facts(config, table) | {
         "checkpoints": {name: checkpoints.describe(file, generators[name]) for name, file in files.items()},
-        "tiles": _describe_tiles(config, table),
         "notes": report.notes(material, table, failures, config.ocr),
         "failed": report.failed(failures),
-        "settings": asdict(config),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
-    metrics = report.collect(table, config.ocr, config.seed, facts)
+    metrics = report.collect(table, config.ocr, config.seed, facts, on_clean)
     report.write(Path(config.out), table, metrics, generators, config.ocr)
     return metrics
 
@@ -98,13 +102,16 @@ def _vgg_distance(weights: str | None):
     return vgg_distance(weights)
 
 
-def _describe_tiles(config: Config, table) -> dict:
-    return {
+def _facts(config: Config, table) -> dict:
+    """What was evaluated, how, and with which versions."""
+    tiles = {
         "folder": config.tiles or config.lq_only,
         "split": config.split if config.tiles else None,
         "n": len(table.plates),
         "photos": len({plate.group for plate in table.plates}),
     }
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    return {"tiles": tiles, "settings": asdict(config), "versions": versions}
 
 
 def _version(package: str) -> str | None:
@@ -115,10 +122,10 @@ def _version(package: str) -> str | None:
 
 
 def _print(metrics: dict, out: Path) -> None:
+    from evaluation.html import methods_of
     from evaluation.table import for_terminal
 
-    methods = {"input": metrics["input"], "baseline": metrics["baseline"], **metrics["checkpoints"]}
-    print(for_terminal(methods | ({"clean": metrics["clean"]} if "clean" in metrics else {})))
+    print(for_terminal(methods_of(metrics)))
     for note in metrics["notes"]:
         print(note)
     print(f"wrote {out / 'report.html'}, and metrics.json, per_plate.csv and pictures beside it")
@@ -126,33 +133,28 @@ def _print(metrics: dict, out: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     formatter = argparse.ArgumentDefaultsHelpFormatter
-    parser = argparse.ArgumentParser(prog="evaluate.py", description=__doc__.split("\n")[0], formatter_class=formatter)
+    parser = argparse.ArgumentParser(
+        prog="evaluate.py",
+        description=__doc__.split("\n")[0],
+        formatter_class=formatter,
+        argument_default=argparse.SUPPRESS,
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--tiles", metavar="DIR", help="tile folder of preprocess.py, or any folder with hr/ and lq/")
     source.add_argument(
-        "--lq-only",
-        metavar="DIR",
-        help="real low-quality plates without clean ones; texts in text.csv (file,text,country)",
+        "--lq-only", metavar="DIR", help="real plates without clean ones; texts in text.csv (file,text,country)"
     )
-    parser.add_argument(
-        "--checkpoint", dest="checkpoints", nargs="+", default=(), metavar="FILE",
-        help="generators, .keras or .onnx; by default those in checkpoints/pretrained",
-    )  # fmt: skip
+    parser.add_argument("--checkpoint", dest="checkpoints", nargs="+", metavar="FILE", help=CHECKPOINT_HELP)
     parser.add_argument("--split", default=Config.split, help="of the tile folder: train, val or test")
     parser.add_argument("--out", default=Config.out, metavar="DIR", help="folder for the results")
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="evaluate N plates, drawn at random by the seed; default: all"
+        "--limit", type=int, metavar="N", help="evaluate N plates, drawn at random by the seed, not all"
     )
     parser.add_argument("--no-ocr", dest="ocr", action="store_false", help="leave reading out")
-    parser.add_argument(
-        "--vgg-weights",
-        metavar="PATH",
-        help="VGG19 weights file, or imagenet: adds the VGG distance; default: left out",
-    )
-    parser.add_argument(
-        "--precision", choices=("float32", "bfloat16", "auto"), default=Config.precision, help="of the generators"
-    )
-    parser.add_argument("--seed", type=int, default=Config.seed, help="of --limit and of the bootstrap")
+    parser.add_argument("--clean-too", action="store_true", help="see whether clean tiles are left alone, too")
+    parser.add_argument("--vgg-weights", metavar="PATH", help="VGG19 weights file, or imagenet: adds the VGG distance")
+    parser.add_argument("--precision", choices=PRECISIONS, default=Config.precision, help="of the generators")
+    parser.add_argument("--seed", type=int, default=Config.seed, help="of --limit and of the confidence intervals")
     return parser
 
 

@@ -47,8 +47,8 @@ def load_fitting(files: dict[str, str], first: Pair, precision: str = "float32")
 
 
 def _check(file: str, generator: Generator, pair: Pair) -> None:
-    here = pair.hr.shape[:2]
-    trained = tuple(generator.info.get("tile") or here)
+    here, stored = pair.hr.shape[:2], generator.info.get("tile")
+    trained = tuple(stored) if isinstance(stored, list) and len(stored) == 2 else here
     if (generator.scale, trained) != (pair.scale, here):
         raise ValueError(
             f"checkpoint {file} is for scale {generator.scale} and tiles of {trained[0]} x {trained[1]}, but these are of "

@@ -40,7 +40,7 @@ def grid(
         figure = _figure(size, GRID_DPI)
         for line, (part, plate) in enumerate(rows):
             bottom = size[1] - TITLE_INCHES - line * (height + CAPTION_INCHES) - height
-            label = f"{part}\n{_drawable(plate.text) or '(text unknown)'}\n{plate.country}".strip()
+            label = f"{part}\n{_drawable(plate.text) or _short(plate.key, 16)}\n{plate.country}".strip()
             figure.text(0.1 / size[0], (bottom + height / 2) / size[1], label, va="center", fontsize=9, linespacing=1.5)
             for column, method in enumerate(methods):
                 left = LABEL_INCHES + column * step

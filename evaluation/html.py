@@ -5,13 +5,13 @@ import html
 import json
 
 from evaluation.difficulty import LABELS
-from evaluation.table import NOTHING, columns, rows, share
+from evaluation.table import NOTHING, columns, in_words, lines, share
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 14px; }
+table { border-collapse: collapse; font-size: 14px; margin-bottom: 1.5rem; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e4e4e4; white-space: nowrap; }
 th { vertical-align: bottom; background: #f6f6f6; white-space: normal; }
 th:first-child, td:first-child { text-align: left; font-weight: 600; }
@@ -32,22 +32,20 @@ GRID_SENTENCE = (
 
 def build(metrics: dict, grid_png: bytes, curves_png: bytes | None) -> str:
     """The whole page from what metrics.json holds and the pictures' bytes."""
-    methods = {**{name: metrics[name] for name in ("input", "baseline")}, **metrics["checkpoints"]}
-    if "clean" in metrics:
-        methods["clean"] = metrics["clean"]
-    wanted = columns(methods)
+    methods = methods_of(metrics)
+    meanings = "".join(f"<li>{html.escape(column.meaning)}</li>" for column in columns(methods))
     parts = [
         "<h1>How well the plates are restored</h1>",
         *map(_paragraph, sentences(metrics)),
         *(f'<p class="warning">{html.escape(note)}</p>' for note in metrics["notes"]),
         "<h2>All figures</h2>",
-        _table(["", *(column.header for column in wanted)], rows(methods, wanted)),
-        "<ul>" + "".join(f"<li>{html.escape(column.meaning)}</li>" for column in wanted) + "</ul>",
+        _table(lines(methods)),
+        f"<ul>{meanings}</ul>",
     ]
     if curves_png:
         parts += ["<h2>From where on it helps</h2>", _picture(curves_png, "reading rate by difficulty")]
         parts.append(_paragraph(CURVE_SENTENCE))
-    if metrics["by_difficulty"]:
+    if metrics["by_difficulty"] and _main_figure(metrics["input"]) != NOTHING:
         parts += ["<h2>By difficulty</h2>", _paragraph(_difficulty_sentence(metrics))]
         parts += [_difficulty_table(measure, bins) for measure, bins in metrics["by_difficulty"].items()]
     parts += ["<h2>Plates</h2>", _picture(grid_png, "best, median and worst plates"), _paragraph(GRID_SENTENCE)]
@@ -55,29 +53,44 @@ def build(metrics: dict, grid_png: bytes, curves_png: bytes | None) -> str:
     return _page("\n".join(parts))
 
 
+def methods_of(metrics: dict) -> dict[str, dict]:
+    """The figures by method, in the order of all tables: input, baseline, checkpoints, clean."""
+    ends = {name: metrics[name] for name in ("input", "baseline", "clean") if name in metrics}
+    clean = {"clean": ends.pop("clean")} if "clean" in ends else {}
+    return {**ends, **metrics["checkpoints"], **clean}
+
+
 def sentences(metrics: dict) -> list[str]:
-    """What the figures say, in words: one sentence on what was evaluated and two on each checkpoint."""
+    """What the figures say, in words: what was evaluated, and what each checkpoint brings and harms."""
     tiles = metrics["tiles"]
     result = [f"{tiles['n']} pictures of {tiles['photos']} photos were evaluated ({tiles['folder']})."]
     before = metrics["input"].get("plate_acc")
-    if not before or before["value"] is None:
+    if not _is_known(before):
         return [*result, "Readings were not compared with a truth; the figures below are about pictures alone."]
-    counted = f"{before['n']} of them count for the readings"
-    result.append(f"{counted}; as they are, {share(before)} are read right.")
-    for name, figures in metrics["checkpoints"].items():
-        result.append(
-            f"Enhanced by {name}, {share(figures['plate_acc'])} are read right. Of the plates that could be read before, "
-            f"{share(figures['flip_rate'])} are misread after; of those that could not, {share(figures['gain_rate'])} are "
-            f"read right after. {share(figures['confidently_wrong'])} are read wrong by a reader that is sure."
+    result.append(f"{before['n']} of them count for the readings; as they are, {in_words(before)} are read right.")
+    return result + [_sentence(name, figures) for name, figures in metrics["checkpoints"].items()]
+
+
+def _sentence(name: str, figures: dict) -> str:
+    text = (
+        f"Enhanced by {name}, {in_words(figures['plate_acc'])} are read right. Of the plates that could be read before, "
+        f"{in_words(figures['flip_rate'])} are misread after; of those that could not, {in_words(figures['gain_rate'])} are "
+        f"read right after. Of all, {in_words(figures['confidently_wrong'])} are read wrong by a reader that is sure."
+    )
+    if "on_clean" in figures:
+        text += (
+            f" Clean tiles put through it: {in_words(figures['on_clean']['plate_acc'])} are read right, and of those that "
+            f"could be read before, {in_words(figures['on_clean']['flip_rate'])} are misread after."
         )
-    return result
+    return text
 
 
 def _difficulty_sentence(metrics: dict) -> str:
+    read = _is_known(metrics["input"].get("plate_acc"))
     return (
-        "The plates in four parts of about the same number, from low values to high ones, with "
-        + ("the share of serials read right" if "plate_acc" in metrics["input"] else "the mean PSNR in dB")
-        + " for each method; for checkpoints also how many plates flipped from right to wrong."
+        f"The plates in four parts of about the same number, from low values to high ones, with "
+        f"{'the share of serials read right' if read else 'the mean PSNR in dB'} for each method"
+        + ("; for checkpoints also how many plates flipped from right to wrong." if read else ".")
     )
 
 
@@ -90,13 +103,18 @@ def _difficulty_table(measure: str, bins: list[dict]) -> str:
         cells = [f"{row['low']:.3g} to {row['high']:.3g}", str(row["n"])]
         cells += [_main_figure(row["methods"][method]) for method in methods]
         body.append(cells + [share(row["methods"][name].get("flip_rate"), with_interval=False) for name in flips])
-    return _table(headers, body)
+    return _table([headers, *body])
 
 
 def _main_figure(figures: dict) -> str:
-    if "plate_acc" in figures:
+    """The reading rate, or without one the PSNR."""
+    if _is_known(figures.get("plate_acc")):
         return share(figures["plate_acc"])
     return NOTHING if figures["psnr"] is None else f"{figures['psnr']:.2f}"
+
+
+def _is_known(estimate: dict | None) -> bool:
+    return bool(estimate) and estimate["value"] is not None
 
 
 def _provenance(metrics: dict) -> str:
@@ -112,8 +130,9 @@ def _page(body: str) -> str:
     )
 
 
-def _table(headers: list[str], body: list[list[str]]) -> str:
-    lines = [_row("th", headers), *(_row("td", cells) for cells in body)]
+def _table(rows: list[list[str]]) -> str:
+    """The first row holds the headers."""
+    lines = [_row("th", rows[0]), *(_row("td", cells) for cells in rows[1:])]
     return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
 
 

@@ -7,7 +7,7 @@ DIR/NAME + DIR/text.csv (file,text,country)     --lq-only: real low-quality plat
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +101,15 @@ def first_pair(plates: Sequence[Plate]) -> Pair:
             return pairs[0]
         failures += failed
     raise ValueError(f"none of the {len(plates)} pictures can be used; the first: {failures[0].reason}")
+
+
+def clean_as_input(plates: Sequence[Plate]) -> list[Plate]:
+    """The clean side, one of each photo, as both sides. ValueError where there is none, or it is larger than the input."""
+    pair = first_pair(plates)
+    if pair.hr is None or pair.scale > 1:
+        raise ValueError("--clean-too needs a clean side of the input's size: tiles of scale 1")
+    one_of_each = {plate.group: plate for plate in reversed(plates)}
+    return [replace(plate, lq=plate.hr, steps=None) for plate in plates if one_of_each[plate.group] is plate]
 
 
 def load(plates: Sequence[Plate]) -> tuple[list[Pair], list[Failure]]:

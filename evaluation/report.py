@@ -10,22 +10,29 @@ from pathlib import Path
 
 from evaluation import figures, html
 from evaluation.difficulty import LABELS
+from evaluation.metrics import BOOTSTRAP_RESAMPLES
 from evaluation.plates import Failure, Material, load
 from evaluation.scoring import BASELINE, CLEAN, INPUT, Table, render
 from evaluation.selection import select
-from evaluation.summary import checkpoints_of, outcome, summarise
+from evaluation.summary import checkpoints_of, method_figures, outcome, summarise
 
 PICTURE_FIGURES = ("psnr", "ssim", "consistency", "vgg_distance")
 
 
-def collect(table: Table, read: bool, seed: int, facts: dict) -> dict:
-    """Everything that metrics.json holds. facts: "settings", "versions", "tiles", "notes", and "checkpoints" by name."""
+def collect(table: Table, read: bool, seed: int, facts: dict, on_clean: Table | None = None) -> dict:
+    """Everything that metrics.json holds.
+
+    facts: "settings", "versions", "tiles", "notes", "failed", and "checkpoints" by name. on_clean: scores of the clean tiles
+    put through the checkpoints, of which each gets its figures under "on_clean".
+    """
     summary = summarise(table, read, seed)
     methods = summary.pop("methods")
     metrics = {method: methods[method] for method in (INPUT, BASELINE, CLEAN) if method in methods}
     metrics["checkpoints"] = {
         name: {**methods[name], "checkpoint": facts["checkpoints"][name]} for name in checkpoints_of(table)
     }
+    for name, figures_of_one in metrics["checkpoints"].items() if on_clean else ():
+        figures_of_one["on_clean"] = method_figures(on_clean, name, read, BOOTSTRAP_RESAMPLES, seed)
     return {
         **metrics,
         **summary,
