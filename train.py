@@ -1,155 +1,102 @@
-"""Trains a generator on a tile folder, in two stages: MSE first, then against a discriminator.
+"""Trains a generator on a tile folder, in two stages: on the MSE alone, then against a discriminator.
 
     python train.py --tiles datasets/tiles --run checkpoints/mine
     python train.py --run checkpoints/mine --resume
 
 Leaves in the run folder: config.json, log.csv, curves.png, samples/, tensorboard/, pretrain.keras (stage one),
 generator.keras (stage two), each with a .json saying how it was made, and state.npz, from which --resume goes on.
+Exit code: 0 finished; 1 stopped on request, state saved; 2 could not begin or go on.
 """
 
-import datetime
-import json
+import errno
 import os
-import platform
+import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.config import CONFIG_NAME, Settings, parse
+from training.config import Settings, parse
+from training.devices import choose_precision, choose_strategy, is_chief, worker_name
+from training.run_folder import check_folder, describe, make_folder, stored_precision
 
 
 def train(settings: Settings, resume: bool = False) -> None:
-    """Train as `settings` say. Raises ValueError, and Interrupted or TrainingFailed of `training.loop`."""
-    from training.inputs import cache_tiles, find_pairs
+    """Train as `settings` say. Raises ValueError for what is wrong with them, and Interrupted or TrainingFailed."""
+    from training.inputs import find_pairs, tile_size
 
-    pairs = find_pairs(settings, "train")
-    if pairs is None:
-        raise ValueError(f"--tiles {settings.tiles} holds no tiles for training; make some with preprocess.py")
-    held_out = find_pairs(settings, "val")
-    folder = Path(settings.run)
-    check_run_folder(folder, resume)
-
+    pairs, held_out = find_pairs(settings)
+    if is_chief():
+        check_folder(settings, resume)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    strategy, devices = choose_strategy()
+    precision, reason = choose_precision(settings.precision)
+    if resume and precision != stored_precision(settings):
+        precision, reason = stored_precision(settings), "as the run began"
+    seed_everything(settings)
+    say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
+    say(f"devices: {devices}; precision: {precision}, because {reason}")
+    tile = tile_size(pairs.hr_urls[0])
+    trainer = make_trainer(settings, strategy, pairs.crop or tile, pairs.scale, precision)
+    if is_chief() and not resume:
+        make_folder(settings, precision, devices)
+    course(settings, resume, trainer, pairs, held_out, describe(settings, tile, precision))
+    say(f"done: {settings.run} holds pretrain.keras and generator.keras, log.csv, curves.png, samples and tensorboard")
+
+
+def seed_everything(settings: Settings) -> None:
     import keras
     import tensorflow as tf
 
-    from data.batches import Batches
-    from training.devices import choose_precision, choose_strategy, is_chief
-
-    strategy, devices = choose_strategy()
-    chief = is_chief(strategy)
-    precision, reason = choose_precision(settings.precision)
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    check_batch(settings, strategy.num_replicas_in_sync)
-    say(chief, f"{len(pairs)} tiles for training, {len(held_out or ())} for validation")
-    say(chief, f"devices: {devices}; precision: {precision}, {reason}")
-
-    trainer = make_trainer(settings, strategy, pairs, precision)
-    if chief and not resume:
-        make_run_folder(settings, precision, devices)
-    if settings.cache:
-        pairs = cache_tiles(pairs, folder / "cache" / platform.node())
-    with Batches(pairs, settings.workers) as batches:
-        run = make_run(settings, trainer, batches, held_out, chief, about(settings, precision))
-        if resume:
-            run.load()
-        run_to_its_end(run, chief)
-    say(
-        chief,
-        f"done: {folder}/ holds {', '.join(sorted(each.name for each in folder.glob('*.keras')))}, log.csv, curves.png",
-    )
 
 
-def check_run_folder(folder: Path, resume: bool) -> None:
-    """Raises ValueError for a new run in a folder that holds something."""
-    if not resume and folder.exists() and any(folder.iterdir()):
-        raise ValueError(
-            f"--run {folder} is not empty; --resume goes on with the run in it, another name starts a new one"
-        )
-
-
-def check_batch(settings: Settings, replicas: int) -> None:
-    if settings.batch_size % replicas:
-        raise ValueError(f"--batch-size {settings.batch_size} must be a multiple of the {replicas} devices")
-
-
-def make_trainer(settings: Settings, strategy, pairs, precision: str):
-    """The networks and optimisers, inside the strategy's scope."""
+def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int, precision: str):
+    """The networks and optimisers, inside the strategy's scope. size: (height, width) of what the discriminator sees."""
     from training import networks
-    from training.inputs import tile_size
     from training.steps import Trainer
 
-    if settings.init and not (Path(settings.run) / networks.INIT_NAME).exists():
-        Path(settings.run).mkdir(parents=True, exist_ok=True)
-        networks.keep_init(settings)
+    if settings.batch_size % strategy.num_replicas_in_sync:
+        raise ValueError(
+            f"--batch-size must be a multiple of the {strategy.num_replicas_in_sync} devices, got {settings.batch_size}"
+        )
     with strategy.scope():
-        generator = networks.make_generator(settings, pairs.scale, precision)
-        discriminator, features = networks.make_others(settings, pairs.crop or tile_size(pairs.hr_urls[0]), precision)
+        generator = networks.make_generator(settings, scale, precision)
+        discriminator, features = networks.make_others(settings, size, precision)
         weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
         half = precision == "mixed_float16"
         return Trainer(strategy, generator, discriminator, features, weights, settings, scale_loss=half)
 
 
-def make_run_folder(settings: Settings, precision: str, devices: str) -> None:
-    """The folder and its config.json."""
-    from dataclasses import asdict
-
-    folder = Path(settings.run)
-    folder.mkdir(parents=True, exist_ok=True)
-    config = {"settings": asdict(settings), "precision": precision, "devices": devices, **environment()}
-    partial = folder / (CONFIG_NAME + ".partial")
-    partial.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, folder / CONFIG_NAME)
-
-
-def environment() -> dict:
-    """What else decides the result: the program's version and the libraries'."""
-    import keras
-    import numpy
-    import tensorflow as tf
-
-    here = Path(__file__).resolve().parent
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        version = commit.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        version = "unknown"
-    libraries = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": numpy.__version__}
-    return {"commit": version, "python": platform.python_version(), **libraries}
-
-
-def about(settings: Settings, precision: str) -> dict:
-    """What the .json beside an archive says of its making."""
-    from dataclasses import asdict
-
-    from training.inputs import find_pairs, tile_size
-
-    tile = tile_size(find_pairs(settings, "train").hr_urls[0])
-    made = datetime.date.today().isoformat()
-    return {"tile": list(tile), "made": made, "precision": precision, "settings": asdict(settings), **environment()}
-
-
-def make_run(settings: Settings, trainer, batches, held_out, chief: bool, description: dict):
-    from data.tiles import read_manifest
+def course(settings: Settings, resume: bool, trainer, pairs, held_out, about: dict) -> None:
+    """Everything that lasts as long as the training: worker processes, journal, cache."""
+    from data.batches import Batches
+    from training.inputs import cache_tiles, make_validator
     from training.journal import Journal
     from training.loop import Run
-    from training.validation import Validator
+    from training.shipping import Shipping
 
-    journal = validator = None
-    if chief:
-        journal = Journal(Path(settings.run))
-        journal.start()
-        if held_out is not None:
-            rows = {row.key: row for row in read_manifest(settings.tiles)} if settings.reading_limit else {}
-            validator = Validator(held_out, rows, settings.validation_limit, settings.reading_limit)
-    return Run(settings, trainer, batches, journal, validator, description, chief)
+    journal = Journal(Path(settings.run)) if is_chief() else None
+    validator = make_validator(settings, held_out) if is_chief() and held_out else None
+    cache = Path(settings.run) / f"cache-{worker_name()}"
+    try:
+        pairs = cache_tiles(pairs, cache) if settings.cache else pairs
+        with Batches(pairs, settings.workers) as batches:
+            run = Run(
+                settings, trainer, batches, journal, Shipping(trainer, validator, settings.select, about), is_chief()
+            )
+            if resume:
+                run.load()
+            to_the_end(run)
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+        if journal is not None:
+            journal.close()
 
 
-def run_to_its_end(run, chief: bool) -> None:
+def to_the_end(run) -> None:
     """Train until the last step; Ctrl-C and SIGTERM end the step, save and leave (a second one leaves at once)."""
     from training.progress_bar import Bar
 
@@ -157,46 +104,60 @@ def run_to_its_end(run, chief: bool) -> None:
         run.stop_asked = True
         signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        run.train(lambda stage, steps, done: Bar(stage, steps, done, silent=not chief))
+        run.train(lambda stage, steps, done: Bar(stage, steps, done, silent=not is_chief()))
     finally:
-        if run.journal is not None:
-            run.journal.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def say(aloud: bool, text: str) -> None:
-    if aloud:
+def say(text: str) -> None:
+    """For one reader, not for every machine's."""
+    if is_chief():
         print(text, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    settings = None
     try:
-        train(*parse(__doc__, argv))
-    except (ValueError, OSError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 2
+        settings, resume = parse(__doc__, argv)
+        train(settings, resume)
+    except KeyboardInterrupt:
+        return fail("interrupted before the first step", 1)
     except Exception as error:
-        return explain(error)
+        code, text = explain(error, settings)
+        return fail(text, code)
     return 0
 
 
-def explain(error: Exception) -> int:
-    """Exit code for what can go wrong while training; anything unknown is raised again."""
+def fail(text: str, code: int) -> int:
+    print(f"train.py: {text}", file=sys.stderr)
+    return code
+
+
+def explain(error: Exception, settings: Settings | None) -> tuple[int, str]:
+    """(exit code, one line) for everything that is known to go wrong; raises the rest again."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+        return 2, f"the disk is full; the state saved last is intact: make room, then go on with --resume ({error})"
+    if isinstance(error, (ValueError, OSError)) and "tensorflow" not in type(error).__module__:
+        return 2, str(error)
     import tensorflow as tf
 
-    from training.loop import Interrupted, TrainingFailed
+    from training.loop import Interrupted
+    from training.terms import TrainingFailed
 
     if isinstance(error, Interrupted):
-        print(f"train.py: {error}", file=sys.stderr)
-        return 1
+        return 1, str(error)
     if isinstance(error, TrainingFailed):
-        print(f"train.py: {error}", file=sys.stderr)
-        return 2
-    if isinstance(error, tf.errors.ResourceExhaustedError):
-        print("train.py: out of memory; lower --batch-size, or --filters and --blocks", file=sys.stderr)
-        return 2
+        return 2, str(error)
+    if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
+        return 2, f"out of memory; lower --batch-size, which is {settings.batch_size} (or --filters, --blocks)"
+    if os.environ.get("TF_CONFIG") and isinstance(
+        error,
+        (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.DeadlineExceededError),
+    ):
+        return 2, f"another worker is gone; start all of them again with --resume ({str(error).splitlines()[0]})"
     raise error
 
 

@@ -23,15 +23,17 @@ def draw_curves(rows: list[dict], stage_offsets: dict[str, int], path: Path) -> 
 
     figure, axes = pyplot.subplots(3, 2, figsize=(12, 10), layout="constrained")
     for axis, (title, (columns, unit, logarithmic, dashed)) in zip(axes.flat, PANELS.items(), strict=True):
+        drawn = False
         for column in columns:
             points = [
                 (stage_offsets[row["stage"]] + row["step"], row[column]) for row in rows if row.get(column) is not None
             ]
+            drawn |= any(value > 0 for _, value in points)
             if points:
                 axis.plot(*zip(*points, strict=True), linestyle="--" if dashed else "-", marker=".", ms=3, label=column)
         if stage_offsets["adversarial"]:
             axis.axvline(stage_offsets["adversarial"], color="grey", linewidth=0.8)
-        axis.set(title=title, xlabel="step", ylabel=unit, yscale="log" if logarithmic and axis.lines else "linear")
+        axis.set(title=title, xlabel="step", ylabel=unit, yscale="log" if logarithmic and drawn else "linear")
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize="small")
     partial = path.with_suffix(".partial")

@@ -1,14 +1,16 @@
-"""Which devices train, in which number format, and the sentence that says so."""
+"""Which devices train, in which number format, and the words that say so."""
 
+import json
 import os
+import time
 from pathlib import Path
 
-CPU_FEATURES = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}  # Linux' names of what multiplies bfloat16 in hardware
 BFLOAT16_COMPUTE_CAPABILITY = (8, 0)  # NVIDIA Ampere
+TRIAL_REPEATS = 3
 
 
 def choose_strategy():
-    """(strategy, sentence): several machines when TF_CONFIG is set, else all GPUs of this one, else the CPU."""
+    """(strategy, words): several machines when TF_CONFIG is set, else all GPUs of this one, else the CPU."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -16,23 +18,33 @@ def choose_strategy():
         tf.config.experimental.set_memory_growth(gpu, True)
     if os.environ.get("TF_CONFIG"):
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        resolver = strategy.cluster_resolver
-        workers = max(1, strategy.num_replicas_in_sync // max(1, len(gpus)))
-        return strategy, f"worker {resolver.task_id} of {workers} (TF_CONFIG), {len(gpus) or 'no'} GPUs here"
+        kind, index = _task()
+        here = f"{len(gpus)} GPUs" if gpus else "its CPU"
+        return (
+            strategy,
+            f"{strategy.num_replicas_in_sync} replicas on several machines; this is {kind} {index} with {here}",
+        )
     if len(gpus) > 1:
         return tf.distribute.MirroredStrategy(), f"{len(gpus)} GPUs of this machine"
     # the default strategy: no mirroring, no cost
     return tf.distribute.get_strategy(), "one GPU" if gpus else f"the CPU ({os.cpu_count()} threads)"
 
 
-def is_chief(strategy) -> bool:
-    """Whether this process writes the files."""
-    resolver = getattr(strategy, "cluster_resolver", None)
-    return resolver is None or resolver.task_type in (None, "", "chief") or _first_worker(resolver)
+def is_chief() -> bool:
+    """Whether this process writes the files: by TF_CONFIG, the task "chief", else worker 0."""
+    kind, index = _task()
+    workers = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    return index == 0 and kind == ("chief" if "chief" in workers else "worker")
 
 
-def _first_worker(resolver) -> bool:
-    return resolver.task_type == "worker" and resolver.task_id == 0 and "chief" not in resolver.cluster_spec().as_dict()
+def worker_name() -> str:
+    """A name of this process that no other of the run has."""
+    return "{}{}".format(*_task())
+
+
+def _task() -> tuple[str, int]:
+    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
+    return task.get("type", "worker"), int(task.get("index", 0))
 
 
 def choose_precision(wanted: str) -> tuple[str, str]:
@@ -44,12 +56,21 @@ def choose_precision(wanted: str) -> tuple[str, str]:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         able = all(_capability(gpu) >= BFLOAT16_COMPUTE_CAPABILITY for gpu in gpus)
-        reason = "the GPU multiplies bfloat16 in hardware" if able else "the GPU has no bfloat16"
-        return ("mixed_bfloat16" if able else "float32"), reason
-    features = cpu_bfloat16_features()
-    if features:
-        return "mixed_bfloat16", f"the CPU multiplies bfloat16 in hardware ({', '.join(features)})"
-    return "float32", "the CPU has no bfloat16 (neither AMX nor AVX512-BF16)"
+        return ("mixed_bfloat16", "the GPU has bfloat16") if able else ("float32", "the GPU has no bfloat16")
+    features = cpu_features()
+    if "amx_bf16" in features:
+        return "mixed_bfloat16", "the CPU has AMX"
+    if "avx512_bf16" in features:
+        return _by_trial()
+    return "float32", "the CPU has neither AMX nor AVX512-BF16"
+
+
+def cpu_features(cpuinfo: str = "/proc/cpuinfo") -> set[str]:
+    """The CPU's features as Linux names them; none where they cannot be told."""
+    try:
+        return set(Path(cpuinfo).read_text().split())
+    except OSError:
+        return set()
 
 
 def _capability(gpu) -> tuple[int, int]:
@@ -58,10 +79,30 @@ def _capability(gpu) -> tuple[int, int]:
     return tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
 
 
-def cpu_bfloat16_features(cpuinfo: str = "/proc/cpuinfo") -> list[str]:
-    """Those of the CPU's features that speed up bfloat16; none where they cannot be told."""
-    try:
-        words = set(Path(cpuinfo).read_text().split())
-    except OSError:
-        return []
-    return [name for feature, name in CPU_FEATURES.items() if feature in words]
+def _by_trial() -> tuple[str, str]:
+    """AVX512-BF16 alone doubles the speed of some CPUs and halves that of others: a second's trial decides."""
+    ratio = _seconds_of_a_convolution("float32") / _seconds_of_a_convolution("bfloat16")
+    precision = "mixed_bfloat16" if ratio > 1 else "float32"
+    return precision, f"in a trial the CPU's AVX512-BF16 was {ratio:.1f} times as fast as float32"
+
+
+def _seconds_of_a_convolution(dtype: str) -> float:
+    """Forwards and backwards, at the size of the generator's body; the fastest of a few."""
+    import tensorflow as tf
+
+    features, kernel = tf.zeros((16, 24, 48, 64), dtype), tf.zeros((3, 3, 64, 64), dtype)
+
+    @tf.function
+    def there_and_back():
+        with tf.GradientTape() as tape:
+            tape.watch((features, kernel))
+            result = tf.nn.conv2d(features, kernel, 1, "SAME")
+        return tape.gradient(result, (features, kernel))
+
+    there_and_back()
+    seconds = []
+    for _ in range(TRIAL_REPEATS):
+        start = time.perf_counter()
+        there_and_back()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -1,5 +1,6 @@
 """Finds the tiles of a run and checks them before anything slow starts. No TensorFlow."""
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,32 +10,30 @@ from PIL import Image
 
 from data.degrade import PRESETS
 from data.pairs import Pairs
-from data.tiles import open_tiles
+from data.tiles import open_tiles, read_manifest
+from training.validation import Validator
 
 SCALES = (1, 2, 4, 8)
+HELD_OUT_EVERY = 20  # of a folder without splits, one key in so many is kept for validation
 DIVISOR = 16  # the discriminator halves the tile four times
 
 
-def find_pairs(settings, split: str) -> Pairs | None:
-    """The tiles of "train" or "val"; None for a split without tiles. Raises ValueError for tiles that are no pairs."""
+def find_pairs(settings) -> tuple[Pairs, Pairs | None]:
+    """(tiles for training, tiles for validation, None where there are none).
+
+    Raises ValueError where there are none for training, and for tiles that are no pairs of one size.
+    """
     if settings.degrade_online and settings.preset not in PRESETS:
         raise ValueError(f"--preset must be one of {', '.join(PRESETS)}, got {settings.preset!r}")
-    found = open_tiles(settings.tiles, split).pairs
-    if not found:
-        return None
-    keys, hr_urls, lq_urls = zip(*found, strict=True)
-    pairs = Pairs(keys, hr_urls, seed=settings.seed)
-    if settings.degrade_online:
-        pairs = replace(pairs, preset=settings.preset, scale=settings.scale)
-        check_size(pairs, hr_urls, tile_size(hr_urls[0]))
-    else:
-        pairs = replace(pairs, lq_urls=lq_urls, scale=_scale(settings, lq_urls[0], hr_urls[0]))
-        height, width = tile_size(hr_urls[0])
-        check_size(pairs, hr_urls, (height, width))
-        check_size(pairs, lq_urls, (height // pairs.scale, width // pairs.scale))
-    if split != "train":
-        return pairs
-    return replace(pairs, augment=settings.augment, crop=check_crop(settings.window(), tile_size(hr_urls[0])))
+    train, val = (open_tiles(settings.tiles, split).pairs for split in ("train", "val"))
+    if train and train == val:  # a plain folder of pairs, without splits
+        val = tuple(pair for pair in train if _is_held_out(pair.key))
+        train = tuple(pair for pair in train if not _is_held_out(pair.key))
+    if not train:
+        raise ValueError(f"--tiles {settings.tiles} holds no tiles for training; make some with preprocess.py")
+    pairs = _checked(settings, train)
+    crop = check_crop(settings.window(), tile_size(pairs.hr_urls[0]))
+    return replace(pairs, augment=settings.augment, crop=crop), _checked(settings, val) if val else None
 
 
 def check_crop(crop: tuple[int, int], tile: tuple[int, int]) -> tuple[int, int]:
@@ -44,6 +43,33 @@ def check_crop(crop: tuple[int, int], tile: tuple[int, int]) -> tuple[int, int]:
             f"--crop must divide by {DIVISOR} and fit into the tiles of {tile[0]}x{tile[1]}, got {crop[0]}x{crop[1]}"
         )
     return crop
+
+
+def _is_held_out(key: str) -> bool:
+    return zlib.crc32(key.encode()) % HELD_OUT_EVERY == 0
+
+
+def _checked(settings, found: tuple) -> Pairs:
+    keys, hr_urls, lq_urls = zip(*found, strict=True)
+    pairs = Pairs(keys, hr_urls, seed=settings.seed)
+    if settings.degrade_online:
+        pairs = replace(pairs, preset=settings.preset, scale=settings.scale)
+        check_size(pairs, hr_urls, tile_size(hr_urls[0]))
+        return pairs
+    pairs = replace(pairs, lq_urls=lq_urls, scale=_scale(settings, lq_urls[0], hr_urls[0]))
+    height, width = tile_size(hr_urls[0])
+    check_size(pairs, hr_urls, (height, width))
+    check_size(pairs, lq_urls, (height // pairs.scale, width // pairs.scale))
+    return pairs
+
+
+def make_validator(settings, pairs: Pairs) -> Validator:
+    """The validation tiles, with their texts where they shall be read."""
+    rows = {row.key: row for row in read_manifest(settings.tiles)} if settings.reading_limit else {}
+    validator = Validator(pairs, rows, settings.validation_limit, settings.reading_limit)
+    if settings.reading_limit and not validator.read:
+        raise ValueError("--reading-limit: the validation tiles have no texts in a manifest.csv that could be read")
+    return validator
 
 
 def tile_size(url: str) -> tuple[int, int]:

@@ -19,7 +19,7 @@ GAP_PX = 4
 
 
 class Journal:
-    """Appends to the files of one run folder. kept: the (stage, step)s up to which earlier rows stay (a resumed run)."""
+    """Appends to the files of one run folder, which may hold those of an earlier sitting."""
 
     def __init__(self, run: Path) -> None:
         import tensorflow as tf
@@ -28,6 +28,7 @@ class Journal:
         (run / "samples").mkdir(exist_ok=True)
         self.board = tf.summary.create_file_writer(str(run / "tensorboard"))
         self.rows = read_log(self.path) if self.path.exists() else []
+        self._rewrite()
 
     def keep_until(self, done: dict[str, int]) -> None:
         """Drop the rows behind the saved state: their steps will be taken again. done: stage -> steps done."""
@@ -71,10 +72,6 @@ class Journal:
 
     def close(self) -> None:
         self.board.close()
-
-    def start(self) -> None:
-        """The header of a new log.csv."""
-        self._rewrite()
 
     def _rewrite(self) -> None:
         partial = self.path.with_suffix(".partial")

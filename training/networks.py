@@ -1,26 +1,22 @@
 """Builds the networks of a run inside its strategy, and turns the trained generator into an archive."""
 
-import json
 import os
-import shutil
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from models.discriminator import build_discriminator
 from models.features import build_features
 from models.generator import build_generator
-
-INIT_NAME = "init.keras"  # the copy of --init that makes the run folder complete
+from training.run_folder import init_file, write_json
 
 
 def make_generator(settings, scale: int, policy: str) -> keras.Model:
-    """A new generator, or the one in the run's copy of --init, computing in `policy`."""
+    """A new generator, or the one of --init, computing in `policy`. Raises ValueError for one of another scale."""
+    keras.mixed_precision.set_global_policy(policy)
     if not settings.init:
-        keras.mixed_precision.set_global_policy(policy)
         return build_generator(scale, settings.filters, settings.blocks, settings.generator)
-    generator = in_policy(load_archive(Path(settings.run) / INIT_NAME), policy)
+    generator = in_policy(load_archive(init_file(settings)), policy)
     own = generator.compute_output_shape((1, 16, 16, 3))[1] // 16
     if own != scale:
         raise ValueError(f"--init {settings.init} enlarges {own} times, the tiles ask for {scale} times")
@@ -32,9 +28,8 @@ def make_others(settings, tile: tuple[int, int], policy: str) -> tuple[keras.Mod
     if not settings.adversarial_steps:
         return None, None
     keras.mixed_precision.set_global_policy(policy)
-    return build_discriminator(tile, settings.discriminator_filters), build_features(
-        settings.vgg_weights, settings.vgg_layer
-    )
+    discriminator = build_discriminator(tile, settings.discriminator_filters)
+    return discriminator, build_features(settings.vgg_weights, settings.vgg_layer)
 
 
 def load_archive(path: Path) -> keras.Model:
@@ -49,17 +44,11 @@ def load_archive(path: Path) -> keras.Model:
         raise ValueError(f"--init {path}: Keras cannot load it in safe mode: {error}") from error
 
 
-def keep_init(settings) -> None:
-    """Copy --init into the run folder: a resumed run must find it, whatever became of the original."""
-    load_archive(Path(settings.init))
-    shutil.copyfile(settings.init, Path(settings.run) / INIT_NAME)
-
-
 def in_policy(model: keras.Model, policy: str) -> keras.Model:
     """A copy with the same weights that computes in `policy`, but for its output, which stays float32."""
     last = {tensor._keras_history.operation.name for tensor in model.outputs}
 
-    def with_policy(layer):
+    def with_policy(layer: keras.layers.Layer) -> keras.layers.Layer:
         chosen = "float32" if layer.name in last else policy
         return layer.__class__.from_config({**layer.get_config(), "dtype": chosen})
 
@@ -69,12 +58,11 @@ def in_policy(model: keras.Model, policy: str) -> keras.Model:
 
 
 def write_archive(model: keras.Model, path: Path, about: dict) -> None:
-    """`path` (.keras, float32) and the .json beside it, each replaced in one move."""
-    assert all(np.asarray(weight).dtype == np.float32 for weight in model.get_weights())
+    """`path` (.keras) and the .json beside it, each replaced in one move."""
     partial = path.with_name(f"{path.stem}.partial.keras")
-    model.save(partial)
-    os.replace(partial, path)
-    beside = path.with_suffix(".json")
-    partial = beside.with_suffix(".partial")
-    partial.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, beside)
+    try:
+        model.save(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    write_json(path.with_suffix(".json"), about)

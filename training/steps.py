@@ -30,6 +30,24 @@ class Trainer:
             self.d_variables = [each.value for each in discriminator.trainable_variables]
             self.d_adam = Adam(strategy, self.d_variables, scale_loss)
 
+    def state(self) -> dict[str, list]:
+        """All variables that a resumed run needs, by name."""
+        groups = {"generator": self.g_variables, **_prefixed("g_adam", self.g_adam.state())}
+        if self.averages is not None:
+            groups |= _prefixed("averages", self.averages.state())
+        if self.discriminator is not None:
+            groups["discriminator"] = [each.value for each in self.discriminator.weights]
+            groups |= _prefixed("d_adam", self.d_adam.state())
+        return groups
+
+    def restart_from(self, weights: list) -> None:
+        """Give the generator new weights, and forget the steps that led to the old ones."""
+        for variable, weight in zip(self.g_variables, weights, strict=True):
+            variable.assign(weight)
+        self.g_adam.reset()
+        if self.averages is not None:
+            self.averages.reset()
+
     @tf.function
     def pretrain(self, batch, g_rate) -> dict:
         """Stage one: the generator on MSE alone."""
@@ -52,6 +70,14 @@ class Trainer:
         """The norm of each weighted term's gradient at the generator's last layer: what 0.1 and 0.2 weigh."""
         norms = self.strategy.run(self._term_norms, args=(batch,))
         return {name: self.strategy.experimental_local_results(norm)[0] for name, norm in norms.items()}
+
+    def any_worker(self, flag: bool) -> bool:
+        """Whether the flag is set in any of the processes; all of them must ask."""
+        return float(self._sum_over_replicas(tf.constant(float(flag)))) > 0
+
+    @tf.function
+    def _sum_over_replicas(self, number):
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(lambda: number), axis=None)
 
     def _update_generator(self, gradients, finite, rate) -> None:
         self.g_adam.apply(gradients, finite, rate)
@@ -79,7 +105,7 @@ class Trainer:
             scaled = mse * self.g_adam.loss_scale
         gradients = tape.gradient(scaled, self.g_variables)
         gradients, norm, finite = reduce_and_clip(gradients, self.settings.clip_norm, self.g_adam.loss_scale)
-        terms = {"mse": mse, "g_gradient_norm": self._share(norm)}
+        terms = {"mse": mse, "g_loss": mse, "g_gradient_norm": self._share(norm)}
         return gradients, finite, terms | self._scale_term()
 
     def _adversarial_gradients(self, batch, update_g: bool, update_d: bool):
@@ -103,7 +129,7 @@ class Trainer:
             gradients = tape.gradient(d_scaled, self.d_variables)
             d_part = reduce_and_clip(gradients, self.settings.clip_norm, self.d_adam.loss_scale)
             terms |= {"d_loss": d_loss, **self._judgement(real_logits, fake_logits)}
-        terms |= g_terms | {"g_loss": self._weighted(g_terms), "fake_spread": self._share(_spread(fake_logits))}
+        terms |= g_terms | {"g_loss": self._weighted(g_terms), "fake_spread": self._share(_spread(sr) / _spread(hr))}
         for name, part in (("g_gradient_norm", g_part), ("d_gradient_norm", d_part)):
             if part:
                 terms[name] = self._share(part[1])
@@ -156,6 +182,10 @@ def _without_norm(part: tuple) -> tuple:
     return (part[0], part[2]) if part else ()
 
 
-def _spread(logits):
-    """Standard deviation of the fakes' logits: near 0 when all fakes look alike to the discriminator."""
-    return tf.math.reduce_std(tf.cast(logits, tf.float32))
+def _spread(pictures):
+    """How much the pictures of a batch differ from each other: standard deviation over the batch, mean over the pixels."""
+    return tf.reduce_mean(tf.math.reduce_std(pictures, axis=0)) + 1e-6
+
+
+def _prefixed(prefix: str, groups: dict[str, list]) -> dict[str, list]:
+    return {f"{prefix}/{name}": variables for name, variables in groups.items()}

@@ -1,0 +1,53 @@
+"""The loss terms of the steps, gathered until somebody looks: the device need not wait for the host at every step."""
+
+import math
+
+import numpy as np
+
+CHECKED = ("mse", "vgg", "adversarial", "g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm")
+
+
+class TrainingFailed(Exception):
+    """The run cannot go on; the last good state is kept."""
+
+
+class Terms:
+    """half: gradients may overflow, because the loss scale then skips their step."""
+
+    def __init__(self, half: bool) -> None:
+        self.half = half
+        self._pending: list[tuple[int, dict]] = []  # not looked at yet
+        self._gathered: dict[str, list[float]] = {}  # since the last row of the log
+
+    def add(self, step: int, terms: dict) -> None:
+        """The terms of a step (counted from 1), as tensors."""
+        self._pending.append((step, terms))
+
+    def look(self, stage: str) -> list[float]:
+        """Fetch what is pending; returns the discriminator's accuracies among it, in order.
+
+        Raises TrainingFailed, naming step and term, for the first number that is not finite.
+        """
+        pending, self._pending = self._pending, []
+        accuracies = []
+        for step, terms in pending:
+            for name, term in terms.items():
+                number = float(term)
+                self._check(stage, step, name, number)
+                self._gathered.setdefault(name, []).append(number)
+                if name == "d_accuracy":
+                    accuracies.append(number)
+        return accuracies
+
+    def means(self) -> dict[str, float]:
+        """The mean of every term over the steps looked at since the last call."""
+        gathered, self._gathered = self._gathered, {}
+        return {name: float(np.mean(numbers)) for name, numbers in gathered.items()}
+
+    def _check(self, stage: str, step: int, name: str, number: float) -> None:
+        if name not in CHECKED or math.isfinite(number) or (self.half and name.endswith("norm")):
+            return
+        raise TrainingFailed(
+            f"the term {name} is {number} at step {step} of stage {stage}; the state saved last is from before it. Start a new "
+            "run with a lower learning rate or --clip-norm, or with --precision float32"
+        )
