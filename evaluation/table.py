@@ -73,7 +73,7 @@ READING_COLUMNS = (
 CONFIDENCE = Column(
     "reader's confidence",
     _number("confidence", 2),
-    "Reader's confidence: the mean of what the reader itself says. It is no measure of truth: see those that are wrong but sure.",
+    "Reader's confidence: the mean of what the reader itself says. It is no measure of truth: see those wrong but sure.",
 )
 HARM_COLUMNS = (
     Column(

@@ -1,0 +1,174 @@
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+from data.tiles import encode_png
+from evaluation import report
+from evaluation.html import build, sentences
+from evaluation.plates import Failure, Material, Plate
+from evaluation.reader import Reading
+from evaluation.scoring import Score, Table
+from evaluation.selection import select
+from evaluation.summary import summarise
+from evaluation.table import for_terminal, share
+
+TEXTS = ["皖AE587T", "AB123", "CD456", "EF789", "GH/12", "KL321", "MN654", "OP987"]
+COUNTRIES = ["CN"] + ["DE"] * 7
+BEFORE = ["AE587T", "AB123", "XXX", "XXX", "GH12", "", "MN654", "OP987"]
+AFTER = ["AE587T", "AB1", "CD456", "XXX", "GH12", "KL321", "MN654", "XX987"]
+
+
+def made_up_table(folder):
+    """Eight plates, one on two lines; right before: 4 of 7, right after: 4 of 7, of which 2 flipped and 2 gained."""
+    rng = np.random.default_rng(0)
+    plates = []
+    for i, (text, country) in enumerate(zip(TEXTS, COUNTRIES, strict=True)):
+        path = folder / f"{i}.png"
+        path.write_bytes(encode_png(rng.integers(0, 255, (32, 64, 3), np.uint8)))
+        plates.append(Plate(f"p{i}", str(path), str(path), text, country, group=f"photo{i}"))
+    scores = {
+        "input": [Score(Reading(text, 0.5), 15.0 + i, 0.5) for i, text in enumerate(BEFORE)],
+        "baseline": [Score(Reading(text, 0.5), 14.0, 0.4) for text in BEFORE],
+        "net": [Score(Reading(text, 0.95), 20.0 + i, 0.7) for i, text in enumerate(AFTER)],
+        "clean": [Score(Reading(text, 0.99)) for text in TEXTS],
+    }
+    return Table(plates, scores, [{"brightness": 0.1 * i, "input_psnr": 15.0 + i} for i in range(8)])
+
+
+def facts(table, failures=()):
+    return {
+        "checkpoints": {"net": {"file": "net.keras", "sha256": "0"}},
+        "tiles": {"folder": "tiles", "split": "test", "n": 8, "photos": 8},
+        "notes": report.notes(Material(table.plates, "manifest"), table, list(failures), read=True),
+        "failed": report.failed(list(failures)),
+        "settings": {"seed": 0},
+        "versions": {"python": "3"},
+    }
+
+
+@pytest.fixture
+def written(tmp_path):
+    table = made_up_table(tmp_path)
+    metrics = report.collect(table, True, 0, facts(table, [Failure("broken.png", "truncated")]))
+    # the generator leaves every picture as it is
+    from models.enhancer import Generator
+
+    report.write(tmp_path / "out", table, metrics, {"net": Generator(lambda batch: batch)}, read=True)
+    return tmp_path / "out"
+
+
+def test_flips_and_gains_of_a_made_up_table(tmp_path):
+    net = summarise(made_up_table(tmp_path), read=True)["methods"]["net"]
+    assert net["plate_acc"]["value"] == pytest.approx(4 / 7)
+    assert (net["flip_rate"]["count"], net["flip_rate"]["n"]) == (2, 4)
+    assert (net["gain_rate"]["count"], net["gain_rate"]["n"]) == (2, 3)
+    assert (net["confidently_wrong"]["count"], net["confidently_wrong"]["n"]) == (3, 7)
+    assert net["two_line"] == 1
+    assert net["psnr"] == pytest.approx(23.5)
+
+
+def test_nothing_flips_in_the_input_and_the_clean_tiles(tmp_path):
+    methods = summarise(made_up_table(tmp_path), read=True)["methods"]
+    for name in ("input", "clean"):
+        assert "flip_rate" not in methods[name]
+        assert methods[name]["confidently_wrong"]["count"] == 0
+    assert methods["clean"]["psnr"] is None
+
+
+def test_without_reading_there_are_no_rates(tmp_path):
+    summary = summarise(made_up_table(tmp_path), read=False)
+    assert "plate_acc" not in summary["methods"]["net"]
+    assert summary["curves"] == {}
+
+
+def test_the_files_that_are_left(written):
+    names = {path.name for path in written.iterdir()}
+    assert names == {"metrics.json", "per_plate.csv", "grid.png", "by_difficulty.png", "report.html"}
+
+
+def test_metrics_json_has_what_the_readme_promises(written):
+    metrics = json.loads((written / "metrics.json").read_text(encoding="utf-8"))
+    for figures in (metrics["input"], metrics["baseline"], metrics["clean"], metrics["checkpoints"]["net"]):
+        for name in ("plate_acc", "plate_acc_within_1", "char_acc"):
+            for part in (figures, figures["with_province"]):
+                assert set(part[name]) == {"value", "ci95", "n"}
+                assert part[name]["ci95"][0] <= part[name]["value"] <= part[name]["ci95"][1]
+        assert {"psnr", "ssim"} <= set(figures)
+    assert metrics["checkpoints"]["net"]["checkpoint"]["sha256"] == "0"
+    assert metrics["failed"] == [{"file": "broken.png", "reason": "truncated"}]
+    assert {"settings", "versions", "by_difficulty"} <= set(metrics)
+
+
+def test_per_plate_csv_has_a_row_per_plate(written):
+    rows = list(csv.DictReader(io.StringIO((written / "per_plate.csv").read_text(encoding="utf-8"))))
+    assert [row["text"] for row in rows] == TEXTS
+    assert rows[1]["net_right"] == "0"
+    assert rows[1]["net_distance"] == "2"
+    assert rows[1]["net_confidently_wrong"] == "1"
+    assert rows[4]["net_right"] == ""  # on two lines: it does not count
+    assert float(rows[2]["net_psnr"]) == 22
+
+
+def test_the_report_needs_no_network(written):
+    page = (written / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=.?(http|//)", page)
+    assert "<script" not in page
+    assert page.count("data:image/png;base64,") == 2
+    assert "1 plates on two lines are left out" in page
+    assert "2 of 4" in page
+
+
+def test_text_from_a_manifest_cannot_break_the_page(tmp_path):
+    table = made_up_table(tmp_path)
+    metrics = report.collect(table, True, 0, facts(table))
+    metrics["tiles"]["folder"] = "<script>alert(1)</script>"
+    assert "<script" not in build(metrics, b"", None)
+
+
+def test_a_checkpoint_gets_a_sentence_in_words(tmp_path):
+    table = made_up_table(tmp_path)
+    text = " ".join(sentences(report.collect(table, True, 0, facts(table))))
+    assert "Enhanced by net, 57.1 %" in text
+    assert "7 of them count" in text
+
+
+def test_the_grid_shows_best_median_and_worst_by_rule(tmp_path):
+    table = made_up_table(tmp_path)
+    shown = select(table, read=True, per_part=2)
+    assert [part for part, _ in shown] == ["best"] * 2 + ["median"] * 2 + ["worst"] * 2
+    # characters right, then PSNR: p6, p5, p2, p0 whole; p7 and p1 3/5; p3 none; p4 is on two lines
+    assert [i for _, i in shown] == [6, 5, 0, 7, 1, 3]
+    assert 4 not in {i for _, i in select(table, read=True)}
+
+
+def test_the_grid_shows_a_photo_once(tmp_path):
+    table = made_up_table(tmp_path)
+    plates = [Plate(**{**vars(plate), "group": "same"}) for plate in table.plates]
+    assert len(select(Table(plates, table.scores, table.difficulty), read=True)) == 1
+
+
+def test_without_reading_the_psnr_ranks(tmp_path):
+    shown = select(made_up_table(tmp_path), read=False, per_part=1)
+    assert shown[0] == ("best", 7)
+    assert shown[-1] == ("worst", 0)
+
+
+def test_shares_as_text():
+    assert share({"value": 0.5, "ci95": [0.4, 0.6], "n": 10}) == "50.0 % (40–60)"
+    assert share({"value": 0.25, "ci95": [0, 0.5], "n": 4, "count": 1}) == "1/4 = 25.0 % (0–50)"
+    assert share({"value": None, "ci95": None, "n": 0}) == "–"
+
+
+def test_the_terminal_table_leaves_out_what_nobody_has(tmp_path):
+    table = for_terminal(summarise(made_up_table(tmp_path), read=True)["methods"])
+    assert "plates right" in table
+    assert "VGG" not in table
+    assert "clean tiles put through" not in table
+
+
+def test_figures_that_are_not_finite_become_null():
+    assert report.finite({"a": [float("nan"), 1.0], "b": float("inf")}) == {"a": [None, 1.0], "b": None}
