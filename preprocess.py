@@ -9,49 +9,65 @@ that is started again does only what is missing; photos added later are added.
 
 import argparse
 import contextlib
-import json
+import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from concurrent.futures import CancelledError
+from dataclasses import replace
 from pathlib import Path
 
-import fsspec
-
-from data.buckets import Summary, all_rows, bucket_count, into_buckets, run_bucket
-from data.pairing import FAILED, KEPT, Recipe
+from data.buckets import Job, Summary, bucket_count, into_buckets, parts_folder, run_bucket
+from data.output import absolute, agree_on_settings, clear, only_run_in, write_manifest
+from data.pairing import FAILED, KEPT, REJECTED, Recipe
 from data.photos import Photo, decide_format, find_photos
 from data.presets import PRESETS
-from data.tiles import MANIFEST, SPLITS, format_rows, write_bytes
+from data.tiles import SPLITS
 
-SETTINGS = "settings.json"
 AHEAD = 3  # buckets handed out per worker: one in work, the others on their way
-RETRIES = 2  # of a bucket whose worker died
+RETRIES = 2  # of a bucket in which the storage failed; those of dead workers are Dask's own affair
 
 
 def preprocess(raw: str, out: str, recipe: Recipe, form: str = "auto", **machine) -> Summary:
     """Do the whole run. machine: workers, scheduler, split_files, limit. Raises ValueError for wrong settings or folders,
     RuntimeError when workers keep dying, OSError when the output cannot be written."""
     started = time.monotonic()
+    raw, out = absolute(raw), absolute(out)
+    if f"{out}/".startswith(f"{raw}/"):
+        raise ValueError(f"--out {out} lies in --raw {raw}: its tiles would be taken for photos; give another folder")
     photos = find_photos(raw)[: machine.get("limit") or None]
     if form == "auto":
         form, why = decide_format(photos)
         print(f"--format {form}: {why}", flush=True)
     splits = read_splits(machine["split_files"]) if machine.get("split_files") else None
-    recipe = Recipe(**(asdict(recipe) | {"form": form}))
     with only_run_in(out):
-        settings = agree_on_settings(out, recipe, splits is not None, bucket_count(len(photos)))
+        settings = agree_on_settings(out, replace(recipe, form=form), checksum(splits), bucket_count(len(photos)))
+        job = Job(replace(recipe, form=form), raw, out, parts_folder(out, settings["buckets"]))
         buckets = into_buckets(photos, settings["buckets"])
-        summary = run(buckets, recipe, out, splits, machine.get("workers"), machine.get("scheduler"))
+        summary = run(job, buckets, splits, machine.get("workers"), machine.get("scheduler"))
         if not summary.verdicts[KEPT]:
-            raise ValueError(f"no photo of {raw} could be used: {describe(summary)}")
+            clear(out)
+            raise ValueError(nothing_kept(raw, summary))
         write_manifest(out, settings["buckets"])
         # imported late: drawing is the one part that needs matplotlib
         from data.preprocess_report import write_report
 
         write_report(out, summary, settings, time.monotonic() - started)
     return summary
+
+
+def nothing_kept(raw: str, summary: Summary) -> str:
+    reasons = [f"{reason} (such as {names[0]})" for reason, names in sorted(summary.names.items())]
+    advice = "give another --format, if the photos are not what it says"
+    if summary.verdicts[REJECTED]:
+        advice = (
+            "lower --min-plate-width, --min-contrast or --min-sharpness, or widen --brightness, if they are good enough"
+        )
+    return f"no photo of {raw} could be used: {describe(summary)}: {'; '.join(reasons)}. {advice}"
+
+
+def checksum(splits: dict[str, str] | None) -> str:
+    return hashlib.sha256(repr(sorted(splits.items())).encode()).hexdigest()[:16] if splits else ""
 
 
 def read_splits(folder: str) -> dict[str, str]:
@@ -66,81 +82,31 @@ def read_splits(folder: str) -> dict[str, str]:
     return splits
 
 
-@contextlib.contextmanager
-def only_run_in(out: str) -> Iterator[None]:
-    """Hold the output's lock; it goes with the process, however that ends. Raises ValueError when another run has it.
-
-    Storage without files has no lock: there, do not start two runs on one output.
-    """
-    system, root = fsspec.core.url_to_fs(out)
-    if "file" not in system.protocol:
-        yield
-        return
-    import fcntl
-
-    Path(root).mkdir(parents=True, exist_ok=True)
-    with open(f"{root}/.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"--out {out}: another run is writing there; wait for it, or give another folder"
-            ) from None
-        yield
-
-
-def agree_on_settings(out: str, recipe: Recipe, split_files: bool, buckets: int) -> dict:
-    """The settings that the output was or will be made with. Raises ValueError for an output made with others."""
-    system, root = fsspec.core.url_to_fs(out)
-    wanted = json.loads(json.dumps({**asdict(recipe), "split_files": split_files}))
-    path = f"{root}/{SETTINGS}"
-    if system.exists(path):
-        stored = json.loads(system.cat_file(path))
-        differing = [name for name, value in wanted.items() if stored.get(name) != value]
-        if differing:
-            had = ", ".join(f"{name} {stored.get(name)} (now {wanted[name]})" for name in differing)
-            raise ValueError(f"--out {out} was made with other settings: {had}; give another folder")
-        return stored
-    if system.isdir(root) and any(not name.endswith("/.lock") for name in system.ls(root, detail=False)):
-        raise ValueError(f"--out {out} is not empty and was not made by preprocess.py; give another folder")
-    for split in SPLITS:
-        for side in ("hr", "lq"):
-            system.makedirs(f"{root}/{split}/{side}", exist_ok=True)
-    system.makedirs(f"{root}/parts", exist_ok=True)
-    write_bytes(f"{out}/{SETTINGS}", json.dumps({**wanted, "buckets": buckets}, indent=2).encode())
-    return {**wanted, "buckets": buckets}
-
-
-def run(
-    buckets: list[list[Photo]], recipe: Recipe, out: str, splits, workers: int | None, scheduler: str | None
-) -> Summary:
+def run(job: Job, buckets: list[list[Photo]], splits, workers: int | None, scheduler: str | None) -> Summary:
     """All buckets on Dask, a few handed out at a time; sums up as they finish."""
     from dask.distributed import as_completed
     from tqdm import tqdm
 
     total = Summary()
-    done: dict[int, Summary] = {}
-    with connect(workers, scheduler) as client, tqdm(total=sum(map(len, buckets)), unit="photo", desc="photos") as bar:
+    photos = sum(map(len, buckets))
+    with connect(workers, scheduler) as client, tqdm(total=photos, unit="photo", desc="photos") as bar:
         waiting = iter(enumerate(buckets))
-        numbers = {}
+        sizes = {}
 
         def hand_out():
             number, photos = next(waiting)
             own = splits and {photo.source: splits[photo.source] for photo in photos if photo.source in splits}
-            future = client.submit(run_bucket, number, photos, recipe, out, own, pure=False, retries=RETRIES)
-            numbers[future.key] = number
+            future = client.submit(run_bucket, job, number, photos, own, pure=False, retries=RETRIES)
+            sizes[future.key] = len(photos)
             return future
 
         count = min(len(buckets), AHEAD * max(1, len(client.nthreads())))
         running = as_completed([hand_out() for _ in range(count)])
         for future in running:
-            number = numbers.pop(future.key)
-            done[number] = result_of(future)
-            bar.update(len(buckets[number]))
+            total.merge(result_of(future))
+            bar.update(sizes.pop(future.key))
             with contextlib.suppress(StopIteration):
                 running.add(hand_out())
-    for number in sorted(done):  # in order, so that samples and names do not depend on who was first
-        total.merge(done[number])
     return total
 
 
@@ -152,6 +118,12 @@ def result_of(future) -> Summary:
     except KilledWorker as error:
         raise RuntimeError(
             f"workers keep dying, perhaps for lack of memory; start again with fewer --workers ({error})"
+        ) from None
+    except CancelledError:
+        raise RuntimeError("the scheduler is gone; start again to go on from here") from None
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"a worker lacks {error.name}: start the workers in this project's environment, its folder in PYTHONPATH"
         ) from None
 
 
@@ -177,19 +149,6 @@ def connect(workers: int | None, scheduler: str | None):
         Client(cluster) as client,
     ):
         yield client
-
-
-def write_manifest(out: str, buckets: int) -> None:
-    """manifest.csv from the buckets' parts, one bucket in memory at a time."""
-    system, root = fsspec.core.url_to_fs(out)
-    path, local = f"{root}/{MANIFEST}", "file" in system.protocol
-    part = f"{path}.part" if local else path
-    with system.open(part, "wb") as file:
-        file.write(format_rows([]).encode())
-        for row in all_rows(out, buckets):
-            file.write(format_rows([row], header=False).encode())
-    if local:
-        os.replace(part, path)
 
 
 def describe(summary: Summary) -> str:
@@ -301,11 +260,16 @@ def main(argv: list[str] | None = None) -> int:
     flags = parse(argv)
     machine = {name: getattr(flags, name) for name in ("workers", "scheduler", "split_files", "limit")}
     try:
-        summary = preprocess(flags.raw, flags.out.rstrip("/"), recipe_from(flags), flags.format, **machine)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"preprocess.py: {error}; what is done stays done" if isinstance(error, OSError) else f"preprocess.py: {error}",
-              file=sys.stderr)  # fmt: skip
+        summary = preprocess(flags.raw, flags.out, recipe_from(flags), flags.format, **machine)
+    except OSError as error:
+        print(f"preprocess.py: {error}; when that is mended, start again: what is done stays done", file=sys.stderr)
         return 2
+    except (ValueError, RuntimeError, ImportError) as error:
+        print(f"preprocess.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("preprocess.py: stopped; start again to go on from here", file=sys.stderr)
+        return 130
     print(
         f"{summary.verdicts[KEPT]} photos kept of {summary.verdicts.total()}, {summary.splits.total()} pairs in {flags.out}"
     )

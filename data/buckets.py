@@ -1,7 +1,8 @@
 """Photos go through preprocessing in buckets of a few hundred: the unit of work, of progress, and of what a stopped run keeps.
 
 A photo's bucket follows from its path, so photos added later fall into the same buckets as before. A finished bucket leaves
-OUT/parts/NUMBER.jsonl, one line a photo; a run that finds it there does only the photos that it lacks or that have changed.
+OUT/parts/BUCKETS/NUMBER.jsonl, one line a photo; a run that finds it there does only the photos that it lacks or that have
+changed. Photos that are gone from the raw folder stay in the tiles.
 """
 
 import json
@@ -15,51 +16,57 @@ import fsspec
 import numpy as np
 
 from data.pairing import REJECTED, Outcome, Recipe, make_pairs
-from data.photos import Photo
+from data.photos import UNREADABLE, Photo
 from data.tiles import Row, tile_url, write_bytes
 
 PHOTOS_PER_BUCKET = 256
 FEWEST_BUCKETS = 16  # so that a small folder, too, keeps several workers busy
 NAMES_PER_REASON = 1000  # file names kept for report.json; a million of them would help nobody
+SAMPLES = 12  # pairs shown in report.png
 BINS = 50
 RANGES = {"brightness": (0, 1), "contrast": (0, 0.5), "sharpness": (0, 2), "plate_px": (0, 600)}
 
 
 @dataclass
 class Summary:
-    """Counts of one bucket or of many: additive, and of a size that does not grow with the photos."""
+    """Counts of one bucket or of many: additive in any order, and of a size that does not grow with the photos."""
 
     verdicts: Counter = field(default_factory=Counter)
     reasons: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))  # by verdict
     names: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # by reason
     histograms: dict[str, np.ndarray] = field(default_factory=dict)  # by "verdict figure"
     splits: Counter = field(default_factory=Counter)  # pairs by split
-    samples: list[tuple[str, str]] = field(default_factory=list)  # (split, key) of a few pairs
+    samples: list[tuple[str, str]] = field(default_factory=list)  # (split, key) of a few pairs, chosen by hash
     new: int = 0  # photos done in this run, not taken over from an earlier one
 
     def add(self, outcome: Outcome) -> None:
         self.verdicts[outcome.verdict] += 1
         if outcome.reason:
             self.reasons[outcome.verdict][outcome.reason] += 1
-            self.names[outcome.reason].append(outcome.source)
+            self._name(outcome.reason, [outcome.source])
         for name, value in outcome.figures.items():
             bins = np.histogram([value], BINS, RANGES[name])[0]
             self._count(f"{outcome.verdict} {name}", bins)
         self.splits.update(row.split for row in outcome.rows)
-        if outcome.rows and len(self.samples) < 2:
-            self.samples.append((outcome.rows[0].split, outcome.rows[0].key))
+        self._sample([(row.split, row.key) for row in outcome.rows[:1]])
 
     def merge(self, other: "Summary") -> None:
         self.verdicts += other.verdicts
         for verdict, counts in other.reasons.items():
             self.reasons[verdict] += counts
         for reason, names in other.names.items():
-            self.names[reason] = (self.names[reason] + names)[:NAMES_PER_REASON]
+            self._name(reason, names)
         for name, bins in other.histograms.items():
             self._count(name, bins)
         self.splits += other.splits
-        self.samples += other.samples
+        self._sample(other.samples)
         self.new += other.new
+
+    def _name(self, reason: str, names: list[str]) -> None:
+        self.names[reason] = sorted(self.names[reason] + names)[:NAMES_PER_REASON]
+
+    def _sample(self, pairs: list[tuple[str, str]]) -> None:
+        self.samples = sorted(self.samples + pairs, key=lambda pair: zlib.crc32(pair[1].encode()))[:SAMPLES]
 
     def _count(self, name: str, bins: np.ndarray) -> None:
         self.histograms[name] = self.histograms.get(name, np.zeros(BINS, int)) + bins
@@ -69,40 +76,54 @@ def bucket_count(photos: int) -> int:
     return max(1, min(photos, FEWEST_BUCKETS), -(-photos // PHOTOS_PER_BUCKET))
 
 
+def bucket_of(source: str, count: int) -> int:
+    return zlib.crc32(source.encode()) % count
+
+
 def into_buckets(photos: list[Photo], count: int) -> list[list[Photo]]:
     buckets: list[list[Photo]] = [[] for _ in range(count)]
     for photo in photos:
-        buckets[zlib.crc32(photo.source.encode()) % count].append(photo)
+        buckets[bucket_of(photo.source, count)].append(photo)
     return buckets
 
 
-def run_bucket(number: int, photos: list[Photo], recipe: Recipe, out: str, splits: dict[str, str] | None) -> Summary:
+@dataclass(frozen=True)
+class Job:
+    """What all buckets of a run have in common. raw, out, parts: folders."""
+
+    recipe: Recipe
+    raw: str
+    out: str
+    parts: str
+
+
+def run_bucket(job: Job, number: int, photos: list[Photo], splits: dict[str, str] | None = None) -> Summary:
     """Do what is missing of a bucket, write its part, and sum it up. splits: source -> split, of the dataset's own lists."""
     cv2.setNumThreads(1)  # the processes are the parallelism
-    known = {outcome.source: outcome for outcome in read_part(out, number)}
+    known = {outcome.source: outcome for outcome in read_part(job.parts, number)}
     summary, changed = Summary(), False
     for photo in photos:
         before = known.get(photo.source)
-        if before is not None and before.stamp == photo.stamp:
+        if before is not None and before.stamp == photo.stamp and before.reason != UNREADABLE:
             continue
-        known[photo.source] = _make(photo, recipe, out, splits)
+        known[photo.source] = _make(photo, job, splits)
         if before is not None:
-            _remove_stale(out, before, known[photo.source])
+            _remove_stale(job.out, before, known[photo.source])
         summary.new += 1
         changed = True
     outcomes = sorted(known.values(), key=lambda outcome: outcome.source)
     if changed:
         lines = (json.dumps(asdict(outcome), ensure_ascii=False) + "\n" for outcome in outcomes)
-        write_bytes(part_url(out, number), "".join(lines).encode())
+        write_bytes(part_url(job.parts, number), "".join(lines).encode())
     for outcome in outcomes:
         summary.add(outcome)
     return summary
 
 
-def _make(photo: Photo, recipe: Recipe, out: str, splits: dict[str, str] | None) -> Outcome:
+def _make(photo: Photo, job: Job, splits: dict[str, str] | None) -> Outcome:
     if splits is not None and photo.source not in splits:
         return Outcome(photo.source, photo.stamp, REJECTED, "in none of the split files")
-    return make_pairs(photo, recipe, out, splits and splits[photo.source])
+    return make_pairs(photo, job.recipe, job.raw, job.out, splits and splits[photo.source])
 
 
 def _remove_stale(out: str, before: Outcome, after: Outcome) -> None:
@@ -115,13 +136,17 @@ def _remove_stale(out: str, before: Outcome, after: Outcome) -> None:
                 system.rm(tile_url(out, row.split, side, row.key))
 
 
-def part_url(out: str, number: int) -> str:
-    return f"{out.rstrip('/')}/parts/{number:05d}.jsonl"
+def parts_folder(out: str, count: int) -> str:
+    return f"{out}/parts/{count}"
 
 
-def read_part(out: str, number: int) -> list[Outcome]:
+def part_url(parts: str, number: int) -> str:
+    return f"{parts}/{number:05d}.jsonl"
+
+
+def read_part(parts: str, number: int) -> list[Outcome]:
     """What an earlier run did of a bucket; [] if nothing."""
-    system, path = fsspec.core.url_to_fs(part_url(out, number))
+    system, path = fsspec.core.url_to_fs(part_url(parts, number))
     try:
         content = system.cat_file(path).decode()
     except FileNotFoundError:
@@ -134,8 +159,8 @@ def _parse(fields: dict) -> Outcome:
     return replace(Outcome(**fields), rows=rows)
 
 
-def all_rows(out: str, count: int) -> Iterator[Row]:
+def all_rows(parts: str, count: int) -> Iterator[Row]:
     """The manifest's rows, bucket after bucket: only one bucket is in memory at a time."""
     for number in range(count):
-        rows = [row for outcome in read_part(out, number) for row in outcome.rows]
+        rows = [row for outcome in read_part(parts, number) for row in outcome.rows]
         yield from sorted(rows, key=lambda row: row.key)

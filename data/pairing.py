@@ -2,16 +2,19 @@
 
 import hashlib
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from data import degrade, quality
-from data.crop import crop_plate
+from data.ccpd import Annotation, Corners
+from data.crop import crop_plate, plate_width
 from data.photos import Photo, UnusablePhoto, annotate, open_photo
 from data.tiles import Row, encode_png, tile_url, write_bytes
 
 KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
+TOO_SMALL = "plate too small"
+MARGIN = 0.1  # around the plate, as a share of its size
 KEY_CHARACTERS = 60  # of the photo's name in a key: CCPD's are longer than some file systems like
 
 
@@ -45,45 +48,45 @@ class Outcome:
     rows: list[Row] = field(default_factory=list)
 
 
-def make_pairs(photo: Photo, recipe: Recipe, out: str, split: str | None = None) -> Outcome:
-    """Write the photo's tiles below `out`. `split`: from the dataset's own lists; None draws one by the plate's text."""
+def make_pairs(photo: Photo, recipe: Recipe, raw: str, out: str, split: str | None = None) -> Outcome:
+    """Write the tiles of a photo below `raw` to `out`. `split`: from the dataset's own lists; None draws one by the plate."""
     try:
-        hr, row = _clean_tile(photo, recipe)
+        known = annotate(photo, recipe.form)
+        # known by the name alone: a photo that will not be used need not be decoded
+        if known and (width_px := plate_width(known.corners)) < recipe.min_plate_width:
+            return Outcome(photo.source, photo.stamp, REJECTED, TOO_SMALL, {"plate_px": round(width_px, 4)})
+        pixels = open_photo(f"{raw}/{photo.source}")
+        tile, corners, width_px = _cut(pixels, known, recipe)
     except UnusablePhoto as error:
         return Outcome(photo.source, photo.stamp, FAILED, str(error))
-    tile, width_px = hr
     figures = {"brightness": quality.brightness(tile), "contrast": quality.contrast(tile)}
     figures |= {"sharpness": quality.sharpness(tile), "plate_px": width_px}
     figures = {name: round(value, 4) for name, value in figures.items()}
     if reason := _flaw(figures, recipe):
         return Outcome(photo.source, photo.stamp, REJECTED, reason, figures)
-    split = split or draw_split(row.text.replace("/", "") or photo.source, recipe)
-    rows = [_write_pair(tile, photo, recipe, out, split, row, variant) for variant in range(recipe.variants)]
-    return Outcome(photo.source, photo.stamp, KEPT, "", figures, rows)
+    text, country = (known.text, known.country) if known else photo.text or ("", "")
+    row = Row("", split or draw_split(text, photo.source, recipe), photo.source, text, country, corners)
+    return Outcome(photo.source, photo.stamp, KEPT, "", figures, _write_pairs(tile, row, recipe, out))
 
 
-def _clean_tile(photo: Photo, recipe: Recipe) -> tuple[tuple[np.ndarray, float], Row]:
-    known = annotate(photo, recipe.form)
-    pixels = open_photo(photo.url)
+def _cut(pixels: np.ndarray, known: Annotation | None, recipe: Recipe) -> tuple[np.ndarray, Corners, float]:
+    """Clean tile, corners in it, and the plate's width in the photo. A crop is a plate from border to border."""
     height, width = pixels.shape[:2]
-    if known is None:
-        corners, margin = ((width, height), (0, height), (0, 0), (width, 0)), 0.0
-        text, country = photo.text or ("", "")
-    else:
-        corners, margin, text, country = known.corners, 0.1, known.text, known.country
+    whole = ((width, height), (0, height), (0, 0), (width, 0))
     try:
-        tile, moved, width_px = crop_plate(pixels, corners, recipe.tile, margin)
+        tile, moved, width_px = crop_plate(
+            pixels, known.corners if known else whole, recipe.tile, MARGIN if known else 0
+        )
     except ValueError as error:
         raise UnusablePhoto(str(error).split(" of ")[0]) from None
-    points = tuple((float(x), float(y)) for x, y in moved)
-    return (tile, width_px), Row("", "", photo.source, text, country, points)
+    return tile, tuple((float(x), float(y)) for x, y in moved), width_px
 
 
 def _flaw(figures: dict[str, float], recipe: Recipe) -> str:
     """Why a tile is no clean target; "" for one that is."""
     low, high = recipe.brightness
     checks = (
-        (figures["plate_px"] < recipe.min_plate_width, "plate too small"),
+        (figures["plate_px"] < recipe.min_plate_width, TOO_SMALL),
         (figures["brightness"] < low, "too dark"),
         (figures["brightness"] > high, "too bright"),
         (figures["contrast"] < recipe.min_contrast, "too little contrast"),
@@ -92,22 +95,27 @@ def _flaw(figures: dict[str, float], recipe: Recipe) -> str:
     return next((reason for fails, reason in checks if fails), "")
 
 
-def _write_pair(tile: np.ndarray, photo: Photo, recipe: Recipe, out: str, split: str, row: Row, variant: int) -> Row:
-    number = zlib.crc32(photo.source.encode())
-    rng = np.random.default_rng([recipe.seed, number, variant])
-    steps = degrade.sample(rng, recipe.preset)
-    lq = degrade.apply(tile.astype(np.float32) / np.float32(255), steps, recipe.scale)
-    name = photo.source.rsplit("/", 1)[-1].rsplit(".", 1)[0][:KEY_CHARACTERS]
-    # the number tells photos of one name in two folders, or with two suffixes, apart
-    key = f"{name}.{number:08x}.{variant}"
-    write_bytes(tile_url(out, split, "hr", key), encode_png(tile))
-    write_bytes(tile_url(out, split, "lq", key), encode_png(np.round(lq * 255).astype(np.uint8)))
-    return Row(key, split, row.source, row.text, row.country, row.corners, variant, steps)
+def _write_pairs(tile: np.ndarray, row: Row, recipe: Recipe, out: str) -> list[Row]:
+    """One pair for each variant; `row` is what they have in common."""
+    number = zlib.crc32(row.source.encode())
+    name = row.source.rsplit("/", 1)[-1].rsplit(".", 1)[0][:KEY_CHARACTERS].replace(":", "_")
+    clean, picture = encode_png(tile), tile.astype(np.float32) / np.float32(255)
+    rows = []
+    for variant in range(recipe.variants):
+        steps = degrade.sample(np.random.default_rng([recipe.seed, number, variant]), recipe.preset)
+        lq = degrade.apply(picture, steps, recipe.scale)
+        # the number tells photos of one name in two folders, or with two suffixes, apart
+        key = f"{name}.{number:08x}.{variant}"
+        write_bytes(tile_url(out, row.split, "hr", key), clean)
+        write_bytes(tile_url(out, row.split, "lq", key), encode_png(np.round(lq * 255).astype(np.uint8)))
+        rows.append(replace(row, key=key, variant=variant, degradation=steps))
+    return rows
 
 
-def draw_split(identity: str, recipe: Recipe) -> str:
+def draw_split(text: str, source: str, recipe: Recipe) -> str:
     """The split of a plate, from its text (from its file's path where the text is unknown): all photos of one plate fall on
-    the same side, and stay there when photos are added."""
+    the same side, however its text is spaced, and stay there when photos are added."""
+    identity = "".join(filter(str.isalnum, text)).upper() or source
     share = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") / 2**64
     if share < recipe.test:
         return "test"

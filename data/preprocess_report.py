@@ -13,7 +13,6 @@ from data.buckets import BINS, RANGES, Summary
 from data.pairing import KEPT, REJECTED
 from data.tiles import read_picture, tile_url, write_bytes
 
-SHOWN_PAIRS = 12
 COLUMNS = 4
 
 
@@ -48,19 +47,18 @@ def _figures(summary: Summary, settings: dict, seconds: float) -> dict:
 
 def draw(summary: Summary, out: str) -> plt.Figure:
     """Histograms of brightness and contrast of kept and rejected plates, and a strip of pairs."""
-    chosen = summary.samples[:: max(1, len(summary.samples) // SHOWN_PAIRS)][:SHOWN_PAIRS]
-    rows = max(1, -(-len(chosen) // COLUMNS))
+    rows = max(1, -(-len(summary.samples) // COLUMNS))
     figure = plt.figure(figsize=(13, 3.4 + 2.3 * rows), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(3.4, 2.3 * rows))
     for axes, name, unit in zip(
         upper.subplots(1, 2), ("brightness", "contrast"), ("mean", "standard deviation"), strict=True
     ):
         _histogram(axes, summary, name, unit)
-    lower.suptitle("low-quality above, clean below: the first pairs of some buckets", fontsize=10)
+    lower.suptitle("low-quality above, clean below: pairs of some photos", fontsize=10)
     grid = np.atleast_1d(lower.subplots(rows, COLUMNS)).ravel()
     for axes in grid:
         axes.axis("off")
-    for axes, (split, key) in zip(grid, chosen, strict=False):
+    for axes, (split, key) in zip(grid, summary.samples, strict=False):
         lq, hr = (read_picture(tile_url(out, split, side, key)) for side in ("lq", "hr"))
         axes.imshow(np.concatenate([_enlarged(lq, hr.shape), np.full((4, hr.shape[1], 3), 255, np.uint8), hr]))
     return figure
