@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-MAX_SHIFT = 0.03  # share of the tile's width
-ZOOM = (0.92, 1.12)  # above 1 cuts the border off; plates lie in tiles with a margin of a tenth
+MAX_SHIFT = 0.03  # share of the tile's width and height
+ZOOM = (0.92, 1.1)  # above 1 cuts the border off; plates lie in tiles with a margin of a tenth
 MAX_TURN_DEGREES = 2.0
 SHARE_RESAMPLED = 0.5  # the other half is only shifted by whole pixels, which keeps noise and sharpness exactly
 MAX_BRIGHTNESS, MAX_CONTRAST, MAX_COLOUR = 0.05, 0.1, 0.06
@@ -28,7 +28,7 @@ class Change:
 
 def draw(rng: np.random.Generator, height: int, width: int, scale: int = 1) -> Change:
     """Draw a change for a clean tile of `height` x `width` whose partner is `scale` times smaller."""
-    shift = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * width
+    shift = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
     whole = bool(rng.random() >= SHARE_RESAMPLED)
     zoom = 1.0 if whole else rng.uniform(*ZOOM)
     turn = 0.0 if whole else np.deg2rad(rng.uniform(-MAX_TURN_DEGREES, MAX_TURN_DEGREES))

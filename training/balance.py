@@ -23,6 +23,7 @@ class Balance:
     max_every: int
     steps: int
     d_every: int = 1
+    d_every_level: int = 1  # what the discriminator's interval goes back to when the game is level
     g_every: int = 1
     d_factor: float = 1.0
     g_factor: float = 1.0
@@ -50,6 +51,8 @@ class Balance:
             self._favour("d", "g")
         else:
             self.g_factor, self.d_factor = (max(1.0, factor / RAISE) for factor in (self.g_factor, self.d_factor))
+            self.g_every = max(1, self.g_every - 1)
+            self.d_every += (self.d_every < self.d_every_level) - (self.d_every > self.d_every_level)
 
     def _favour(self, weak: str, strong: str) -> None:
         """First undo what favoured the strong side, then help the weak one."""
@@ -75,4 +78,5 @@ def from_settings(settings) -> Balance:
         max_every=max(settings.balance_max_every, settings.discriminator_every),
         steps=settings.balance_steps,
         d_every=settings.discriminator_every,
+        d_every_level=settings.discriminator_every,
     )

@@ -4,9 +4,9 @@
 the steps done in it, and the state of the balance. NumPy loads it without pickle.
 """
 
-import errno
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ FORMAT = 1
 
 
 def save_state(path: Path, groups: dict[str, list], meta: dict) -> None:
-    """Write the state atomically. Raises OSError with what to do when the disk is full; the old file then remains."""
+    """Write the state atomically. Raises OSError where that fails, a full disk say; the old file then remains."""
     arrays = {f"{group}/{i}": _array(v) for group, variables in groups.items() for i, v in enumerate(variables)}
     text = json.dumps({"format": FORMAT, **meta})
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
@@ -33,13 +33,7 @@ def write_atomically(path: Path, write) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(
-                error.errno,
-                f"the disk is full: {path} could not be written, what was there before is intact; make room, then go on "
-                "with --resume",
-            ) from error
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def load_state(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:
@@ -51,7 +45,7 @@ def load_state(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:
             for name in stored.files:
                 if name != "meta":
                     groups.setdefault(name.rpartition("/")[0], []).append(stored[name])
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no saved state of a run: {error}") from error
     if meta.get("format") != FORMAT:
         raise ValueError(f"{path} has state format {meta.get('format')}, this program reads {FORMAT}")

@@ -1,0 +1,160 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from tiny_runs import TILE, make_tiles
+
+from data import augment
+from data.batches import Batches
+from data.pairs import Pairs, order
+from data.tiles import open_tiles
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_tiles(tmp_path_factory.mktemp("tiles"), train=10)
+
+
+@pytest.fixture
+def pairs(folder) -> Pairs:
+    found = open_tiles(folder, "train").pairs
+    return Pairs(*zip(*((each.key, each.hr, each.lq) for each in found), strict=True), seed=3)
+
+
+@pytest.fixture
+def online(pairs) -> Pairs:
+    return dataclasses.replace(pairs, lq_urls=(), preset="street", augment=True)
+
+
+def collect(dataset) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(lq.numpy(), hr.numpy()) for lq, hr in dataset]
+
+
+def assert_same(first, second) -> None:
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[1], b[1])
+
+
+def test_every_epoch_shows_every_tile_once_in_another_order(pairs):
+    epochs = [[pairs.at(position) for position in range(start, start + 10)] for start in (0, 10, 20)]
+    for number, epoch in enumerate(epochs):
+        assert {each for each, _ in epoch} == {number}
+        assert sorted(tile for _, tile in epoch) == list(range(10))
+    assert [tile for _, tile in epochs[0]] != [tile for _, tile in epochs[1]]
+
+
+def test_order_depends_on_the_seed():
+    assert list(order(0, 0, 50)) != list(order(1, 0, 50))
+
+
+def test_stored_pairs_come_as_they_are(pairs):
+    lq, hr = pairs.batch(0, 10)
+    assert (lq.dtype, hr.shape) == (np.uint8, (10, *TILE, 3))
+    np.testing.assert_array_equal(lq, hr // 2)
+
+
+def test_dataset_equals_the_plain_calls(online):
+    expected = [online.batch(4 * step, 4) for step in range(5)]
+    with Batches(online, workers=0) as batches:
+        assert_same(collect(batches.dataset(0, 5, 4)), expected)
+
+
+def test_step_number_alone_restores_the_stream(online):
+    with Batches(online, workers=0) as batches:
+        assert_same(collect(batches.dataset(3, 6, 4)), collect(batches.dataset(0, 6, 4))[3:])
+
+
+def test_worker_processes_change_nothing(online):
+    with Batches(online, workers=2) as batches:
+        assert_same(collect(batches.dataset(0, 6, 4)), [online.batch(4 * step, 4) for step in range(6)])
+
+
+def test_shares_of_the_replicas_are_the_whole_batch(online):
+    whole = [online.batch(4 * step, 4) for step in range(3)]
+    with Batches(online, workers=0) as batches:
+        first = collect(batches.dataset(0, 3, 4, shares=4, own=range(0, 2)))
+        second = collect(batches.dataset(0, 3, 4, shares=4, own=range(2, 4)))
+    for step in range(3):
+        parts = [*first[2 * step : 2 * step + 2], *second[2 * step : 2 * step + 2]]
+        for side in (0, 1):
+            np.testing.assert_array_equal(np.concatenate([part[side] for part in parts]), whole[step][side])
+
+
+def test_damage_is_fresh_in_every_epoch_and_fixed_for_validation(online):
+    plain = dataclasses.replace(online, augment=False)
+    first, second = (plain.pair(epoch, tile=0) for epoch in (0, 1))
+    np.testing.assert_array_equal(first[1], second[1])
+    assert np.abs(first[0].astype(int) - second[0]).max() > 0
+    np.testing.assert_array_equal(plain.fixed(0)[0], plain.fixed(0)[0])
+
+
+def test_damage_made_online_has_the_asked_for_scale(online):
+    lq, hr = dataclasses.replace(online, scale=2).pair(0, 0)
+    assert (lq.shape, hr.shape) == ((TILE[0] // 2, TILE[1] // 2, 3), (*TILE, 3))
+
+
+def test_pixels_keep_their_partners_under_augmentation(pairs):
+    same = dataclasses.replace(pairs, lq_urls=pairs.hr_urls, augment=True)
+    changed = 0
+    for tile in range(10):
+        lq, hr = same.pair(0, tile)
+        np.testing.assert_array_equal(lq, hr)
+        changed += not np.array_equal(hr, same.read("hr", tile))
+    assert changed == 10
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_small_partner_moves_as_the_large_one_does(seed):
+    """A ramp looks the same at both sizes, so that shrinking the moved ramp is moving the small ramp."""
+    y, x = np.mgrid[0:32, 0:64].astype(np.float32)
+    ramp = np.stack([x, y, x + y], axis=-1) / 96
+
+    def shrink(picture):
+        return picture.reshape(16, 2, 32, 2, 3).mean(axis=(1, 3))
+
+    change = augment.draw(np.random.default_rng(seed), 32, 64, scale=2)
+    moved_then_small = shrink(augment.apply(ramp, change))
+    small_then_moved = augment.apply(shrink(ramp), change, scale=2)
+    inner = np.s_[4:-4, 4:-4]
+    np.testing.assert_allclose(moved_then_small[inner], small_then_moved[inner], atol=0.012)
+
+
+def test_plate_stays_upright_and_inside_the_tile():
+    """A plate that fills the tile but for the usual margin of a tenth of its own size."""
+    corners = np.array([[x, y, 1] for x in (16, 176) for y in (10, 86)], float)
+    for seed in range(200):
+        change = augment.draw(np.random.default_rng(seed), 96, 192)
+        inverse = np.linalg.inv(np.vstack([change.matrix, [0, 0, 1]]))
+        assert 0.85 < np.linalg.det(inverse) < 1.22, "no mirror image"
+        assert np.rad2deg(abs(np.arctan2(inverse[1, 0], inverse[0, 0]))) <= augment.MAX_TURN_DEGREES + 1e-6
+        x, y, _ = inverse @ corners.T
+        assert x.min() > -1, "columns lost on the left"
+        assert x.max() < 192, "columns lost on the right"
+        assert y.min() > -1
+        assert y.max() < 96
+
+
+def test_shift_by_whole_pixels_keeps_every_pixel(pairs):
+    picture = np.random.default_rng(0).random((16, 32, 3), dtype=np.float32)
+    change = next(c for c in (augment.draw(np.random.default_rng(s), 16, 32) for s in range(50)) if c.whole_pixels)
+    change = dataclasses.replace(change, gain=np.ones(3, np.float32), offset=np.zeros(3, np.float32))
+    assert set(augment.apply(picture, change).ravel()) <= set(picture.ravel())
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_window_is_cut_at_the_same_place_of_both_tiles(tmp_path, scale):
+    found = open_tiles(make_tiles(tmp_path, train=4, scale=scale), "train").pairs
+    keys, hr_urls, lq_urls = zip(*found, strict=True)
+    pairs = Pairs(keys, hr_urls, lq_urls, scale=scale, crop=(8, 16))
+    for tile in range(4):
+        lq, hr = pairs.pair(0, tile)
+        assert hr.shape == (8, 16, 3)
+        np.testing.assert_array_equal(lq, hr[scale // 2 :: scale, scale // 2 :: scale] // 2)
+
+
+def test_error_in_a_worker_reaches_the_caller(pairs):
+    missing = dataclasses.replace(pairs, hr_urls=("/no/such/tile.png",) * 10)
+    with Batches(missing, workers=1) as batches, pytest.raises(ValueError, match=r"no/such/tile\.png"):
+        batches.make(0, 2)

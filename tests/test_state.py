@@ -1,0 +1,72 @@
+import errno
+
+import numpy as np
+import pytest
+
+from training.state import load_state, restore, save_state
+
+
+class Variable:
+    """As much of a tf.Variable as the state needs."""
+
+    def __init__(self, value) -> None:
+        self.value = np.asarray(value, np.float32)
+        self.shape = self.value.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self.value.astype(dtype or np.float32)
+
+    def assign(self, value) -> None:
+        self.value = np.asarray(value)
+
+
+@pytest.fixture
+def groups():
+    return {"generator": [Variable(np.arange(12).reshape(3, 4)), Variable([0.1])], "adam/counters": [Variable(7)]}
+
+
+def test_saved_state_comes_back_exactly(tmp_path, groups):
+    save_state(tmp_path / "state.npz", groups, {"stage": "pretrain", "step": 3})
+    others = {name: [Variable(np.zeros(v.shape)) for v in variables] for name, variables in groups.items()}
+    stored, meta = load_state(tmp_path / "state.npz")
+    restore(others, stored)
+    assert (meta["stage"], meta["step"]) == ("pretrain", 3)
+    for name, variables in groups.items():
+        for before, after in zip(variables, others[name], strict=True):
+            np.testing.assert_array_equal(before.value, after.value)
+
+
+def test_more_than_ten_arrays_keep_their_order(tmp_path):
+    save_state(tmp_path / "s.npz", {"many": [Variable(i) for i in range(25)]}, {})
+    stored, _ = load_state(tmp_path / "s.npz")
+    assert [int(array) for array in stored["many"]] == list(range(25))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_failed_save_leaves_the_last_good_state_and_no_litter(tmp_path, groups, monkeypatch, number):
+    path = tmp_path / "state.npz"
+    save_state(path, groups, {"step": 1})
+
+    def fail(file, **arrays):
+        file.write(b"half of it")
+        raise OSError(number, "the disk does not want more")
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(OSError, match="does not want more"):
+        save_state(path, groups, {"step": 2})
+    assert load_state(path)[1]["step"] == 1
+    assert [each.name for each in tmp_path.iterdir()] == ["state.npz"]
+
+
+def test_state_of_another_network_is_refused(tmp_path, groups):
+    save_state(tmp_path / "s.npz", groups, {})
+    stored, _ = load_state(tmp_path / "s.npz")
+    with pytest.raises(ValueError, match="does not fit this run: generator"):
+        restore({"generator": [Variable(np.zeros((5, 4)))]}, stored)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"no archive at all"])
+def test_broken_file_is_named(tmp_path, content):
+    (tmp_path / "s.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"s\.npz is no saved state"):
+        load_state(tmp_path / "s.npz")
