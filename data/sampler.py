@@ -14,8 +14,8 @@ from data.presets import BLURS, FAILURES, Preset
 Step = dict[str, Any]
 # Less of the contrast than this, and eight bits a channel hold hardly a dozen levels of the plate.
 LEAST_LEVEL = 0.12
-CODED_PIXELS = 0.5
-SMOOTHED_NOISE = 0.4
+CODED_PIXELS = 0.5  # least strength of the shrink, as a part of the coding's
+SMOOTHED_NOISE = 0.4  # strength of the noise from which on a camera smooths it away
 
 
 def draw(rng: np.random.Generator, preset: Preset) -> list[Step]:
