@@ -17,7 +17,7 @@ blocks); and the body predicts the difference to the (enlarged) input, so an unt
 from collections.abc import Callable
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from models.pixel_shuffle import DepthToSpace, SpaceToDepth
 
@@ -57,7 +57,18 @@ def build_generator(scale: int = 1, filters: int = 64, blocks: int = 16, body: s
     base = lq if scale == 1 else layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge")(lq)
     # float32 out of the last layer: half precision has too few steps between 0 and 1 for a picture
     sr = layers.Add(name="sr", dtype="float32")([base, difference])
-    return keras.Model(lq, sr, name=f"{body}_x{scale}")
+    generator = keras.Model(lq, sr, name=f"{body}_x{scale}")
+    _start_without_checkerboard(generator)
+    return generator
+
+
+def _start_without_checkerboard(generator: keras.Model) -> None:
+    """Give the four channels that become one 2 x 2 block of pixels the same kernel (ICNR: Aitken et al. 2017, arXiv
+    1707.02937, section 3): the sub-pixel stages then start as plain enlargement, not with a pattern to unlearn."""
+    for layer in generator.layers:
+        if layer.name.startswith("upsample"):
+            own = layer.kernel[..., : layer.filters // 4]
+            layer.kernel.assign(ops.tile(own, (1, 1, 1, 4)))
 
 
 def _residual_block(x, filters: int, name: str):

@@ -76,3 +76,12 @@ def test_folding_and_unfolding_are_inverse(native, monkeypatch):
     # cell (0, 1) holds pixels (0..3, 4..7), row by row
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(folded)[0, 0, 1], pictures[0, :4, 4:8].reshape(-1))
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(DepthToSpace(4)(folded)), pictures)
+
+
+def test_sub_pixel_stages_start_without_a_checkerboard():
+    generator = build_generator(1, filters=16, blocks=1)
+    inner = keras.Model(generator.input, generator.get_layer("shuffle1").output)
+    features = keras.ops.convert_to_numpy(inner(np.random.default_rng(0).random((1, 16, 24, 3), dtype="float32")))
+    assert features.std() > 0.01
+    blocks = features.reshape(1, 4, 2, 6, 2, -1)
+    np.testing.assert_allclose(blocks[:, :, 1:, :, 1:], blocks[:, :, :1, :, :1], atol=1e-6)
