@@ -29,6 +29,12 @@ test: lint
 test-all: test
 	$(PY) -m pytest -m slow
 
+app: install
+	$(PY) app.py
+
+bench: install
+	for part in preprocess training enhancing; do $(PY) -m benchmarks.$$part || exit 1; done
+
 # --- A first run without any download --------------------------------------------------------------------------------------
 
 demo: install
