@@ -17,10 +17,13 @@ from enhancing.printable import printable
 
 def enhance(config: Config) -> int:
     """Do all that the settings say; the exit code. Raises ValueError, or OSError of --out, where nothing can be done."""
+    import cv2
+
     from enhancing.folder import enhance_each
     from enhancing.frames import enhance_burst
     from enhancing.inputs import find_inputs
 
+    cv2.setNumThreads(1)  # the workers share the cores already
     prepare_out(config)
     found = list(find_inputs(config.inputs, config.out))
     if config.limit:

@@ -18,8 +18,10 @@ ECC_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-5)
 ECC_SMOOTHING_PX = 5
 ALIGN_SIGMA = 2.0  # finer detail is where frames differ by noise and by what was made up
 MIN_CORRELATION = 0.35  # after aligning; frames below it show something else, or cannot be laid upon the others
+BORDER_PX = 8  # of a frame, not looked at when aligning
+REFERENCE_CANDIDATES = 8
 MIN_AGREEMENT = (
-    0.6  # of the frames' readings with the elected one: single frames may be bad, that is why there are several
+    0.6  # of the frames' readings with the elected one; single ones may be bad, that is why there are several
 )
 FLOOR = 0.02  # disagreement that is not told from none, as a standard deviation of luminance
 
@@ -55,7 +57,7 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     if not results:
         raise ValueError("a burst needs at least one frame")
     trust = np.array([_trust(result) for result in results])
-    reference = int(np.argmax(trust))
+    reference = _reference(results, trust)
     laid = _lay_upon(results, reference, trust)
     weights = np.stack([each.weights for each in laid])
     shares = weights.mean(axis=(1, 2)) / weights.mean(axis=(1, 2)).sum()
@@ -79,6 +81,15 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     )
 
 
+def _reference(results: Sequence[Result], trust: np.ndarray) -> int:
+    """The frame to lay the others upon: trusted, and like the other trusted ones, lest a stray picture be the measure."""
+    best = np.argsort(-trust, kind="stable")[:REFERENCE_CANDIDATES]
+    shape = results[best[0]].look.sr.shape[:2]
+    pictures = [_smooth(resize(results[i].look.sr, *shape)) for i in best]
+    likeness = [np.mean([_correlation(a, _warp(b, _shift_onto(a, b))) for b in pictures]) for a in pictures]
+    return int(best[np.argmax(trust[best] * likeness)])
+
+
 class _Laid(NamedTuple):
     """A frame in the place of the reference: (h, w, 3), weights (h, w)."""
 
@@ -96,7 +107,7 @@ def _lay_upon(results: Sequence[Result], reference: int, trust: np.ndarray) -> l
         picture = resize(result.look.sr, *shape)
         warp = np.eye(2, 3, dtype=np.float32) if i == reference else align(fixed, picture)
         aligned = _warp(picture, warp)
-        likeness = _correlation(fixed, aligned)
+        likeness = _correlation(_smooth(fixed), _smooth(aligned))
         weight = trust[i] * likeness if likeness >= MIN_CORRELATION or i == reference else 0.0
         laid.append(_Laid(aligned, _sureness(result, warp, shape) * weight, likeness, _shift_of(warp, shape)))
     return laid
@@ -105,22 +116,40 @@ def _lay_upon(results: Sequence[Result], reference: int, trust: np.ndarray) -> l
 def align(reference: np.ndarray, picture: np.ndarray) -> np.ndarray:
     """The affine map, (2, 3) float32, from places in `reference` to those in `picture`, both (h, w, 3): phase correlation for
     the shift, then enhanced correlation (Evangelidis and Psarakis 2008, IEEE TPAMI 30(10)); whichever of no move, shift and
-    map makes them most alike."""
+    map makes them most alike where they overlap."""
     fixed, moving = _smooth(reference), _smooth(picture)
-    still = np.eye(2, 3, dtype=np.float32)
-    shifted = still.copy()
-    window = cv2.createHanningWindow(fixed.shape[::-1], cv2.CV_32F) if min(fixed.shape) > 2 else None
-    shifted[:, 2] = cv2.phaseCorrelate(fixed, moving, window)[0]
-    candidates = [still, shifted]
-    for start in candidates[:]:
+    inside = np.zeros(moving.shape, np.uint8)
+    margins = [max(0, min(BORDER_PX, side // 4)) for side in moving.shape]
+    inside[margins[0] : moving.shape[0] - margins[0], margins[1] : moving.shape[1] - margins[1]] = 1
+    shift = _shift_onto(fixed, moving)
+    candidates = [shift, np.eye(2, 3, dtype=np.float32)]
+    for start in (shift, np.eye(2, 3, dtype=np.float32)):
         try:
             _, warp = cv2.findTransformECC(
-                fixed, moving, start.copy(), cv2.MOTION_AFFINE, ECC_STEPS, None, ECC_SMOOTHING_PX
+                fixed, moving, start.copy(), cv2.MOTION_AFFINE, ECC_STEPS, inside, ECC_SMOOTHING_PX
             )
         except cv2.error:  # it did not converge, which it says with an exception
             continue
         candidates.append(warp)
-    return max(candidates, key=lambda warp: _correlation(reference, _warp(picture, warp)))
+    return max(candidates, key=lambda warp: _overlap_correlation(fixed, moving, warp, inside))
+
+
+def _overlap_correlation(fixed: np.ndarray, moving: np.ndarray, warp: np.ndarray, inside: np.ndarray) -> float:
+    """Where both have pixels; less for an overlap of less than half, which anything fits."""
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    both = (cv2.warpAffine(inside, warp, inside.shape[::-1], flags=flags) > 0) & (inside > 0)
+    enough = min(1.0, 2 * both.mean())
+    return enough * _correlation(fixed[both], _warp(moving, warp)[both]) if both.any() else -1.0
+
+
+def _shift_onto(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """By phase correlation; both smoothed luminance."""
+    shift = np.eye(2, 3, dtype=np.float32)
+    if min(fixed.shape) > 2:
+        window = cv2.createHanningWindow(fixed.shape[::-1], cv2.CV_32F)
+        # copies: where no padding is needed, OpenCV multiplies what it is given by the window
+        shift[:, 2] = cv2.phaseCorrelate(fixed.copy(), moving.copy(), window)[0]
+    return shift
 
 
 def _trust(result: Result) -> float:
@@ -157,7 +186,7 @@ def _smooth(picture: np.ndarray) -> np.ndarray:
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    a, b = (_smooth(each) - _smooth(each).mean() for each in (first, second))
+    a, b = first - first.mean(), second - second.mean()
     return float((a * b).sum() / max(1e-9, np.sqrt((a**2).sum() * (b**2).sum())))
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-POWERS = (0.4, 0.6, 0.8, 1.0, 1.4, 2.0)  # tone curves tried
+POWERS = (0.5, 0.75, 1.0, 1.4, 2.0)  # tone curves tried
 KERNEL_PX = 33  # longest blur that the fit can find, at the tile's width of 192 px
 DAMPING = 1e-2  # of the deconvolution, as a part of the result's mean power
 GRAIN_SIGMA = 1.0  # both sides are smoothed by this before they are compared: noise is not to be explained
@@ -34,7 +34,10 @@ def fit(lq: np.ndarray, sr: np.ndarray) -> Fit:
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     picture = cv2.GaussianBlur(picture, (0, 0), GRAIN_SIGMA)
     result = np.clip(cv2.GaussianBlur(luminance(sr), (0, 0), GRAIN_SIGMA), 0, 1)
-    return max((_fit_power(picture, result**power) for power in POWERS), key=lambda found: found.consistency)
+    # the tone curve shows at half the size as well, where looking for it costs a quarter
+    coarse_picture, coarse_result = (_halved(each) for each in (picture, result))
+    power = max(POWERS, key=lambda p: _explain(coarse_picture, coarse_result**p, KERNEL_PX // 2).consistency)
+    return _explain(picture, result**power, KERNEL_PX)
 
 
 def effective_width(found: Fit, width: int, native_width: float) -> float:
@@ -47,36 +50,45 @@ def luminance(picture: np.ndarray) -> np.ndarray:
     return picture @ LUMA
 
 
-def _fit_power(picture: np.ndarray, result: np.ndarray) -> Fit:
+def _halved(picture: np.ndarray) -> np.ndarray:
+    size = [max(1, side // 2) for side in picture.shape[::-1]]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def _explain(picture: np.ndarray, result: np.ndarray, kernel_px: int) -> Fit:
+    """Both (H, W), the result after its tone curve."""
     variation = float(picture.var())
     if variation < 1e-8 or result.var() < 1e-8:  # nothing in the one, or nothing left in the other
         same = variation < 1e-8 and result.var() < 1e-8
         return Fit(float(same), np.full_like(picture, picture.mean()), 0.0)
-    kernel = _kernel(picture - picture.mean(), result - result.mean())
+    kernel = _kernel(picture, result, kernel_px)
     blurred = cv2.filter2D(result, -1, kernel[::-1, ::-1], borderType=cv2.BORDER_REFLECT_101)
-    gain = max(0.0, float(np.mean((blurred - blurred.mean()) * (picture - picture.mean())) / max(blurred.var(), 1e-12)))
-    brought_back = gain * (blurred - blurred.mean()) + picture.mean()
+    centred = blurred - blurred.mean()
+    gain = max(0.0, float(np.mean(centred * (picture - picture.mean())) / max(blurred.var(), 1e-12)))
+    brought_back = gain * centred + picture.mean()
     explained = 1 - float(np.mean((picture - brought_back) ** 2)) / variation
-    return Fit(max(0.0, explained), brought_back, _spread(kernel))
+    # what the damped division makes of no blur at all is not blur
+    variance = _variance(kernel) - _variance(_kernel(result, result, kernel_px))
+    return Fit(max(0.0, explained), brought_back, float(np.sqrt(max(0.0, variance))))
 
 
-def _kernel(picture: np.ndarray, result: np.ndarray) -> np.ndarray:
+def _kernel(picture: np.ndarray, result: np.ndarray, kernel_px: int) -> np.ndarray:
     """The blur without negative weights, summing to 1, that best takes the result to the picture: a damped division of their
-    spectra, cut to its middle. Both without mean, (H, W)."""
+    spectra, cut to its middle. Both (H, W)."""
     window = np.outer(*(np.hanning(side + 2)[1:-1] ** 0.25 for side in picture.shape))  # softens the jump at the border
-    picture_f, result_f = np.fft.rfft2(picture * window), np.fft.rfft2(result * window)
+    picture_f, result_f = (np.fft.rfft2((each - each.mean()) * window) for each in (picture, result))
     power = np.abs(result_f) ** 2
     spectrum = np.conj(result_f) * picture_f / (power + DAMPING * power.mean())
     kernel = np.fft.fftshift(np.fft.irfft2(spectrum, s=picture.shape))
     middle = [side // 2 for side in picture.shape]
-    reach = [min(KERNEL_PX // 2, (side - 1) // 2) for side in picture.shape]
+    reach = [min(kernel_px // 2, (side - 1) // 2) for side in picture.shape]
     kernel = kernel[tuple(slice(m - r, m + r + 1) for m, r in zip(middle, reach, strict=True))]
     # weights far below the strongest are what noise leaves, and add up over a thousand of them
     kernel = np.where(kernel > 0.1 * kernel.max(), kernel, 0)
     return kernel / kernel.sum() if kernel.sum() > 0 else np.ones((1, 1))
 
 
-def _spread(kernel: np.ndarray) -> float:
-    ys, xs = np.indices(kernel.shape)
-    variances = [np.sum(kernel * (axis - np.sum(kernel * axis)) ** 2) for axis in (ys, xs)]
-    return float(np.sqrt(np.mean(variances)))
+def _variance(kernel: np.ndarray) -> float:
+    """Of the two directions, the mean, in px^2."""
+    axes = np.indices(kernel.shape)
+    return float(np.mean([np.sum(kernel * (axis - np.sum(kernel * axis)) ** 2) for axis in axes]))

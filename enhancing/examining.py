@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data.quality import Quality, measure
+from data import quality
 from enhancing import agreement, consistency
 from enhancing.agreement import Agreement
 from enhancing.sources import Source
@@ -17,8 +17,17 @@ from evaluation.reader import Reader, Reading
 from models.enhancer import BATCH_SIZE, Generator, fit_result, resize, restore_each
 
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
-MIN_EFFECTIVE_WIDTH_PX = 40.0  # where the checkpoint's JSON does not say: enhancing/calibrate.py measures it
+MIN_EFFECTIVE_WIDTH_PX = 20.0  # where the checkpoint's JSON does not say: enhancing/calibrate.py measures it
 MIN_AGREEMENT = 0.8  # of one character in five, at least, the generator itself is not sure
+
+
+@dataclass(frozen=True)
+class Quality:
+    """As data/quality.py defines them."""
+
+    brightness: float
+    contrast: float
+    sharpness: float
 
 
 @dataclass(frozen=True)
@@ -120,3 +129,7 @@ def min_effective_width(generator: Generator) -> float:
     """The effective width in px below which the generator's curve by difficulty says that it invents."""
     known = generator.info.get("min_effective_width_px")
     return float(known) if isinstance(known, (int, float)) and 0 < known < np.inf else MIN_EFFECTIVE_WIDTH_PX
+
+
+def measure(picture: np.ndarray) -> Quality:
+    return Quality(quality.brightness(picture), quality.contrast(picture), quality.sharpness(picture))

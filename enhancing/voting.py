@@ -12,7 +12,7 @@ import numpy as np
 
 from evaluation.reader import ALPHABET, BLANK, Reading
 
-FLOOR = 1e-4  # a reader that excludes a character may be wrong: no single frame can veto
+FLOOR = 0.03  # a reader that excludes a character may be wrong: no single frame can veto what two others are sure of
 MIN_PRESENT = 0.5  # share of the weight that must see a character for it to stand
 
 

@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from test_honesty import plate, reading
+
+from enhancing.burst import align, combine
+from enhancing.drawing import burst_sheet
+from enhancing.examining import TOO_LITTLE, Examiner
+from enhancing.sources import make_source
+from models.enhancer import Generator
+
+
+class Scripted:
+    """A reader that gives every picture the next of some readings, then the last for ever."""
+
+    def __init__(self, *readings):
+        self.readings = list(readings)
+
+    def read(self, pictures):
+        return [self.readings.pop(0) if len(self.readings) > 1 else self.readings[0] for _ in pictures]
+
+
+def spelled(text):
+    return replace(reading(*[part for char in text for part in ((char, 0.9), ("", 1))]), text=text)
+
+
+def examiner(reader):
+    return Examiner(Generator(lambda batch: batch, info={"min_effective_width_px": 20}), reader=reader, ask_again=True)
+
+
+def moved(picture, dx, dy, angle=0.0, zoom=1.0):
+    height, width = picture.shape[:2]
+    warp = cv2.getRotationMatrix2D((width / 2, height / 2), angle, zoom)
+    warp[:, 2] += (dx, dy)
+    return cv2.warpAffine(picture, warp, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def noisy(picture, sigma, seed):
+    return np.clip(picture + np.random.default_rng(seed).normal(0, sigma, picture.shape), 0, 1).astype("float32")
+
+
+@pytest.mark.parametrize("motion", [(0, 0), (7.3, -3.6), (-14, 5), (3, 2, 2.0), (-4, 1, -1.5, 1.04)])
+def test_frames_are_laid_upon_each_other(motion):
+    still = plate("B742KX")
+    frame = noisy(moved(still, *motion), 0.03, 1) * 0.7
+    warp = align(still, frame)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    back = cv2.warpAffine(frame, warp, (192, 96), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    inner = np.s_[16:-16, 24:-24]
+    assert np.corrcoef(back[inner].ravel(), still[inner].ravel())[0, 1] > 0.95
+
+
+def test_combining_frames_averages_their_noise_away():
+    still = plate("B742KX")
+    shifts = [(0, 0), (5, 2), (-6, 1), (2, -4), (-3, -3), (8, 0)]
+    frames = [noisy(moved(still, *shift), 0.15, seed) for seed, shift in enumerate(shifts)]
+    results = examiner(Scripted(spelled("B742KX"))).enhance([make_source(examiner(None).generator, f) for f in frames])
+    burst = combine(results, examiner(None))
+    aim = moved(still, *shifts[burst.reference])
+    inner = np.s_[12:-12, 20:-20]
+    alone = np.abs(results[burst.reference].picture - aim)[inner].mean()
+    assert np.abs(burst.picture - aim)[inner].mean() < 0.6 * alone
+    assert sum(frame.weight for frame in burst.frames) == pytest.approx(1)
+    assert burst.warnings == ()
+    assert burst.vote.text == burst.agreement.agreed == "B742KX"
+    for frame, shift in zip(burst.frames, shifts, strict=True):
+        towards = np.subtract(shifts[burst.reference], shift)
+        assert frame.shift == pytest.approx(towards, abs=1)
+    sheet = burst_sheet(results, burst)
+    assert sheet.shape[2] == 3
+    assert 0 <= sheet.min() <= sheet.max() <= 1
+
+
+def test_a_frame_of_something_else_is_left_out():
+    frames = [plate("B742KX"), moved(plate("B742KX"), 3, 1), np.random.default_rng(0).random((96, 192, 3), "float32")]
+    results = examiner(Scripted(spelled("B742KX"))).enhance([make_source(examiner(None).generator, f) for f in frames])
+    burst = combine(results, examiner(None))
+    assert burst.frames[2].weight == 0
+    assert np.abs(burst.picture - moved(frames[0], *burst.frames[0].shift))[16:-16, 16:-16].mean() < 0.02
+
+
+def test_a_single_frame_is_its_own_burst():
+    results = examiner(Scripted(spelled("B742KX"))).enhance([make_source(examiner(None).generator, plate("B742KX"))])
+    burst = combine(results, examiner(None))
+    np.testing.assert_allclose(burst.picture, results[0].look.sr, atol=1e-5)
+    assert burst.frames[0].weight == 1
+
+
+def test_frames_that_read_differently_bring_the_warning():
+    readings = [spelled(text) for text in ("B742KX", "M158AN", "7QQ") for _ in range(8)]
+    results = examiner(Scripted(*readings)).enhance(
+        [make_source(examiner(None).generator, noisy(plate("B742KX"), 0.1, seed)) for seed in range(3)]
+    )
+    assert combine(results, examiner(None)).warnings == (TOO_LITTLE,)
+
+
+def test_no_frames():
+    with pytest.raises(ValueError, match="at least one frame"):
+        combine([], examiner(None))

@@ -1,0 +1,401 @@
+"""enhance.py from the command line, through an ONNX file written by hand: no TensorFlow, no training."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+from test_burst import moved, noisy
+from test_honesty import plate
+from test_pictures import png_of
+
+from enhance import main, parse_arguments
+from enhancing.checkpoints import default_checkpoint, load_second
+from enhancing.examining import MIN_EFFECTIVE_WIDTH_PX, TOO_LITTLE, Examiner, min_effective_width
+from enhancing.pictures import as_bytes, as_float
+from enhancing.printable import printable
+from enhancing.sources import make_source
+from models.enhancer import Generator, enhance, load_generator
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def write_generator(path, gain=1.0, info=None):
+    """A network that multiplies by `gain`."""
+    shape = [None, None, None, 3]
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["lq", "gain"], ["sr"])],
+        "generator",
+        [helper.make_tensor_value_info("lq", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("sr", TensorProto.FLOAT, shape)],
+        [helper.make_tensor("gain", TensorProto.FLOAT, [1], [gain])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    helper.set_model_props(model, {"info": json.dumps(info or {"min_effective_width_px": 5})})
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    return write_generator(tmp_path_factory.mktemp("onnx") / "twice.onnx", gain=2.0)
+
+
+def save(path, picture=None, **kwargs):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(as_bytes(plate("B742KX") * 0.5 if picture is None else picture)).save(path, **kwargs)
+    return path
+
+
+def run(generator, *arguments, out):
+    """(exit code, rows of the report by input's name)"""
+    code = main([*map(str, arguments), "--out", str(out), "--checkpoint", str(generator)])
+    report = Path(out) / "report.csv"
+    if not report.is_file():
+        return code, {}
+    with open(report, encoding="utf-8-sig", newline="") as file:
+        return code, {Path(row["input"]).name: row for row in csv.DictReader(file)}
+
+
+def files_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if not path.is_dir())
+
+
+def test_one_picture(generator, tmp_path, capsys):
+    path = save(tmp_path / "plate & 车牌 1.png")
+    before = path.read_bytes()
+    code, rows = run(generator, path, out=tmp_path / "out")
+    assert code == 0
+    assert files_in(tmp_path / "out") == ["plate & 车牌 1.png", "report.csv"]
+    result = np.asarray(Image.open(tmp_path / "out" / "plate & 车牌 1.png"))
+    pixels = as_float(np.asarray(Image.open(path)))
+    np.testing.assert_array_equal(result, as_bytes(enhance(load_generator(generator), [pixels])[0]))
+    assert path.read_bytes() == before
+    row = rows["plate & 车牌 1.png"]
+    assert (row["status"], row["width"], row["height"], row["result_width"]) == ("done", "192", "96", "192")
+    assert float(row["brightness_after"]) == pytest.approx(2 * float(row["brightness_before"]), rel=0.02)
+    assert float(row["consistency"]) > 0.95
+    assert row["reading"] == row["warnings"] == ""
+    assert "1 enhanced" in capsys.readouterr().out
+
+
+def test_a_folder_keeps_its_shape_and_clashing_names_their_extension(generator, tmp_path):
+    for name in ("a.jpg", "a.png", "b.bmp", "sub/deep er/c.png"):
+        save(tmp_path / "in" / name)
+    code, rows = run(generator, tmp_path / "in", out=tmp_path / "in" / "out")
+    assert code == 0
+    expected = ["a.jpg.png", "a.png.png", "b.png", "report.csv", "sub/deep er/c.png"]
+    assert files_in(tmp_path / "in" / "out") == expected
+    code, again = run(generator, tmp_path / "in", out=tmp_path / "in" / "out")
+    assert code == 0
+    assert files_in(tmp_path / "in" / "out") == expected
+    assert list(rows) == list(again) == ["a.jpg", "a.png", "b.bmp", "c.png"]
+
+
+@pytest.mark.parametrize(
+    ("size", "result"),
+    [((24, 60), (77, 192)), ((200, 400), (200, 400)), ((1, 1), (192, 192)), ((300, 2), (768, 5)), ((2, 900), (2, 900))],
+)
+def test_sizes(generator, tmp_path, size, result):
+    save(tmp_path / "a.png", np.full((*size, 3), 0.25))
+    _, rows = run(generator, tmp_path / "a.png", out=tmp_path / "out")
+    picture = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    assert picture.shape == (*result, 3)
+    np.testing.assert_allclose(picture, 128, atol=1)
+    assert (rows["a.png"]["width"], rows["a.png"]["height"]) == (str(size[1]), str(size[0]))
+
+
+def test_every_mode_and_rotation(generator, tmp_path):
+    image = Image.fromarray(as_bytes(plate("B742KX") * 0.4))
+    for mode in ("1", "L", "P", "LA", "RGBA", "RGB"):
+        image.convert(mode).save(tmp_path / f"{mode}.png")
+    Image.fromarray((plate("B742KX")[..., 0] * 0.4 * 65535).astype(np.uint16)).save(tmp_path / "I16.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    code, rows = run(generator, *sorted(tmp_path.glob("*.*")), out=tmp_path / "out")
+    assert code == 0
+    assert len(rows) == 8
+    for row in rows.values():
+        assert (row["width"], row["height"]) == ("192", "96")
+    upright = np.asarray(Image.open(tmp_path / "out" / "turned.png")).astype(float)
+    straight = np.asarray(Image.open(tmp_path / "out" / "RGB.png")).astype(float)
+    assert np.abs(upright - straight).mean() < 6
+
+
+def test_bad_files_are_named_and_the_rest_goes_on(generator, tmp_path, capsys):
+    folder = tmp_path / "in"
+    good = save(folder / "good.png")
+    (folder / "bomb.png").write_bytes(png_of(50_000, 50_000))
+    (folder / "half.png").write_bytes(good.read_bytes()[:300])
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "notes.txt").write_text("no picture either")
+    (folder / "empty.png").write_bytes(b"")
+    os.symlink(folder, folder / "again")
+    os.symlink("self.png", folder / "self.png")
+    os.mkfifo(folder / "pipe.png")
+    code, rows = run(generator, folder, tmp_path / "missing.png", out=tmp_path / "out")
+    assert code == 1
+    assert files_in(tmp_path / "out") == ["good.png", "report.csv"]
+    assert rows.pop("good.png")["status"] == "done"
+    assert rows.pop("notes.txt")["status"] == "skipped"
+    reasons = {
+        "bomb.png": "bomb",
+        "half.png": "truncated",
+        "text.jpg": "not a picture",
+        "empty.png": "empty",
+        "again": "symlink loop",
+        "self.png": "symlink loop",
+        "pipe.png": "not a regular file",
+        "missing.png": "no such file",
+    }
+    told = capsys.readouterr().err
+    assert set(rows) == set(reasons)
+    for name, reason in reasons.items():
+        assert rows[name]["status"] == "failed"
+        assert reason in rows[name]["reason"]
+        assert any(name in line and reason in line for line in told.splitlines())
+
+
+def test_nothing_could_be_done(generator, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    assert run(generator, tmp_path / "in", out=tmp_path / "out")[0] == 2
+    (tmp_path / "in" / "a.png").write_text("no picture")
+    assert run(generator, tmp_path / "in", out=tmp_path / "out")[0] == 2
+    assert run(generator, tmp_path / "none", out=tmp_path / "out")[0] == 2
+    save(tmp_path / "b.png")
+    assert run(tmp_path / "none.onnx", tmp_path / "b.png", out=tmp_path / "out")[0] == 2
+    assert run(generator, tmp_path / "b.png", out=tmp_path / "b.png")[0] == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_input_is_never_overwritten(generator, tmp_path):
+    path = save(tmp_path / "a.png")
+    before = path.read_bytes()
+    assert run(generator, tmp_path, out=tmp_path)[0] == 2
+    assert run(generator, path, out=tmp_path)[0] == 0
+    assert path.read_bytes() == before
+    assert files_in(tmp_path) == ["a.png", "a.png.png", "report.csv"]
+    os.link(path, tmp_path / "report2.csv")
+    os.replace(tmp_path / "report2.csv", tmp_path / "report.csv")
+    assert main([str(tmp_path / "report.csv"), "--out", str(tmp_path), "--checkpoint", str(generator)]) == 2
+    assert (tmp_path / "report.csv").read_bytes() == before
+
+
+def test_nothing_is_written_outside_the_folder(generator, tmp_path):
+    save(tmp_path / "in" / "sub" / "a.png")
+    save(tmp_path / "in" / "b.png")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "out").mkdir()
+    os.symlink(elsewhere, tmp_path / "out" / "sub")
+    target = tmp_path / "target.png"
+    target.write_bytes(b"precious")
+    os.symlink(target, tmp_path / "out" / "b.png")
+    code, rows = run(generator, tmp_path / "in", out=tmp_path / "out")
+    assert code == 1
+    assert "leads out of" in rows["a.png"]["reason"]
+    assert list(elsewhere.iterdir()) == []
+    assert target.read_bytes() == b"precious"
+    assert not (tmp_path / "out" / "b.png").is_symlink()
+
+
+def test_a_failed_write_leaves_no_part_of_a_file(generator, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png")
+    monkeypatch.setattr("enhancing.folder.write_picture", full)
+    code, rows = run(generator, tmp_path / "a.png", tmp_path / "b.png", out=tmp_path / "out")
+    assert code == 2
+    assert "No space left" in rows["a.png"]["reason"]
+    assert files_in(tmp_path / "out") == ["report.csv"]
+
+
+def test_interrupting_keeps_the_report_of_what_was_done(generator, tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        save(tmp_path / "in" / f"{name}.png")
+    look, calls = Examiner.look, []
+
+    def impatient(self, sources):
+        calls.append(len(sources))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return look(self, sources)
+
+    monkeypatch.setattr(Examiner, "look", impatient)
+    monkeypatch.setattr("enhancing.folder.WINDOW_BATCHES", 1)
+    code, rows = run(generator, tmp_path / "in", "--batch-size", 1, out=tmp_path / "out")
+    assert code == 130
+    assert list(rows) == ["a.png"]
+    assert not [name for name in files_in(tmp_path / "out") if "part" in name]
+
+
+def test_results_do_not_depend_on_batches_and_workers(generator, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(11):
+        save(tmp_path / "in" / f"{number}.png", rng.random((rng.integers(20, 120), rng.integers(60, 250), 3)) / 2)
+    run(generator, tmp_path / "in", "--batch-size", 1, "--workers", 1, out=tmp_path / "one")
+    run(generator, tmp_path / "in", "--batch-size", 4, "--workers", 3, out=tmp_path / "many")
+    for name in files_in(tmp_path / "one"):
+        if name.endswith(".png"):
+            assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
+
+
+def test_corners_and_ccpd_names_crop_photos(generator, tmp_path):
+    photo = np.full((300, 400, 3), 0.2, np.float32)
+    photo[100:196, 150:342] = plate("B742KX") * 0.5
+    save(tmp_path / "photo.png", photo)
+    name = "02-90_90-150&100_342&196-342&196_150&196_150&100_342&100-0_0_22_27_27_33_16-37-15.png"
+    save(tmp_path / name, photo)
+    corners = ["150,100", "342,100", "342,196", "150,196"]
+    code, rows = run(generator, tmp_path / "photo.png", "--corners", *corners, out=tmp_path / "out")
+    assert code == 0
+    by_corners = np.asarray(Image.open(tmp_path / "out" / "photo.png"))
+    assert by_corners.shape == (round(96 * 1.2), round(192 * 1.2), 3)
+    assert (by_corners[10:-10, 20:-20].mean(axis=(0, 1)) > 200).all()
+    run(generator, tmp_path / name, out=tmp_path / "out2")
+    by_name = np.asarray(Image.open(tmp_path / "out2" / name))
+    assert by_name.shape == (96, 192, 3)
+    assert by_name[2, 96].mean() < 120
+    assert by_name[20, 96].mean() > 200
+    code, rows = run(
+        generator, tmp_path / "photo.png", "--corners", *["1,1", "900,1", "900,90", "1,90"], out=tmp_path / "o"
+    )
+    assert code == 2
+    assert "outside the photo of 400 x 300" in rows["photo.png"]["reason"]
+
+
+def test_a_ccpd_name_on_a_crop_does_no_harm(generator, tmp_path):
+    name = "02-90_90-150&100_342&196-342&196_150&196_150&100_342&100-0_0_22_27_27_33_16-37-15.png"
+    save(tmp_path / name)
+    assert run(generator, tmp_path / name, out=tmp_path / "out")[0] == 0
+    assert np.asarray(Image.open(tmp_path / "out" / name)).shape == (96, 192, 3)
+
+
+def test_too_little_in_the_picture_is_said_everywhere(tmp_path, capsys):
+    generator = write_generator(tmp_path / "g.onnx", info={"min_effective_width_px": 80})
+    tiny = np.asarray(Image.fromarray(as_bytes(plate("B742KX"))).resize((40, 20)))
+    Image.fromarray(tiny).save(tmp_path / "tiny.png")
+    save(tmp_path / "sharp.png", plate("B742KX"))
+    arguments = (tmp_path / "tiny.png", tmp_path / "sharp.png", "--side-by-side")
+    code, rows = run(generator, *arguments, out=tmp_path / "out")
+    assert code == 0
+    assert TOO_LITTLE == "too little in the picture to restore: characters may be invented"
+    assert rows["tiny.png"]["warnings"] == TOO_LITTLE
+    assert rows["sharp.png"]["warnings"] == ""
+    assert f"tiny.png: {TOO_LITTLE}" in capsys.readouterr().err
+    assert (tmp_path / "out" / "tiny.png").is_file()
+    red = [_red(tmp_path / "out" / f"{name}.side-by-side.png") for name in ("tiny", "sharp")]
+    assert red[0] > 300
+    assert red[1] == 0
+
+
+def _red(path):
+    pixels = np.asarray(Image.open(path)).astype(int)
+    return ((pixels[..., 0] > 150) & (pixels[..., 1] < 60) & (pixels[..., 2] < 70)).sum()
+
+
+def test_readings_agreement_and_uncertainty(generator, tmp_path):
+    save(tmp_path / "a.png", plate("B742KX") * 0.45)
+    code, rows = run(generator, tmp_path / "a.png", "--read", "--uncertainty", "--side-by-side", out=tmp_path / "out")
+    assert code == 0
+    assert files_in(tmp_path / "out") == ["a.png", "a.side-by-side.png", "a.uncertainty.png", "report.csv"]
+    row = rows["a.png"]
+    assert row["reading"] == row["agreed"] == "B742KX"
+    assert float(row["agreement"]) == 1
+    assert len(row["character_confidences"].split()) == 6
+    heat = np.asarray(Image.open(tmp_path / "out" / "a.uncertainty.png"))
+    assert heat.shape == (96, 192, 3)
+    assert heat.max() > 0
+
+
+def test_a_second_generator_that_differs_costs_certainty(tmp_path):
+    picture = plate("B742KX") * 0.45
+    generator = Generator(lambda batch: batch)
+    other = Generator(lambda batch: 1 - batch)
+    source = make_source(generator, picture)
+    alone = Examiner(generator, ask_again=True).enhance([source])[0]
+    doubted = Examiner(generator, second=other, ask_again=True).enhance([source])[0]
+    assert doubted.disagreement.mean() > 2 * alone.disagreement.mean()
+    np.testing.assert_array_equal(alone.picture, doubted.picture)
+
+
+def test_a_burst(generator, tmp_path, capsys):
+    still = plate("B742KX") * 0.45
+    for number, shift in enumerate([(0, 0), (4, 1), (-5, 2), (2, -2)]):
+        save(tmp_path / "in" / f"{number}.png", noisy(moved(still, *shift), 0.05, number))
+    (tmp_path / "in" / "bad.png").write_text("no picture")
+    arguments = (tmp_path / "in", "--burst", "--side-by-side", "--uncertainty")
+    code, rows = run(generator, *arguments, out=tmp_path / "out")
+    assert code == 1
+    assert files_in(tmp_path / "out") == ["burst.png", "burst.side-by-side.png", "burst.uncertainty.png", "report.csv"]
+    assert rows["burst of 4"]["reading"] == "B742KX"
+    assert rows["bad.png"]["status"] == "failed"
+    assert sum(float(row["weight"] or 0) for row in rows.values()) == pytest.approx(1, abs=0.01)
+    assert "B742KX" in capsys.readouterr().out
+
+
+def test_the_default_checkpoint_is_the_recommended_one(tmp_path):
+    with pytest.raises(ValueError, match="--checkpoint FILE"):
+        default_checkpoint(tmp_path)
+    for stage in ("generator", "pretrain"):
+        (tmp_path / f"{stage}.keras").touch()
+    assert default_checkpoint(tmp_path).stem == "generator"
+    (tmp_path / "pretrain.json").write_text('{"recommended": true}')
+    assert default_checkpoint(tmp_path).stem == "pretrain"
+
+
+def test_the_other_stage_gives_the_second_opinion(tmp_path):
+    first = write_generator(tmp_path / "generator.onnx")
+    generator = load_generator(first)
+    assert load_second(first, generator) is None
+    write_generator(tmp_path / "pretrain.onnx", gain=3.0)
+    second = load_second(first, generator)
+    assert second.run(np.ones((1, 16, 16, 3), "float32")).max() == 3
+    assert load_second(tmp_path / "mine.onnx", generator) is None
+
+
+@pytest.mark.parametrize("known", [None, "wide", float("nan"), -3, [40]])
+def test_a_minimum_that_is_no_length_falls_back(known):
+    assert min_effective_width(Generator(None, info={"min_effective_width_px": known})) == MIN_EFFECTIVE_WIDTH_PX
+    assert min_effective_width(Generator(None, info={"min_effective_width_px": 33})) == 33
+
+
+def test_names_cannot_steer_the_terminal():
+    assert printable("a\x1b[2Jb\u202ec\udcff车牌") == "a\\x1b[2Jb\\x202ec\\xdcff车牌"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["a.png"], ["--out", "o"], ["a.png", "--out", "o", "--corners", "1,2", "3", "4,5", "6,7"],
+     ["a.png", "--out", "o", "--batch-size", "0"], ["a.png", "--out", "o", "--limit", "-1"]],
+)  # fmt: skip
+def test_wrong_arguments_exit_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse_arguments(arguments)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err
+
+
+def test_an_onnx_file_needs_no_tensorflow(generator, tmp_path):
+    save(tmp_path / "a.png")
+    code = (
+        "import sys, enhance; code = enhance.main(sys.argv[1:]); "
+        "assert not {'tensorflow', 'keras', 'matplotlib', 'rapidocr'} & set(sys.modules); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.png"), "--out", str(tmp_path / "o"), "--checkpoint"]
+    assert subprocess.run([*command, str(generator)], cwd=ROOT, check=False).returncode == 0
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, enhance, export; assert not {'numpy', 'cv2', 'keras', 'tensorflow'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
