@@ -1,0 +1,95 @@
+"""A local page to try the enhancer on: one picture, several frames of one plate, and how far to trust it.
+
+    python app.py
+
+opens http://127.0.0.1:7860 with the shipped generator. Pictures stay on this machine; temporary files go when the page does.
+Exit code: 0 stopped by the user, 2 the page could not be opened. A restored plate is a hint, not evidence.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
+MAX_FILE_SIZE = "20mb"
+SESSIONS = 50  # whose last picture is remembered
+
+
+def serve(options: argparse.Namespace, stop: threading.Event) -> None:
+    """Serve the page until `stop` is set. Raises ValueError or OSError where it cannot be opened."""
+    from enhance import make_examiner
+    from enhancing.config import Config
+
+    examiner = make_examiner(
+        Config(inputs=(), out="", checkpoint=options.checkpoint, read=True, uncertainty=True, burst=True)
+    )
+    with tempfile.TemporaryDirectory(prefix="plates-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads and results: all of it is deleted in the end
+        page = open_page(options, examiner, folder)
+        print(f"The page is at {page.local_url} (Ctrl-C ends it)", flush=True)
+        try:
+            stop.wait()
+        finally:
+            page.close(verbose=False)
+
+
+def open_page(options: argparse.Namespace, examiner, folder: str):
+    """Build the page and start its server, in threads of its own."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    from page.layout import build_page
+    from page.style import CSS, theme
+
+    page = build_page(examiner, folder, Path(options.report))
+    page.launch(
+        server_name=options.host,
+        server_port=options.port,
+        inbrowser=options.browser,
+        max_file_size=MAX_FILE_SIZE,
+        theme=theme(),
+        css=CSS,
+        share=False,
+        run_history=False,
+        footer_links=[],
+        ssr_mode=False,
+        quiet=True,
+        state_session_capacity=SESSIONS,
+        prevent_thread_lock=True,
+    )
+    return page
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    first, *rest = __doc__.splitlines()
+    parser = argparse.ArgumentParser(
+        description=first, epilog=rest[-1], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--checkpoint", help="a .keras or .onnx generator; None: the shipped one that is recommended")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on")
+    parser.add_argument("--report", default=str(REPORT), help="folder of evaluate.py, whose figures are shown")
+    parser.add_argument("--browser", action="store_true", help="also open it in a browser")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse_arguments(argv)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # else a plain kill would leave the temporary files
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        serve(options, stop)
+    except (ValueError, OSError) as error:
+        print(f"app: {error}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"app: {error}: pip install -r requirements-app.txt", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

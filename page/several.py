@@ -1,0 +1,88 @@
+"""The second tab: several frames of one plate, combined."""
+
+import os
+
+import gradio as gr
+
+from enhancing.burst import combine
+from enhancing.examining import Examiner
+from enhancing.pictures import open_picture
+from enhancing.sources import make_source
+from page import results, words
+from page.examples import Examples
+from page.photo import MAX_PIXELS
+from page.single import QUEUE
+
+MAX_FRAMES = 30  # others wait meanwhile; enhance.py --burst takes more
+
+
+def build(examiner: Examiner, examples: Examples, folder: str) -> None:
+    """Lay out the tab and wire it. folder: for the files to download."""
+    with gr.Row():
+        with gr.Column(min_width=300):
+            frames = gr.Gallery(
+                label="Frames of one plate, cut to it: drop several, or paste them",
+                type="filepath",
+                file_types=["image"],
+                sources=["upload", "clipboard"],
+                columns=3,
+                height=360,
+                object_fit="contain",
+                interactive=True,
+                buttons=[],
+                elem_id="frames",
+            )
+            with gr.Row():
+                example = gr.Button("Take the example frames", min_width=120, elem_id="example-frames")
+                start = gr.Button("Combine", variant="primary", min_width=120, elem_id="combine")
+            notice = gr.HTML(elem_id="burst-notice")
+        with gr.Column(min_width=300):
+            slider = gr.ImageSlider(
+                label="The best frame as it was, and all frames combined",
+                format="png",
+                buttons=["fullscreen"],
+                interactive=False,
+                elem_id="burst-slider",
+            )
+            found = gr.HTML(words.note("Nothing combined yet."), elem_id="burst-findings")
+            heat = gr.Image(
+                label="Where the frames disagree: black agrees, yellow does not",
+                format="png",
+                buttons=[],
+                interactive=False,
+                elem_id="burst-heat",
+            )
+            download = gr.DownloadButton("Download the result (PNG)", interactive=False, elem_id="burst-download")
+
+    def take_frames(given: list[tuple[str, str | None]] | None):
+        return _combine(examiner, folder, [path for path, _ in given or []])
+
+    shown = [slider, found, heat, download, notice]
+    example.click(lambda: [str(path) for path in examples.burst], None, frames, api_visibility="private")
+    start.click(take_frames, frames, shown, api_visibility="private", concurrency_id=QUEUE, concurrency_limit=1)
+
+
+def _combine(examiner: Examiner, folder: str, paths: list[str]):
+    """Slider, findings, map, download and notice."""
+    nothing = (gr.skip(),) * 4
+    if not 1 < len(paths) <= MAX_FRAMES:
+        return *nothing, words.problem(f"take 2 to {MAX_FRAMES} frames of one plate, got {len(paths)}")
+    sources, problems = [], ""
+    for path in paths:
+        try:
+            picture = open_picture(path, MAX_PIXELS)
+            sources.append(make_source(examiner.generator, picture, name=os.path.basename(path)))
+        except ValueError as error:
+            problems += words.problem(f"{os.path.basename(path)}: {error}")
+    if not sources:
+        return *nothing, problems
+    enhanced = examiner.enhance(sources)
+    burst = combine(enhanced, examiner)
+    path = results.to_download(folder, "burst", burst.picture)
+    return (
+        results.pair(sources[burst.reference].lq, burst.picture),
+        words.burst_findings(enhanced, burst),
+        results.heat(burst.disagreement),
+        gr.DownloadButton(value=path, interactive=True),
+        problems,
+    )

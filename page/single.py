@@ -1,0 +1,146 @@
+"""The first tab: one picture, before and after."""
+
+import os
+from typing import NamedTuple
+
+import gradio as gr
+
+from enhancing.examining import Examiner
+from enhancing.pictures import open_picture
+from enhancing.sources import make_source
+from page import results, words
+from page.examples import Examples
+from page.photo import MAX_PIXELS, Photo, accept, add_corner, marked, parse_corners
+
+QUEUE = "generator"  # one picture at a time goes through the networks, whichever tab it comes from
+STATE_SECONDS = 1800
+EMPTY_RESULT = (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+
+
+class Upload(NamedTuple):
+    path: str
+    name: str
+
+
+def build(examiner: Examiner, examples: Examples, folder: str) -> None:
+    """Lay out the tab and wire it. folder: for the files to download."""
+    state = gr.State(None, time_to_live=STATE_SECONDS)
+    with gr.Row():
+        with gr.Column(min_width=300):
+            photo = gr.Image(
+                label="Picture: drop it, paste it, or press to choose a file",
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "clipboard"],
+                height=360,
+                buttons=[],
+                elem_id="photo",
+            )
+            _as_uploaded(photo)
+            corners = gr.Textbox(
+                label="Corners of the plate, only for a photo of the whole car",
+                info="Press on the plate's four corners in the picture, or type them: x,y x,y x,y x,y",
+                elem_id="corners",
+            )
+            with gr.Row():
+                clear = gr.Button("Clear corners", min_width=120)
+                start = gr.Button("Enhance", variant="primary", interactive=False, min_width=120, elem_id="enhance")
+            notice = gr.HTML(elem_id="notice")
+            ready = gr.Dataset(
+                components=["textbox"],
+                samples=[[label] for label in examples.labels],
+                sample_labels=examples.labels,
+                type="index",
+                label="Examples, rendered and damaged by this project",
+                elem_id="examples",
+            )
+        with gr.Column(min_width=300):
+            slider = gr.ImageSlider(
+                label="Before and after", format="png", buttons=["fullscreen"], interactive=False, elem_id="slider"
+            )
+            found = gr.HTML(words.note("Nothing enhanced yet."), elem_id="findings")
+            heat = gr.Image(
+                label="Where it is unsure: black agrees, yellow does not",
+                format="png",
+                buttons=[],
+                interactive=False,
+                elem_id="heat",
+            )
+            download = gr.DownloadButton("Download the result (PNG)", interactive=False, elem_id="download")
+
+    shown = [slider, found, heat, download]
+
+    def take(upload: Upload | None):
+        return (*_take(upload), "")
+
+    def mark(state: Photo | None, text: str, event: gr.SelectData) -> str:
+        return add_corner(state, text, *event.index) if state else text
+
+    def redraw(state: Photo | None, text: str):
+        return marked(state, text) if state else gr.skip()
+
+    def enhance(state: Photo | None, text: str):
+        return _enhance(examiner, folder, state, text)
+
+    def example(number: int):
+        path, text = examples.singles[number]
+        taken, _, message, button = _take(Upload(str(path), path.name))
+        if taken is None:
+            return None, None, button, "", *EMPTY_RESULT, message
+        return taken, marked(taken, text), button, text, *_enhance(examiner, folder, taken, text)
+
+    taken = [state, photo, notice, start]
+    photo.upload(take, photo, [*taken, corners], api_visibility="private", show_progress="minimal")
+    photo.clear(lambda: (None, "", gr.Button(interactive=False), ""), None, [state, notice, start, corners])
+    photo.select(mark, [state, corners], corners, api_visibility="private", show_progress="hidden")
+    corners.change(
+        redraw, [state, corners], photo, api_visibility="private", show_progress="hidden", trigger_mode="always_last"
+    )
+    clear.click(lambda: "", None, corners, api_visibility="private")
+    start.click(
+        enhance, [state, corners], [*shown, notice], api_visibility="private", concurrency_id=QUEUE, concurrency_limit=1
+    )
+    ready.click(
+        example,
+        ready,
+        [state, photo, start, corners, *shown, notice],
+        api_visibility="private",
+        concurrency_id=QUEUE,
+        concurrency_limit=1,
+    )
+
+
+def _as_uploaded(photo: gr.Image) -> None:
+    """Hand files over unopened: this project's own code looks into them, and says what is wrong."""
+    photo.preprocess = lambda payload: payload and Upload(payload.path, payload.orig_name or payload.path)
+
+
+def _take(upload: Upload | None):
+    """State, picture, notice and button after a file came in."""
+    if upload is None:
+        return None, None, "", gr.Button(interactive=False)
+    try:
+        photo = accept(*upload)
+    except ValueError as error:
+        return None, None, words.problem(f"{os.path.basename(upload.name)}: {error}"), gr.Button(interactive=False)
+    return photo, photo.preview, "", gr.Button(interactive=True)
+
+
+def _enhance(examiner: Examiner, folder: str, photo: Photo | None, text: str):
+    """Slider, findings, map, download and notice."""
+    if photo is None:
+        return *EMPTY_RESULT, words.problem("no picture: drop one first")
+    try:
+        picture = open_picture(photo.path, MAX_PIXELS)
+        source = make_source(examiner.generator, picture, parse_corners(text), photo.name)
+    except ValueError as error:
+        return *EMPTY_RESULT, words.problem(str(error))
+    [result] = examiner.enhance([source])
+    path = results.to_download(folder, os.path.splitext(photo.name)[0], result.picture)
+    return (
+        results.pair(source.lq, result.picture),
+        words.findings(result),
+        results.heat(result.disagreement),
+        gr.DownloadButton(value=path, interactive=True),
+        "",
+    )
