@@ -23,7 +23,7 @@ CHINESE_FAMILY = "Plate provinces"
 UNDRAWABLE = "□"
 UNDERLINE = "\u0332"  # combines with the character before it
 WRONG, MUTED = "#c1121f", "#6b6b6b"
-CELL_INCHES, GAP_INCHES, CAPTION_INCHES, LABEL_INCHES, TITLE_INCHES = (2.0, 1.0), 0.1, 0.5, 1.25, 0.4
+CELL_INCHES, GAP_INCHES, CAPTION_INCHES, LABEL_INCHES, TITLE_INCHES = 2.0, 0.1, 0.5, 1.25, 0.4
 GRID_DPI, CURVE_DPI = 192, 120  # a tile of 96 x 192 becomes twice as large, each pixel a square
 COLOURS = {INPUT: "#444444", BASELINE: "#e69f00", CLEAN: "#009e73"}
 CHECKPOINT_COLOURS = ("#0072b2", "#d55e00", "#cc79a7", "#56b4e9", "#8c564b")  # Okabe and Ito's, told apart by everyone
@@ -34,13 +34,14 @@ def grid(
 ) -> Figure:
     """Rows of plates, columns of methods. rows: (part, plate); pictures, scores: per method one for each row."""
     methods = list(pictures)
-    (width, height), step = CELL_INCHES, CELL_INCHES[0] + GAP_INCHES
+    width, step = CELL_INCHES, CELL_INCHES + GAP_INCHES
+    height = width * min(1, max(p.shape[0] / p.shape[1] for some in pictures.values() for p in some))
     size = (LABEL_INCHES + len(methods) * step, TITLE_INCHES + len(rows) * (height + CAPTION_INCHES))
     with matplotlib.rc_context({"font.family": _font_families()}):
         figure = _figure(size, GRID_DPI)
         for line, (part, plate) in enumerate(rows):
             bottom = size[1] - TITLE_INCHES - line * (height + CAPTION_INCHES) - height
-            label = f"{part}\n{_drawable(plate.text) or _short(plate.key, 16)}\n{plate.country}".strip()
+            label = f"{part}\n{_drawable(plate.text) or _short(plate.key, 13)}\n{plate.country}".strip()
             figure.text(0.1 / size[0], (bottom + height / 2) / size[1], label, va="center", fontsize=9, linespacing=1.5)
             for column, method in enumerate(methods):
                 left = LABEL_INCHES + column * step

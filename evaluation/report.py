@@ -50,6 +50,8 @@ def write(out: Path, table: Table, metrics: dict, generators: dict, read: bool) 
     curves_png = _png(figures.by_difficulty(metrics["curves"])) if has_curves(metrics) else None
     if curves_png:
         _write(out / "by_difficulty.png", curves_png)
+    else:
+        (out / "by_difficulty.png").unlink(missing_ok=True)  # of an earlier evaluation: it would seem to be of this one
     _write(out / "report.html", html.build(metrics, grid_png, curves_png).encode("utf-8"))
 
 

@@ -58,7 +58,14 @@ def test_bootstrap_of_a_made_up_sample():
     assert low == pytest.approx(0.504, abs=0.015)
     assert high == pytest.approx(0.696, abs=0.015)
     assert bootstrap_ci95(values) == [low, high]
-    assert bootstrap_ci95([1.0] * 5) == [1, 1]
+
+
+def test_nothing_seen_is_not_taken_for_never():
+    # Clopper-Pearson: 0 of 40 leaves up to 1 - 0.025^(1/40)
+    assert bootstrap_ci95([0.0] * 40) == pytest.approx([0, 0.0881], abs=1e-4)
+    assert bootstrap_ci95([1.0] * 40) == pytest.approx([0.9119, 1], abs=1e-4)
+    assert bootstrap_ci95([0.0] * 40, groups=[0, 1] * 20) == pytest.approx([0, 0.8419], abs=1e-4)
+    assert bootstrap_ci95([0.5] * 40) == [0.5, 0.5]
 
 
 def test_variants_of_one_plate_do_not_make_the_figures_surer():
@@ -99,7 +106,9 @@ def test_zero_plates_give_no_rates():
 def test_a_reader_that_always_errs_scores_0():
     rates = reading_rates(["ZZZZZZ"] * 4, ["AB1234"] * 4, ["DE"] * 4)
     for name in ("plate_acc", "plate_acc_within_1", "char_acc"):
-        assert rates[name] == {"value": 0, "ci95": [0, 0], "n": 4}
+        assert rates[name]["value"] == 0
+        assert rates[name]["ci95"] == pytest.approx([0, 0.6024], abs=1e-4)
+        assert rates[name]["n"] == 4
 
 
 def test_flip_rate_of_a_made_up_table():
