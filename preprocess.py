@@ -144,10 +144,9 @@ def connect(workers: int | None, scheduler: str | None):
             yield client
         return
     count = workers or os.cpu_count()
-    with (
-        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
+    # no dashboard, and no quarrel about its port with other runs on this machine
+    options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
+    with LocalCluster(n_workers=count, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
         yield client
 
 

@@ -59,23 +59,22 @@ def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) 
     system, root = fsspec.core.url_to_fs(out)
     wanted = json.loads(json.dumps({**asdict(recipe), "split_files": split_files}))
     if not system.exists(f"{root}/{SETTINGS}"):
-        return _start(system, root, out, {**wanted, "buckets": buckets})
+        _start(system, root, out, {**wanted, "buckets": buckets})
     stored = json.loads(system.cat_file(f"{root}/{SETTINGS}"))
     differing = [name for name, value in wanted.items() if stored.get(name) != value]
     if differing:
         had = ", ".join(f"{name} {stored.get(name)} (now {wanted[name]})" for name in differing)
         raise ValueError(f"--out {out} was made with other settings: {had}; give another folder")
+    for folder in (*SIDES, f"parts/{stored['buckets']}"):
+        system.makedirs(f"{root}/{folder}", exist_ok=True)
     _tidy(system, root, stored["buckets"])
     return _grown(system, root, out, stored, buckets // stored["buckets"])
 
 
-def _start(system: fsspec.AbstractFileSystem, root: str, out: str, settings: dict) -> dict:
+def _start(system: fsspec.AbstractFileSystem, root: str, out: str, settings: dict) -> None:
     if system.isdir(root) and any(name.rsplit("/", 1)[-1] != LOCK for name in system.ls(root, detail=False)):
         raise ValueError(f"--out {out} is not empty and was not made by preprocess.py; give another folder")
-    for folder in (*SIDES, f"parts/{settings['buckets']}"):
-        system.makedirs(f"{root}/{folder}", exist_ok=True)
     _write_settings(out, settings)
-    return settings
 
 
 def _write_settings(out: str, settings: dict) -> None:

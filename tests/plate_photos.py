@@ -1,11 +1,17 @@
-"""Small photos with a drawn plate, named as CCPD names them: what the tests of preprocessing work on."""
+"""Small photos with a drawn plate, named as CCPD names them, and ways to run preprocessing on them."""
 
+import contextlib
+import json
 from pathlib import Path
 
 import cv2
+import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 from PIL import Image
 
+import preprocess
+from data import preprocess_report
 from data.ccpd import ADS, format_name
 
 HEIGHT, WIDTH = 200, 300
@@ -48,3 +54,31 @@ def contents(folder: Path) -> dict[str, bytes]:
     """What must not depend on workers or interruptions: tiles and manifest, by their path in the folder."""
     paths = (path for path in folder.rglob("*") if path.is_file() and path.parent.name in ("hr", "lq"))
     return {str(path.relative_to(folder)): path.read_bytes() for path in [*paths, folder / "manifest.csv"]}
+
+
+@pytest.fixture(scope="session")
+def one_thread():
+    """Stands in for the processes where they are not what is tested."""
+    from dask.distributed import Client, LocalCluster
+
+    options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **options) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def quick(one_thread, monkeypatch):
+    """No processes, and no drawing, which takes seconds."""
+    monkeypatch.setattr(preprocess, "connect", lambda *_: contextlib.nullcontext(one_thread))
+    monkeypatch.setattr(preprocess_report, "draw", lambda *_: plt.figure(figsize=(1, 1)))
+
+
+def run(raw: Path | str, out: Path | str, *flags: object) -> int:
+    return preprocess.main(["--raw", str(raw), "--out", str(out), *map(str, flags)])
+
+
+def report(out: Path) -> dict:
+    return json.loads((out / "report.json").read_text(encoding="utf-8"))

@@ -1,3 +1,4 @@
+# ruff: noqa: F811 (fixtures)
 import contextlib
 import csv
 import json
@@ -5,46 +6,28 @@ import os
 import sys
 from collections import Counter
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
-from plate_photos import PLATE, contents, draw_photo, photo_name, plate_text, write_photo, write_photos
+from plate_photos import (
+    PLATE,
+    contents,
+    draw_photo,
+    one_thread,  # noqa: F401 (a fixture)
+    photo_name,
+    plate_text,
+    quick,  # noqa: F401 (a fixture)
+    report,
+    run,
+    write_photo,
+    write_photos,
+)
 
 import preprocess
-from data import preprocess_report
 from data.buckets import Summary, bucket_count, into_buckets
 from data.pairing import Recipe, draw_split
 from data.photos import Photo, find_photos
 from data.tiles import read_manifest, read_picture, tile_url
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    """Stands in for the processes where they are not what is tested."""
-    from dask.distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
-@pytest.fixture
-def quick(one_thread, monkeypatch):
-    monkeypatch.setattr(preprocess, "connect", lambda *_: contextlib.nullcontext(one_thread))
-    # drawing takes seconds; the test with processes looks at the drawn report
-    monkeypatch.setattr(preprocess_report, "draw", lambda *_: plt.figure(figsize=(1, 1)))
-
-
-def run(raw, out, *flags):
-    return preprocess.main(["--raw", str(raw), "--out", str(out), *map(str, flags)])
-
-
-def report(out):
-    return json.loads((out / "report.json").read_text(encoding="utf-8"))
-
 
 BROKEN = {
     "the file is empty": "03",
@@ -128,10 +111,11 @@ def test_after_nothing_was_kept_other_settings_are_welcome(tmp_path, quick):
     assert run(tmp_path / "raw", tmp_path / "out", "--min-contrast", 0.1) == 0
 
 
-def test_one_and_two_processes_give_the_same_bytes(tmp_path):
+def test_one_worker_and_two_processes_give_the_same_bytes(tmp_path, monkeypatch, one_thread):
     write_photos(tmp_path / "raw", 20)
-    for workers in (1, 2):
-        assert run(tmp_path / "raw", tmp_path / str(workers), "--variants", 2, "--workers", workers) == 0
+    assert run(tmp_path / "raw", tmp_path / "2", "--variants", 2, "--workers", 2) == 0
+    monkeypatch.setattr(preprocess, "connect", lambda *_: contextlib.nullcontext(one_thread))
+    assert run(tmp_path / "raw", tmp_path / "1", "--variants", 2) == 0
     one, two = contents(tmp_path / "1"), contents(tmp_path / "2")
     assert len(one) == 20 * 2 * 2 + 1
     assert one == two
