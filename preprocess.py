@@ -10,6 +10,7 @@ that is started again does only what is missing; photos added later are added.
 import argparse
 import contextlib
 import hashlib
+import itertools
 import os
 import sys
 import time
@@ -91,22 +92,23 @@ def run(job: Job, buckets: list[list[Photo]], splits, workers: int | None, sched
     photos = sum(map(len, buckets))
     with connect(workers, scheduler) as client, tqdm(total=photos, unit="photo", desc="photos") as bar:
         waiting = iter(enumerate(buckets))
-        sizes = {}
+        sizes = {}  # of the buckets handed out, by task
+        running = as_completed()
 
         def hand_out():
-            number, photos = next(waiting)
-            own = splits and {photo.source: splits[photo.source] for photo in photos if photo.source in splits}
-            future = client.submit(run_bucket, job, number, photos, own, pure=False, retries=RETRIES)
-            sizes[future.key] = len(photos)
-            return future
+            """Keep every worker busy, also those that join later."""
+            free = AHEAD * max(1, len(client.nthreads())) - len(sizes)
+            for number, bucket in itertools.islice(waiting, max(0, free)):
+                own = splits and {photo.source: splits[photo.source] for photo in bucket if photo.source in splits}
+                future = client.submit(run_bucket, job, number, bucket, own, pure=False, retries=RETRIES)
+                sizes[future.key] = len(bucket)
+                running.add(future)
 
-        count = min(len(buckets), AHEAD * max(1, len(client.nthreads())))
-        running = as_completed([hand_out() for _ in range(count)])
+        hand_out()
         for future in running:
             total.merge(result_of(future))
             bar.update(sizes.pop(future.key))
-            with contextlib.suppress(StopIteration):
-                running.add(hand_out())
+            hand_out()
     return total
 
 
@@ -140,7 +142,9 @@ def connect(workers: int | None, scheduler: str | None):
                 f"--scheduler {scheduler}: no answer ({error}); is `dask scheduler` running there?"
             ) from None
         with client:
-            client.wait_for_workers(1, timeout=60)
+            if not client.nthreads():
+                print(f"no worker at {scheduler} yet: waiting for the first, such as one of a batch queue", flush=True)
+                client.wait_for_workers(1)
             yield client
         return
     count = workers or os.cpu_count()

@@ -38,17 +38,27 @@ def only_run_in(out: str) -> Iterator[None]:
     if not is_local(system):
         yield
         return
-    import fcntl
-
     Path(root).mkdir(parents=True, exist_ok=True)
     with open(f"{root}/{LOCK}", "w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _lock(lock.fileno())
+        except (BlockingIOError, PermissionError):
             raise ValueError(
                 f"--out {out}: another run is writing there; wait for it, or give another folder"
             ) from None
         yield
+
+
+def _lock(file: int) -> None:
+    """Raises BlockingIOError, on Windows PermissionError, for a file that another process has locked."""
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) -> dict:

@@ -17,8 +17,8 @@ from data.tiles import open_tiles, read_manifest, read_picture
 pytestmark = pytest.mark.slow
 FOLDER = Path(preprocess.__file__).parent
 PATIENCE = 300  # seconds; a busy machine is slow
-PHOTOS = 200
-FLAGS = ("--variants", "3")
+PHOTOS = 120
+FLAGS = ("--variants", "2")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_two_runs_at_once(tmp_path, raw, expected):
 def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("mounting needs more rights")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
