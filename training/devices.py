@@ -92,7 +92,7 @@ def _seconds_of_a_convolution(dtype: str) -> float:
 
     features, kernel = tf.zeros((16, 24, 48, 64), dtype), tf.zeros((3, 3, 64, 64), dtype)
 
-    @tf.function
+    @tf.function(autograph=False)
     def there_and_back():
         with tf.GradientTape() as tape:
             tape.watch((features, kernel))

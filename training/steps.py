@@ -48,14 +48,14 @@ class Trainer:
         if self.averages is not None:
             self.averages.reset()
 
-    @tf.function
+    @tf.function(autograph=False)
     def pretrain(self, batch, g_rate) -> dict:
         """Stage one: the generator on MSE alone."""
         gradients, finite, terms = self.strategy.run(self._pretrain_gradients, args=(batch,))
         self._update_generator(gradients, finite, g_rate)
         return self._total(terms)
 
-    @tf.function
+    @tf.function(autograph=False)
     def adversarial(self, batch, g_rate, d_rate, update_g: bool, update_d: bool) -> dict:
         """Stage two: both sides from the same forward pass; a side that is not updated is not differentiated either."""
         g_part, d_part, terms = self.strategy.run(self._adversarial_gradients, args=(batch, update_g, update_d))
@@ -65,7 +65,7 @@ class Trainer:
             self._update_generator(*g_part, g_rate)
         return self._total(terms)
 
-    @tf.function
+    @tf.function(autograph=False)
     def gradient_norms(self, batch) -> dict:
         """The norm of each weighted term's gradient at the generator's last layer: what 0.1 and 0.2 weigh."""
         norms = self.strategy.run(self._term_norms, args=(batch,))
@@ -75,7 +75,7 @@ class Trainer:
         """Whether the flag is set in any of the processes; all of them must ask."""
         return float(self._sum_over_replicas(tf.constant(float(flag)))) > 0
 
-    @tf.function
+    @tf.function(autograph=False)
     def _sum_over_replicas(self, number):
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(lambda: number), axis=None)
 

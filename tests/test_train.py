@@ -1,0 +1,290 @@
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import tensorflow as tf
+from tiny_runs import as_flags, final_weights, make_tiles, read_rows, tiny_settings
+
+import train
+from training import loop
+from training.config import Settings, parse
+from training.journal import read_log, sample_sheet
+from training.terms import Terms, TrainingFailed
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory) -> Path:
+    return make_tiles(tmp_path_factory.mktemp("tiles"))
+
+
+@pytest.fixture(scope="module")
+def finished(tiles, tmp_path_factory) -> Path:
+    """A run that went straight through."""
+    run = tmp_path_factory.mktemp("runs") / "straight"
+    assert train.main(as_flags(tiny_settings(tiles, run, deterministic=True, select="psnr"))) == 0
+    return run
+
+
+def test_run_leaves_everything_that_is_promised(finished):
+    names = {each.name for each in finished.iterdir()}
+    archives = {"pretrain.keras", "pretrain.json", "generator.keras", "generator.json"}
+    assert names == archives | {"config.json", "log.csv", "curves.png", "samples", "tensorboard", "state.npz"}
+    assert sorted(each.name for each in (finished / "samples").iterdir()) == [
+        "adversarial_0000003.png",
+        "pretrain_0000003.png",
+    ]
+    about = json.loads((finished / "generator.json").read_text())
+    assert about["stage"] == "adversarial"
+    assert about["tile"] == [16, 32]
+    assert 0 < about["validation"]["val_psnr_db"] < 100
+
+
+def test_log_has_every_term_before_and_after_its_weight(finished):
+    pretrain = [row for row in read_rows(finished) if row["stage"] == "pretrain"]
+    adversarial = [row for row in read_rows(finished) if row["stage"] == "adversarial"]
+    assert [row["step"] for row in pretrain] == [row["step"] for row in adversarial] == ["2", "3"]
+    for row in adversarial:
+        for name, weight in (("mse", 1.0), ("vgg", 0.1), ("adversarial", 0.2)):
+            assert float(row[f"weighted_{name}"]) == pytest.approx(weight * float(row[name]), rel=1e-4)
+        for name in ("d_real", "d_fake", "d_accuracy", "g_learning_rate", "d_learning_rate", "seconds", "wait_share"):
+            assert row[name] != ""
+    for name in ("val_psnr_db", "val_ssim", "gradient_mse", "gradient_vgg", "gradient_adversarial"):
+        assert float(adversarial[-1][name]) > 0
+    assert not pretrain[0]["vgg"], "stage one knows nothing of VGG"
+
+
+def test_archives_are_float32_and_differ_between_the_stages(finished):
+    first, second = (final_weights(finished / name) for name in ("pretrain.keras", "generator.keras"))
+    assert {weight.dtype for weight in first} == {np.dtype("float32")}
+    assert any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(("stage", "step"), [("pretrain", 2), ("adversarial", 1)])
+def test_interrupted_and_resumed_equals_straight_run(finished, tiles, tmp_path, monkeypatch, capsys, stage, step):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Run, "_stops", lambda run, logs: (run.progress.stage, run.progress.step) == (stage, step))
+        flags = as_flags(tiny_settings(tiles, tmp_path / "run", deterministic=True, select="psnr"))
+        assert train.main(flags) == 1
+    assert f"stopped after step {step} of stage {stage}" in capsys.readouterr().err
+    assert train.main(["--run", str(tmp_path / "run"), "--resume"]) == 0
+    assert_same_result(finished, tmp_path / "run")
+    assert [row["step"] for row in read_rows(tmp_path / "run")] == ["2", "3"] * 2
+
+
+def assert_same_result(expected: Path, run: Path) -> None:
+    for name in ("pretrain.keras", "generator.keras"):
+        for a, b in zip(final_weights(expected / name), final_weights(run / name), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_finished_run_resumes_to_nothing_more(finished, capsys):
+    before = (finished / "generator.keras").read_bytes()
+    assert train.main(["--run", str(finished), "--resume"]) == 0
+    assert (finished / "generator.keras").read_bytes() == before
+
+
+def test_new_run_never_overwrites_an_old_one(finished, tiles, capsys):
+    assert train.main(as_flags(tiny_settings(tiles, finished))) == 2
+    assert "is not empty; --resume goes on" in capsys.readouterr().err
+
+
+def test_flag_that_contradicts_the_run_is_named(finished, capsys):
+    assert train.main(["--run", str(finished), "--resume", "--batch-size", "8"]) == 2
+    assert "--batch-size 8 contradicts the run, which has 4" in capsys.readouterr().err
+    settings, resume = parse("", ["--run", str(finished), "--resume", "--batch-size", "4"])
+    assert resume
+    assert settings.filters == 8
+
+
+def test_stage_two_alone_fine_tunes_a_given_generator(finished, tiles, tmp_path, monkeypatch):
+    init = tmp_path / "init.keras"
+    init.write_bytes((finished / "generator.keras").read_bytes())
+    changes = {
+        "init": str(init),
+        "pretrain_steps": 2,
+        "adversarial_steps": 0,
+        "filters": 64,
+        "ema": False,
+        "augment": False,
+    }
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Run, "_stops", lambda run, logs: run.progress.step == 1)
+        assert train.main(as_flags(tiny_settings(tiles, run, **changes, pretrain_learning_rate=1e-7))) == 1
+    init.unlink()  # the run folder holds a copy
+    assert train.main(["--run", str(run), "--resume"]) == 0
+    for a, b in zip(final_weights(finished / "generator.keras"), final_weights(run / "generator.keras"), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert (run / "pretrain.keras").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--run", "r"], "--tiles DIR is required"),
+        (["--tiles", "t"], "--run DIR is required"),
+        (["--run", "r", "--tiles", "no_such_folder"], "no such folder"),
+        (["--run", "r", "--tiles", "t", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["--run", "r", "--tiles", "t", "--select", "char_acc"], "--select must be char_acc only with --reading-limit"),
+        (["--run", "no_such_run", "--resume"], "holds no config.json"),
+    ],
+)
+def test_wrong_flags_are_named_on_one_line(flags, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train.main(flags) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_missing_vgg_file_leaves_no_run_folder(tiles, tmp_path, capsys):
+    assert train.main(as_flags(tiny_settings(tiles, tmp_path / "run", vgg_weights="/no/such.h5"))) == 2
+    assert "no such file" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_tiles_of_another_size_are_found_before_anything_starts(tmp_path, capsys):
+    folder = make_tiles(tmp_path / "tiles")
+    make_tiles(tmp_path / "large", train=1, size=(32, 64))
+    (tmp_path / "large/train/hr/train00.png").replace(folder / "train/hr/train05.png")
+    assert train.main(as_flags(tiny_settings(folder, tmp_path / "run"))) == 2
+    assert "expected 16x32, got 32x64" in capsys.readouterr().err
+
+
+def test_non_finite_term_stops_with_step_and_name():
+    terms = Terms(half=False)
+    terms.add(6, {"mse": 0.1, "vgg": 0.2})
+    terms.add(7, {"mse": 0.1, "vgg": float("nan")})
+    with pytest.raises(TrainingFailed, match="term vgg is nan at step 7 of stage adversarial"):
+        terms.look("adversarial")
+
+
+def test_overflowing_gradients_are_usual_in_half_precision():
+    terms = Terms(half=True)
+    terms.add(1, {"mse": 0.1, "g_gradient_norm": float("inf")})
+    terms.look("pretrain")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "run/state.npz"), "disk is full"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"), "lower --batch-size, which is 32"),
+        (tf.errors.ResourceExhaustedError(None, None, "events.out; No space left on device"), "disk is full"),
+    ],
+)
+def test_known_troubles_are_explained(error, words):
+    code, text = train.explain(error, Settings())
+    assert code == 2
+    assert words in text
+
+
+def test_unknown_troubles_are_not_hidden():
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        train.explain(RuntimeError("a fault of ours"), Settings())
+
+
+def test_torn_log_is_read_up_to_the_tear(tmp_path):
+    (tmp_path / "log.csv").write_text("stage,step,mse\npretrain,50,0.5\npretrain,10")
+    assert read_log(tmp_path / "log.csv") == [{"stage": "pretrain", "step": 50, "mse": 0.5}]
+
+
+def test_sample_sheet_shows_small_inputs_at_the_size_of_the_output():
+    lq, sr, hr = (
+        np.full((2, 4, 8, 3), 10, np.uint8),
+        np.full((2, 8, 16, 3), 20, np.uint8),
+        np.full((2, 8, 16, 3), 30, np.uint8),
+    )
+    sheet = sample_sheet(lq, sr, hr)
+    assert [int(value) for value in sheet[0, [0, 20, 40], 0]] == [10, 20, 30]
+    assert int(sheet[-1, -1, 0]) == 30
+
+
+# -- the whole program, killed
+
+
+def start(flags: list[str]) -> subprocess.Popen:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, str(ROOT / "train.py"), *flags]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen, seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def long_run(tiles: Path, run: Path, **changes) -> Settings:
+    """Long enough to be killed in; saved at nearly every step."""
+    settings = {
+        "pretrain_steps": 60,
+        "adversarial_steps": 30,
+        "log_every": 7,
+        "validate_every": 25,
+        "save_minutes": 1e-4,
+    }
+    online = {"degrade_online": True, "workers": 1, "deterministic": True, "balance": "adaptive", "balance_steps": 4}
+    return tiny_settings(tiles, run, **{**settings, **online, **changes})
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_and_resumed_equals_straight_run(tiles, tmp_path):
+    straight, run = tmp_path / "straight", tmp_path / "run"
+    process = start(as_flags(long_run(tiles, straight)))
+    assert process.wait(600) == 0, process.stdout.read()
+    chance, flags, kills = random.Random(0), as_flags(long_run(tiles, run)), 0
+    while True:
+        process = start(flags)
+        wait_for(run / "state.npz", process)
+        try:
+            process.wait(chance.uniform(1, 8) + 4 * kills)  # later and later, so that the end is reached
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            flags = ["--run", str(run), "--resume"]
+    assert process.returncode == 0, process.stdout.read()
+    assert kills > 0
+    assert_same_result(straight, run)
+    steps = [(row["stage"], int(row["step"])) for row in read_rows(run)]
+    assert steps == [(row["stage"], int(row["step"])) for row in read_rows(straight)], "no row twice, none missing"
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_and_leaves_and_a_kill_leaves_no_worker_behind(tiles, tmp_path):
+    run = tmp_path / "run"
+    process = start(as_flags(long_run(tiles, run, pretrain_steps=100000, save_minutes=60, workers=2)))
+    wait_for(run / "log.csv", process)
+    while len(read_rows(run)) < 2 and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, output
+    assert "as asked; go on with --resume" in output
+    assert (run / "state.npz").exists()
+
+    process = start(["--run", str(run), "--resume"])
+    children = []
+    while len(children) < 3 and process.poll() is None:  # two workers and the tracker of their resources
+        children = psutil.Process(process.pid).children(recursive=True)
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
