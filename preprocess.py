@@ -8,25 +8,19 @@ that is started again does only what is missing; photos added later are added.
 """
 
 import argparse
-import contextlib
 import hashlib
-import itertools
-import os
 import sys
 import time
-from concurrent.futures import CancelledError
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
-from data.buckets import Job, Summary, bucket_count, into_buckets, parts_folder, run_bucket
+from data.buckets import Job, Summary, bucket_count, into_buckets, parts_folder
 from data.output import absolute, agree_on_settings, clear, only_run_in, write_manifest
 from data.pairing import FAILED, KEPT, REJECTED, Recipe
-from data.photos import Photo, decide_format, find_photos
+from data.photos import decide_format, find_photos
 from data.presets import PRESETS
 from data.tiles import SPLITS
-
-AHEAD = 3  # buckets handed out per worker: one in work, the others on their way
-RETRIES = 2  # of a bucket in which the storage failed; those of dead workers are Dask's own affair
 
 
 def preprocess(raw: str, out: str, recipe: Recipe, form: str = "auto", **machine) -> Summary:
@@ -45,7 +39,11 @@ def preprocess(raw: str, out: str, recipe: Recipe, form: str = "auto", **machine
         settings = agree_on_settings(out, replace(recipe, form=form), checksum(splits), bucket_count(len(photos)))
         job = Job(replace(recipe, form=form), raw, out, parts_folder(out, settings["buckets"]))
         buckets = into_buckets(photos, settings["buckets"])
-        summary = run(job, buckets, splits, machine.get("workers"), machine.get("scheduler"))
+        # imported late: Dask takes a second
+        from data.cluster import connect, run_buckets
+
+        with connect(machine.get("workers"), machine.get("scheduler")) as client:
+            summary = run_buckets(client, job, buckets, splits)
         if not summary.verdicts[KEPT]:
             clear(out)
             raise ValueError(nothing_kept(raw, summary))
@@ -81,77 +79,6 @@ def read_splits(folder: str) -> dict[str, str]:
     if not splits:
         raise ValueError(f"--split-files {folder}: no train.txt, val.txt or test.txt with lines there")
     return splits
-
-
-def run(job: Job, buckets: list[list[Photo]], splits, workers: int | None, scheduler: str | None) -> Summary:
-    """All buckets on Dask, a few handed out at a time; sums up as they finish."""
-    from dask.distributed import as_completed
-    from tqdm import tqdm
-
-    total = Summary()
-    photos = sum(map(len, buckets))
-    with connect(workers, scheduler) as client, tqdm(total=photos, unit="photo", desc="photos") as bar:
-        waiting = iter(enumerate(buckets))
-        sizes = {}  # of the buckets handed out, by task
-        running = as_completed()
-
-        def hand_out():
-            """Keep every worker busy, also those that join later."""
-            free = AHEAD * max(1, len(client.nthreads())) - len(sizes)
-            for number, bucket in itertools.islice(waiting, max(0, free)):
-                own = splits and {photo.source: splits[photo.source] for photo in bucket if photo.source in splits}
-                future = client.submit(run_bucket, job, number, bucket, own, pure=False, retries=RETRIES)
-                sizes[future.key] = len(bucket)
-                running.add(future)
-
-        hand_out()
-        for future in running:
-            total.merge(result_of(future))
-            bar.update(sizes.pop(future.key))
-            hand_out()
-    return total
-
-
-def result_of(future) -> Summary:
-    from dask.distributed.scheduler import KilledWorker
-
-    try:
-        return future.result()
-    except KilledWorker as error:
-        raise RuntimeError(
-            f"workers keep dying, perhaps for lack of memory; start again with fewer --workers ({error})"
-        ) from None
-    except CancelledError:
-        raise RuntimeError("the scheduler is gone; start again to go on from here") from None
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f"a worker lacks {error.name}: start the workers in this project's environment, its folder in PYTHONPATH"
-        ) from None
-
-
-@contextlib.contextmanager
-def connect(workers: int | None, scheduler: str | None):
-    """A Dask client of the cluster at `scheduler`, or of `workers` processes of this machine."""
-    from dask.distributed import Client, LocalCluster
-
-    if scheduler:
-        try:
-            client = Client(scheduler, timeout=15)
-        except OSError as error:
-            raise ValueError(
-                f"--scheduler {scheduler}: no answer ({error}); is `dask scheduler` running there?"
-            ) from None
-        with client:
-            if not client.nthreads():
-                print(f"no worker at {scheduler} yet: waiting for the first, such as one of a batch queue", flush=True)
-                client.wait_for_workers(1)
-            yield client
-        return
-    count = workers or os.cpu_count()
-    # no dashboard, and no quarrel about its port with other runs on this machine
-    options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
-    with LocalCluster(n_workers=count, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
-        yield client
 
 
 def describe(summary: Summary) -> str:

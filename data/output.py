@@ -93,9 +93,10 @@ def _write_settings(out: str, settings: dict) -> None:
 
 def _tidy(system: fsspec.AbstractFileSystem, root: str, buckets: int) -> None:
     """Remove what killed processes left: files not yet whole, and parts on the way to another number of buckets."""
-    for name in system.ls(f"{root}/parts", detail=False):
-        if name.rsplit("/", 1)[-1] != str(buckets):
-            system.rm(name, recursive=True)
+    with contextlib.suppress(FileNotFoundError):  # storage without folders has none before its first file
+        for name in system.ls(f"{root}/parts", detail=False):
+            if name.rsplit("/", 1)[-1] != str(buckets):
+                system.rm(name, recursive=True)
     if not is_local(system):  # elsewhere files come whole
         return
     for folder in ("", *SIDES, f"parts/{buckets}"):

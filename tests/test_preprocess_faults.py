@@ -202,9 +202,10 @@ def test_a_cluster_that_loses_its_scheduler(tmp_path, raw, expected, cluster):
 
 def test_workers_without_this_code_are_told_apart(tmp_path, raw, cluster):
     _, address = start_scheduler(cluster, tmp_path)
-    worker(cluster, address, path="")
+    worker(cluster, address, path=str(tmp_path))
     code, said = ended(start(raw, tmp_path / "out", "--scheduler", address))
     assert code == 2
+    assert "lacks this code" in said
     assert "PYTHONPATH" in said
 
 
@@ -227,7 +228,7 @@ def s3(monkeypatch):
     import s3fs
 
     storage = s3fs.S3FileSystem(skip_instance_cache=True)
-    storage.mkdir("plates")
+    storage.makedirs("plates", exist_ok=True)
     yield storage
     server.stop()
 

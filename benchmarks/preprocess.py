@@ -1,0 +1,120 @@
+"""Preprocessing beside the floor under it: decode one photo, degrade one tile, encode two PNGs, in a bare loop.
+
+    python -m benchmarks.preprocess --raw datasets/CCPD2019/ccpd_base --photos 1200
+
+Prints a table: the bare loop on one core, preprocess.py with one and with two workers, as photos per second, gain over
+one worker, and core seconds per photo over the floor's. The photos of --raw are copied under new names until there are as many as
+asked for; plates that the defaults would reject are kept, so that every photo makes a pair. Start-up is told apart.
+"""
+
+import argparse
+import contextlib
+import io
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+
+import preprocess
+from data import degrade
+from data.ccpd import parse_name
+from data.crop import crop_plate
+from data.pairing import Recipe
+from data.photos import find_photos
+from data.synthetic import render_folder
+from data.tiles import encode_png
+
+TAKE_ALL = Recipe(min_plate_width=1, brightness=(-1, 2), min_contrast=0, min_sharpness=0)
+WORKERS = (1, 2)
+
+
+def copy_photos(raw: Path, folder: Path, count: int) -> list[Path]:
+    """`count` photos in `folder`, those of `raw` again and again. Raises ValueError for photos without CCPD names."""
+    found = sorted(raw / photo.source for photo in find_photos(str(raw)))
+    sources = itertools.islice(itertools.cycle(found), count)
+    folder.mkdir()
+    paths = []
+    for number, source in enumerate(sources):
+        parse_name(source.name)
+        area, rest = source.name.split("-", 1)
+        paths.append(folder / f"{area}{number:06d}-{rest}")
+        shutil.copyfile(source, paths[-1])
+    return paths
+
+
+def floor(paths: list[Path]) -> np.ndarray:
+    """`measured` per photo of what cannot be avoided."""
+    first = cv2.cvtColor(cv2.imread(str(paths[0])), cv2.COLOR_BGR2RGB)
+    tile = crop_plate(first, parse_name(paths[0].name).corners)[0]
+    contents = [np.frombuffer(path.read_bytes(), np.uint8) for path in paths]
+    steps = [degrade.sample(np.random.default_rng([0, number]), TAKE_ALL.preset) for number in range(len(paths))]
+    started = measured()
+    for content, damage in zip(contents, steps, strict=True):
+        cv2.imdecode(content, cv2.IMREAD_COLOR)
+        lq = degrade.apply(tile.astype(np.float32) / np.float32(255), damage)
+        encode_png(tile)
+        encode_png(np.round(lq * 255).astype(np.uint8))
+    return (measured() - started) / len(paths)
+
+
+def ours(raw: Path, out: Path, workers: int) -> tuple[float, np.ndarray]:
+    """(seconds of start-up, `measured` per photo after it)."""
+    before = time.perf_counter()
+    with preprocess.connect(workers, None) as client:
+        client.run(run_nothing)
+        start_up, started = time.perf_counter() - before, measured()
+        original = preprocess.connect
+        preprocess.connect = lambda *_: contextlib.nullcontext(client)
+        try:
+            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+                summary = preprocess.preprocess(str(raw), str(out), TAKE_ALL)
+        finally:
+            preprocess.connect = original
+        return start_up, (measured() - started) / summary.verdicts.total()
+
+
+def run_nothing() -> None:
+    """What a worker must import to run this, it needs for preprocessing too."""
+
+
+def measured() -> np.ndarray:
+    """(wall, core) seconds: core seconds of this process and its workers, which a busy machine disturbs less."""
+    own = psutil.Process()
+    times = [process.cpu_times() for process in (own, *own.children(recursive=True))]
+    return np.array([time.perf_counter(), sum(each.user + each.system for each in times)])
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=preprocess.HelpFormatter)
+    parser.add_argument("--raw", type=Path, metavar="DIR", help="CCPD photos (default: 40 rendered ones)")
+    parser.add_argument("--photos", type=int, default=600, metavar="N", help="photos to work on")
+    flags = parser.parse_args(argv)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        if flags.raw is None:
+            render_folder(Path(scratch) / "rendered", 40)
+        paths = copy_photos(flags.raw or Path(scratch) / "rendered", Path(scratch) / "raw", flags.photos)
+        bare = floor(paths)
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start, {len(paths)} photos")
+        print("            photos/s    gain over 1 worker    core time of the floor    start-up s")
+        print(f"bare loop   {1 / bare[0]:8.1f}    {'':18}    {1:22.2f}")
+        alone = None
+        for workers in WORKERS:
+            start_up, each = ours(Path(scratch) / "raw", Path(scratch) / f"out{workers}", workers)
+            alone = alone or each[0]
+            gain, cost = alone / each[0], each[1] / bare[1]
+            print(
+                f"{workers} worker{'s' * (workers > 1):3s} {1 / each[0]:8.1f}    {gain:18.2f}    {cost:22.2f}    {start_up:10.1f}"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
