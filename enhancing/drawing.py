@@ -17,7 +17,7 @@ from models.enhancer import resize
 PANEL_PX, MAX_PANEL_HEIGHT_PX, GAP_PX = 480, 720, 12
 TEXT_PX, LINE_PX = 17, 24
 PAPER, INK, GREY, RED = (255, 255, 255), (25, 25, 25), (105, 105, 105), (176, 0, 16)
-MAX_DISAGREEMENT = 0.25  # the hottest colour; a fixed scale, so that maps can be compared
+MAX_DISAGREEMENT = 0.15  # the hottest colour; a fixed scale, so that maps can be compared
 FONTS = Path(__file__).resolve().parents[1] / "data" / "fonts"
 CAVEAT = "a hint, not evidence"
 LATIN, CHINESE = "LiberationSans-Bold.ttf", "NotoSansCJKsc-Bold-provinces.otf"
@@ -26,7 +26,7 @@ Line = tuple[str, tuple[int, int, int]]
 
 
 def heat_map(disagreement: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) disagreement -> (height, width, 3) float RGB: black where all agree, over red to pale yellow at 0.25."""
+    """(h, w) disagreement -> (height, width, 3) float RGB: black where all agree, over red to pale yellow at 0.15."""
     level = np.clip(disagreement / MAX_DISAGREEMENT, 0, 1)
     colours = cv2.applyColorMap(as_bytes(level), cv2.COLORMAP_INFERNO)[:, :, ::-1]
     return resize(as_float(np.ascontiguousarray(colours)), *size)

@@ -1,10 +1,13 @@
 """Consistency, agreement, voting, corners, drawing: what is said about a result."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
 
 from enhancing.agreement import SHIFTS_PX, agree, disagreement, undo, variants
+from enhancing.calibrate import least_width, write
 from enhancing.consistency import effective_width, fit
 from enhancing.corners import in_order, parse_corner, straighten
 from enhancing.drawing import heat_map, sheet
@@ -211,7 +214,7 @@ def test_corners_outside_the_photo():
 
 
 def test_heat_rises_with_disagreement():
-    heat = heat_map(np.array([[0, 0.1, 0.25, 9]], np.float32).repeat(4, 0), (4, 4))
+    heat = heat_map(np.array([[0, 0.07, 0.15, 9]], np.float32).repeat(4, 0), (4, 4))
     light = heat.mean(axis=(0, 2))
     assert light[0] < 0.02
     assert light[0] < light[1] < light[2] == light[3]
@@ -223,3 +226,19 @@ def test_a_long_line_is_broken_and_nothing_is_cut_off():
     assert long.shape[1] == short.shape[1]
     assert long.shape[0] > short.shape[0] + 40
     assert (long[:, -8:] == 1).all()
+
+
+def test_the_least_width_is_where_half_are_read_right():
+    widths = np.arange(10, 110, dtype=float)
+    right = (widths >= 60).astype(float)
+    assert least_width(np.stack([widths, widths, right], axis=1)) == 60
+    rng = np.random.default_rng(0)
+    right = rng.random(3000) < 1 / (1 + np.exp(-(np.linspace(10, 110, 3000) - 45) / 8))
+    noisy = np.stack([np.linspace(10, 110, 3000), np.ones(3000), right], axis=1)
+    assert least_width(noisy) == pytest.approx(45, abs=4)
+
+
+def test_calibration_is_written_beside_the_checkpoint(tmp_path):
+    (tmp_path / "g.json").write_text('{"role": "generator"}')
+    write(str(tmp_path / "g.keras"), 41.26)
+    assert json.loads((tmp_path / "g.json").read_text()) == {"role": "generator", "min_effective_width_px": 41.3}

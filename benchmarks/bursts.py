@@ -1,0 +1,122 @@
+"""What several frames of one plate are worth: plates read right from one frame, from the vote, from the combined picture.
+
+    python -m benchmarks.bursts --checkpoint checkpoints/pretrained/pretrain.keras --count 200
+
+renders plates, makes of each a burst of frames that differ in place, turn, shake and noise, but not in the camera's faults
+(those of the frozen benchmark preset), and prints a Markdown table. Nothing is left on disk.
+"""
+
+import argparse
+import sys
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from data import degrade
+from data.crop import crop_plate
+from data.synthetic import render
+from enhancing.burst import combine
+from enhancing.checkpoints import default_checkpoint
+from enhancing.drawing import burst_sheet
+from enhancing.examining import Examiner
+from enhancing.files import write_picture
+from enhancing.sources import make_source
+from enhancing.voting import vote
+from evaluation.matching import is_two_line, match
+from evaluation.metrics import estimate
+from evaluation.reader import Reader
+from models.enhancer import load_generator
+
+WAYS = (
+    "one frame as it is",
+    "one frame enhanced",
+    "vote over the frames as they are",
+    "vote over the frames enhanced",
+    "combined picture",
+)
+SHIFT_PX, TURN_DEG, ZOOM = 5.0, 1.5, 0.03  # how far frames of a hand-held or mounted camera lie apart in a tile
+
+
+def frames_of(rng: np.random.Generator, tile: np.ndarray, count: int) -> list[np.ndarray]:
+    """(H, W, 3) float tile -> frames: one camera with its faults, other places, angles of shake and noise."""
+    steps = degrade.sample(rng, "benchmark")
+    return [degrade.apply(_moved(rng, tile), [_again(rng, step) for step in steps]) for _ in range(count)]
+
+
+def _moved(rng: np.random.Generator, tile: np.ndarray) -> np.ndarray:
+    height, width = tile.shape[:2]
+    warp = cv2.getRotationMatrix2D(
+        (width / 2, height / 2), rng.uniform(-TURN_DEG, TURN_DEG), 1 + rng.uniform(-ZOOM, ZOOM)
+    )
+    warp[:, 2] += rng.uniform(-SHIFT_PX, SHIFT_PX, 2)
+    moved = cv2.warpAffine(tile, warp, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.clip(moved, 0, 1)
+
+
+def _again(rng: np.random.Generator, step: dict) -> dict:
+    again = dict(step)
+    if "seed" in step:
+        again["seed"] = int(rng.integers(2**31))
+    if "angle" in step:
+        again["angle"] = step["angle"] + rng.normal(0, 15)
+    return again
+
+
+def plates(seed: int, count: int):
+    """(random generator, tile, text, country) of readable plates."""
+    index = found = 0
+    while found < count:
+        photo, corners, text, country = render(seed, index)
+        index += 1
+        if not is_two_line(text):
+            found += 1
+            yield np.random.default_rng([seed, index]), crop_plate(photo, corners)[0] / np.float32(255), text, country
+
+
+def measure(examiner: Examiner, seed: int, count: int, frames: int, show: str | None) -> dict[str, list[float]]:
+    """For each way of reading, the share of right plates per burst (one frame: the mean over its frames)."""
+    right: dict[str, list[float]] = {name: [] for name in WAYS}
+    for number, (rng, tile, text, country) in enumerate(tqdm(plates(seed, count), total=count, unit="burst")):
+        sources = [make_source(examiner.generator, frame) for frame in frames_of(rng, tile, frames)]
+        results = examiner.enhance(sources)
+        burst = combine(results, examiner)
+        raw = vote([result.reading_before for result in results], [1] * frames).text
+        combined = examiner.reader.read([burst.picture])[0].text
+
+        def is_right(read: str, text: str = text, country: str = country) -> float:
+            return float(match(read, text, country).right)
+
+        right[WAYS[0]].append(float(np.mean([is_right(result.reading_before.text) for result in results])))
+        right[WAYS[1]].append(float(np.mean([is_right(result.reading.text) for result in results])))
+        for name, read in zip(WAYS[2:], (raw, burst.vote.text, combined), strict=True):
+            right[name].append(is_right(read))
+        if show and number < 12:
+            write_picture(show, f"{number:02d}-{text}.png", burst_sheet(results, burst))
+    return right
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--checkpoint", help="None: the shipped generator that is recommended")
+    parser.add_argument("--count", type=int, default=200, help="of bursts")
+    parser.add_argument("--frames", type=int, default=5, help="of each burst")
+    parser.add_argument("--seed", type=int, default=77, help="another seed, other plates")
+    parser.add_argument("--show", help="a folder for pictures of the first twelve bursts")
+    arguments = parser.parse_args(argv)
+    generator = load_generator(arguments.checkpoint or default_checkpoint())
+    examiner = Examiner(generator, reader=Reader(keep_steps=True), ask_again=True)
+    right = measure(examiner, arguments.seed, arguments.count, arguments.frames, arguments.show)
+    print(f"\n{arguments.count} synthetic bursts of {arguments.frames} frames; plates read right")
+    print("\n| | % | 95 % interval |\n| --- | ---: | ---: |")
+    for name, shares in right.items():
+        found = estimate(shares)
+        low, high = found["ci95"]
+        print(f"| {name} | {100 * found['value']:.1f} | {100 * low:.1f} to {100 * high:.1f} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
