@@ -1,0 +1,96 @@
+"""Buckets of photos on Dask: processes of this machine, or a running cluster. Used by preprocess.py alone."""
+
+import contextlib
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+
+from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed
+from distributed.scheduler import KilledWorker
+from tqdm import tqdm
+
+from data.buckets import Job, Summary, run_bucket
+from data.photos import Photo
+
+AHEAD = 3  # buckets handed out per worker: one in work, the others on their way
+RETRIES = 2  # of a bucket in which the storage failed; those of dead workers are Dask's own affair
+
+
+def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: dict[str, str] | None) -> Summary:
+    """Do all buckets, a few handed out at a time, and sum up as they finish, with a progress bar.
+
+    splits: photo -> split of the dataset's own lists. Raises RuntimeError when the cluster is lost or unfit, OSError when
+    the output cannot be written.
+    """
+    total = Summary()
+    waiting = iter(enumerate(buckets))
+    sizes = {}  # of the buckets handed out, by task
+    with tqdm(total=sum(map(len, buckets)), unit="photo", desc="photos") as bar:
+        running = as_completed(loop=client.loop)
+
+        def hand_out():
+            """Keep every worker busy, also those that join later."""
+            free = AHEAD * max(1, len(client.nthreads())) - len(sizes)
+            for number, bucket in itertools.islice(waiting, max(0, free)):
+                own = splits and {photo.source: splits[photo.source] for photo in bucket if photo.source in splits}
+                future = client.submit(run_bucket, job, number, bucket, own, pure=False, retries=RETRIES)
+                sizes[future.key] = len(bucket)
+                running.add(future)
+
+        hand_out()
+        for future in running:
+            total.merge(_result(future))
+            bar.update(sizes.pop(future.key))
+            hand_out()
+    return total
+
+
+def _result(future: Future) -> Summary:
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise RuntimeError(
+            f"workers keep dying, perhaps for lack of memory; start again with fewer --workers ({error})"
+        ) from None
+    except CancelledError:
+        raise RuntimeError("the scheduler is gone; start again to go on from here") from None
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"a worker lacks {error.name}: start the workers in this project's environment, its folder in PYTHONPATH"
+        ) from None
+
+
+@contextlib.contextmanager
+def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
+    """A Dask client of the cluster at `scheduler`, or of `workers` processes of this machine (None: one a core).
+
+    Raises ValueError for a scheduler that does not answer. Waits for the first worker of one that has none yet.
+    """
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout=15)
+        except OSError as error:
+            raise ValueError(
+                f"--scheduler {scheduler}: no answer ({error}); is `dask scheduler` running there?"
+            ) from None
+        with client:
+            if not client.nthreads():
+                print(f"no worker at {scheduler} yet: waiting for the first", flush=True)
+                client.wait_for_workers(1)
+            yield client
+        return
+    # no dashboard, and no quarrel about its port with other runs on this machine
+    options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
+    count = workers or os.cpu_count()
+    with LocalCluster(n_workers=count, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
+        client.register_plugin(IgnoreInterrupts())
+        yield client
+
+
+class IgnoreInterrupts(WorkerPlugin):
+    """Ctrl-C goes to every process of a terminal, but it is the client that ends the workers."""
+
+    def setup(self, worker) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
