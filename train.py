@@ -35,7 +35,7 @@ def train(settings: Settings, resume: bool = False) -> None:
         precision, reason = stored_precision(settings), "as the run began"
     seed_everything(settings)
     say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
-    say(f"devices: {devices}; precision: {precision}, because {reason}")
+    say(f"devices: {devices}; precision: {precision} ({reason})")
     tile = tile_size(pairs.hr_urls[0])
     trainer = make_trainer(settings, strategy, pairs.crop or tile, pairs.scale, precision)
     if is_chief() and not resume:

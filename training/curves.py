@@ -31,11 +31,13 @@ def draw_curves(rows: list[dict], stage_offsets: dict[str, int], path: Path) -> 
             drawn |= any(value > 0 for _, value in points)
             if points:
                 axis.plot(*zip(*points, strict=True), linestyle="--" if dashed else "-", marker=".", ms=3, label=column)
-        if stage_offsets["adversarial"]:
+        if stage_offsets["adversarial"] and axis.lines:
             axis.axvline(stage_offsets["adversarial"], color="grey", linewidth=0.8)
         axis.set(title=title, xlabel="step", ylabel=unit, yscale="log" if logarithmic and drawn else "linear")
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize="small")
+        else:
+            axis.text(0.5, 0.5, "nothing yet", ha="center", va="center", transform=axis.transAxes)
     partial = path.with_suffix(".partial")
     figure.savefig(partial, dpi=100, format="png")
     pyplot.close(figure)

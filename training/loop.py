@@ -95,6 +95,8 @@ class Run:
             if self.progress.step < steps:
                 with bar(stage, steps, self.progress.step) as shown:
                     self._run_stage(stage, steps, shown)
+        if self._is_cluster():
+            self.trainer.any_worker(False)  # a worker that leaves early would look like one that died
 
     def _enter(self, stage: str) -> None:
         """Stage two starts from what stage one ships, with an optimiser that knows nothing of stage one."""
@@ -162,19 +164,22 @@ class Run:
             self.balance.correct()
         if logs:
             self._log(stage, batch if validates else None, clock, bar)
-        if self._stops(logs):
-            self.save()
-            raise Interrupted(f"stopped after step {done} of stage {stage}, as asked; go on with --resume")
         if last:
             self._ship(stage)
-        if last or time.monotonic() - self.saved_at > 60 * s.save_minutes:
+        stops = self._stops(logs)
+        if stops or last or time.monotonic() - self.saved_at > 60 * s.save_minutes:
             self.save()
+        if stops:
+            raise Interrupted(f"stopped after step {done} of stage {stage}, as asked; go on with --resume")
 
     def _stops(self, logs: bool) -> bool:
         """Whether to stop here. Several machines must stop at the same step, so they ask each other, now and then."""
-        if not getattr(self.trainer.strategy, "cluster_resolver", None):
+        if not self._is_cluster():
             return self.stop_asked
         return logs and self.trainer.any_worker(self.stop_asked)
+
+    def _is_cluster(self) -> bool:
+        return getattr(self.trainer.strategy, "cluster_resolver", None) is not None
 
     def _look(self) -> None:
         for accuracy in self.terms.look(self.progress.stage):
