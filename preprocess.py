@@ -12,7 +12,6 @@ import hashlib
 import sys
 import time
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 from data.buckets import Job, Summary, bucket_count, into_buckets, parts_folder

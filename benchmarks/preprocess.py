@@ -3,8 +3,8 @@
     python -m benchmarks.preprocess --raw datasets/CCPD2019/ccpd_base --photos 1200
 
 Prints a table: the bare loop on one core, preprocess.py with one and with two workers, as photos per second, gain over
-one worker, and core seconds per photo over the floor's. The photos of --raw are copied under new names until there are as many as
-asked for; plates that the defaults would reject are kept, so that every photo makes a pair. Start-up is told apart.
+one worker, and core seconds per photo over the floor's. The photos of --raw are copied under new names until there are as
+many as asked for; plates that the defaults would reject are kept, so that every photo makes a pair. Start-up is told apart.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 
 import preprocess
-from data import degrade
+from data import cluster, degrade
 from data.ccpd import parse_name
 from data.crop import crop_plate
 from data.pairing import Recipe
@@ -67,16 +67,16 @@ def floor(paths: list[Path]) -> np.ndarray:
 def ours(raw: Path, out: Path, workers: int) -> tuple[float, np.ndarray]:
     """(seconds of start-up, `measured` per photo after it)."""
     before = time.perf_counter()
-    with preprocess.connect(workers, None) as client:
+    with cluster.connect(workers, None) as client:
         client.run(run_nothing)
         start_up, started = time.perf_counter() - before, measured()
-        original = preprocess.connect
-        preprocess.connect = lambda *_: contextlib.nullcontext(client)
+        original = cluster.connect
+        cluster.connect = lambda *_: contextlib.nullcontext(client)
         try:
             with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
                 summary = preprocess.preprocess(str(raw), str(out), TAKE_ALL)
         finally:
-            preprocess.connect = original
+            cluster.connect = original
         return start_up, (measured() - started) / summary.verdicts.total()
 
 
@@ -110,9 +110,7 @@ def main(argv: list[str] | None = None) -> int:
             start_up, each = ours(Path(scratch) / "raw", Path(scratch) / f"out{workers}", workers)
             alone = alone or each[0]
             gain, cost = alone / each[0], each[1] / bare[1]
-            print(
-                f"{workers} worker{'s' * (workers > 1):3s} {1 / each[0]:8.1f}    {gain:18.2f}    {cost:22.2f}    {start_up:10.1f}"
-            )
+            print(f"{workers} worker(s) {1 / each[0]:8.1f}    {gain:18.2f}    {cost:22.2f}    {start_up:10.1f}")
     return 0
 
 

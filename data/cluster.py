@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from importlib.util import find_spec
 
 from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed
 from distributed.scheduler import KilledWorker
@@ -56,10 +57,6 @@ def _result(future: Future) -> Summary:
         ) from None
     except CancelledError:
         raise RuntimeError("the scheduler is gone; start again to go on from here") from None
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f"a worker lacks {error.name}: start the workers in this project's environment, its folder in PYTHONPATH"
-        ) from None
 
 
 @contextlib.contextmanager
@@ -79,6 +76,7 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             if not client.nthreads():
                 print(f"no worker at {scheduler} yet: waiting for the first", flush=True)
                 client.wait_for_workers(1)
+            _check_code(client)
             yield client
         return
     # no dashboard, and no quarrel about its port with other runs on this machine
@@ -87,6 +85,16 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     with LocalCluster(n_workers=count, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
         client.register_plugin(IgnoreInterrupts())
         yield client
+
+
+def _check_code(client: Client) -> None:
+    """Raises RuntimeError for a cluster that cannot import this project: its workers would die of the first task."""
+    found = {"scheduler": client.run_on_scheduler(find_spec, "data"), **client.run(find_spec, "data")}
+    if lacking := [name for name, spec in found.items() if spec is None]:
+        raise RuntimeError(
+            f"--scheduler: {', '.join(lacking)} lacks this code; start `dask scheduler` and `dask worker` in this "
+            "project's environment, with its folder in PYTHONPATH"
+        )
 
 
 class IgnoreInterrupts(WorkerPlugin):

@@ -72,7 +72,7 @@ def one_thread():
 @pytest.fixture
 def quick(one_thread, monkeypatch):
     """No processes, and no drawing, which takes seconds."""
-    monkeypatch.setattr(preprocess, "connect", lambda *_: contextlib.nullcontext(one_thread))
+    monkeypatch.setattr("data.cluster.connect", lambda *_: contextlib.nullcontext(one_thread))
     monkeypatch.setattr(preprocess_report, "draw", lambda *_: plt.figure(figsize=(1, 1)))
 
 

@@ -114,7 +114,7 @@ def test_after_nothing_was_kept_other_settings_are_welcome(tmp_path, quick):
 def test_one_worker_and_two_processes_give_the_same_bytes(tmp_path, monkeypatch, one_thread):
     write_photos(tmp_path / "raw", 20)
     assert run(tmp_path / "raw", tmp_path / "2", "--variants", 2, "--workers", 2) == 0
-    monkeypatch.setattr(preprocess, "connect", lambda *_: contextlib.nullcontext(one_thread))
+    monkeypatch.setattr("data.cluster.connect", lambda *_: contextlib.nullcontext(one_thread))
     assert run(tmp_path / "raw", tmp_path / "1", "--variants", 2) == 0
     one, two = contents(tmp_path / "1"), contents(tmp_path / "2")
     assert len(one) == 20 * 2 * 2 + 1

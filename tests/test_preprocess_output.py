@@ -19,7 +19,6 @@ from plate_photos import (
     write_photos,
 )
 
-import preprocess
 from data import buckets, output
 from data.tiles import open_tiles, read_manifest
 
@@ -163,7 +162,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, quick, capsys, monkeypat
         raise KeyboardInterrupt
 
     write_photos(tmp_path / "raw", 1)
-    monkeypatch.setattr(preprocess, "run", stop)
+    monkeypatch.setattr("data.cluster.run_buckets", stop)
     assert run(tmp_path / "raw", tmp_path / "out") == 130
     assert "start again to go on" in capsys.readouterr().err
 
