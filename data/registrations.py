@@ -9,42 +9,54 @@ from data.ccpd import PROVINCES
 DIGITS = "0123456789"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NO_IO = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # I and O are too like 1 and 0 for many countries
+NO_IOQ = "ABCDEFGHJKLMNPRSTUVWXYZ"
 CONSONANTS = "BCDFGHJKLMNPRSTVWXYZ"  # Spain: no vowels, no Q
 CHINESE = PROVINCES[:31]
 GERMAN_TOWNS = (
-    "B",
-    "M",
-    "HH",
-    "K",
-    "F",
-    "S",
-    "D",
-    "DO",
-    "E",
-    "L",
-    "HB",
-    "DD",
-    "H",
-    "N",
-    "KA",
-    "MA",
-    "WI",
-    "GT",
-    "ROW",
-    "MTK",
-)
+    "B", "M", "HH", "K", "F", "S", "D", "DO", "E", "L", "HB", "DD", "H", "N", "KA", "MA", "WI", "GT", "ROW", "MTK",
+)  # fmt: skip
 ROMANIAN_COUNTIES = (
     "AB", "AR", "AG", "BC", "BH", "BN", "BT", "BV", "BR", "BZ", "CS", "CL", "CJ", "CT", "CV", "DB", "DJ", "GL", "GR", "GJ",
     "HR", "HD", "IL", "IS", "IF", "MM", "MH", "MS", "NT", "OT", "PH", "SM", "SJ", "SB", "SV", "TR",
     "TM", "TL", "VS", "VL", "VN",
 )  # fmt: skip
-POLISH_TOWNS = ("WA", "WE", "KR", "GD", "PO", "DW", "LU", "SK", "ZS", "WPI", "KRA", "GSP", "EL", "RZ", "BI")
+POLISH_TOWNS = ("WA", "WE", "KR", "GD", "PZ", "DW", "LU", "SK", "ZS", "WPI", "KRA", "GSP", "EL", "RZ", "BSU")
+STATES = (
+    "CALIFORNIA",
+    "TEXAS",
+    "OHIO",
+    "NEVADA",
+    "OREGON",
+    "FLORIDA",
+    "UTAH",
+    "MAINE",
+    "VIRGINIA",
+    "IOWA",
+    "KANSAS",
+    "NEW YORK",
+)
+MOTTOES = (
+    "LAND OF LAKES",
+    "SUNSHINE STATE",
+    "GREAT OUTDOORS",
+    "EST 1859",
+    "THE HEARTLAND",
+    "LIVE WELL",
+    "WORLD OF WONDER",
+)
+DEALERS = ("AUTOHAUS", "MOTORS", "CARS", "AUTO GROUP", "GARAGE", "VEHICLES", "AUTO SERVICE", "SELECT")
 
 Groups = list[str]
 
 
 def pick(rng: np.random.Generator, alphabet: str, count: int) -> str:
     return "".join(alphabet[index] for index in rng.integers(len(alphabet), size=count))
+
+
+def dealer(rng: np.random.Generator) -> str:
+    """A dealer's name, as printed on plates and their holders."""
+    name = pick(rng, CONSONANTS, 1) + pick(rng, "AEIOU", 1) + pick(rng, CONSONANTS, int(rng.integers(1, 3)))
+    return f"{name}{pick(rng, 'AEIO', 1)} {rng.choice(DEALERS)}"
 
 
 def chinese(rng: np.random.Generator) -> Groups:
@@ -71,29 +83,32 @@ def chinese_police(rng: np.random.Generator) -> Groups:
 
 
 def german(rng: np.random.Generator) -> Groups:
-    return [str(rng.choice(GERMAN_TOWNS)), pick(rng, LETTERS, rng.integers(1, 3)), str(rng.integers(1, 10000))]
+    return [str(rng.choice(GERMAN_TOWNS)), pick(rng, NO_IOQ, rng.integers(1, 3)), str(rng.integers(1, 10000))]
 
 
 def romanian(rng: np.random.Generator) -> Groups:
     if rng.random() < 0.5:
-        return ["B", pick(rng, DIGITS, rng.integers(2, 4)), pick(rng, NO_IO, 3)]
-    return [str(rng.choice(ROMANIAN_COUNTIES)), pick(rng, DIGITS, 2), pick(rng, NO_IO, 3)]
+        return ["B", pick(rng, DIGITS, rng.integers(2, 4)), pick(rng, NO_IOQ, 3)]
+    return [str(rng.choice(ROMANIAN_COUNTIES)), pick(rng, DIGITS, 2), pick(rng, NO_IOQ, 3)]
 
 
 def polish(rng: np.random.Generator) -> Groups:
-    return [str(rng.choice(POLISH_TOWNS)), pick(rng, DIGITS, rng.integers(3, 5)) + pick(rng, NO_IO, rng.integers(1, 3))]
+    return [
+        str(rng.choice(POLISH_TOWNS)),
+        pick(rng, DIGITS, rng.integers(3, 5)) + pick(rng, NO_IOQ, rng.integers(1, 3)),
+    ]
 
 
 def british(rng: np.random.Generator) -> Groups:
-    return [pick(rng, NO_IO, 2) + pick(rng, DIGITS, 2), pick(rng, NO_IO, 3)]
+    return [pick(rng, NO_IOQ, 2) + pick(rng, DIGITS, 2), pick(rng, NO_IOQ, 3)]
 
 
 def american(rng: np.random.Generator) -> Groups:
     rules = (
-        lambda: [pick(rng, DIGITS, 1) + pick(rng, NO_IO, 3) + pick(rng, DIGITS, 3)],
-        lambda: [pick(rng, NO_IO, 3), pick(rng, DIGITS, 4)],
-        lambda: [pick(rng, NO_IO, 3), pick(rng, DIGITS, 3)],
-        lambda: [pick(rng, DIGITS, 3), pick(rng, NO_IO, 3)],
+        lambda: [str(rng.integers(1, 10)) + pick(rng, NO_IOQ, 3) + pick(rng, DIGITS, 3)],
+        lambda: [pick(rng, NO_IOQ, 3), pick(rng, DIGITS, 4)],
+        lambda: [pick(rng, NO_IOQ, 3), pick(rng, DIGITS, 3)],
+        lambda: [pick(rng, DIGITS, 3), pick(rng, NO_IOQ, 3)],
     )
     return rules[rng.integers(len(rules))]()
 
@@ -118,11 +133,16 @@ RULES: dict[str, Callable[[np.random.Generator], Groups]] = {
     "ES": _pattern("9999 AAA", CONSONANTS),
     "NL": _pattern("99 AAA 9", CONSONANTS),
     "PT": _pattern("AA 99 AA"),
-    "SE": _pattern("AAA 999"),
+    "SE": _pattern("AAA 999", NO_IOQ),
     "CZ": _pattern("9A9 9999"),
-    "HU": _pattern("AAA 999"),
-    "BE": _pattern("9 AAA 999"),
+    "HU": _pattern("AAA 999", NO_IOQ),
+    "BE": _pattern("9 AAA 999", NO_IOQ),
     "GB": british,
     "US": american,
-    "BR": _pattern("AAA9A99"),
+    "IN": _pattern("AA 99 AA 9999"),
+    "IL": _pattern("99 999 99"),
+    "AU": _pattern("AAA 99A"),
+    "ZA": _pattern("AA 99 AA", CONSONANTS),
+    "MY": _pattern("AAA 9999"),
+    "BR": _pattern("AAA9A99", NO_IOQ),
 }

@@ -28,8 +28,7 @@ from data.scene import photograph, place
 
 FRAME = (360, 480)  # height, width
 PLATE_PX = (150, 400)  # width of the plate in the photo
-TIGHT_SHARE = 0.25  # photos cut close to the plate's sides, as people cut them
-DRAWN_PX_PER_MM = 1.15  # faces are drawn a little larger than they appear, so that turning them costs no sharpness
+TIGHT_SHARE = 0.2  # photos cut close to the plate's sides, as people cut them
 BATCH = 32  # photos a worker renders per task
 
 
@@ -37,21 +36,21 @@ def render(seed: int, index: int) -> tuple[np.ndarray, np.ndarray, str, str]:
     """Photo number `index`: (H, W, 3) uint8 RGB, corners (4, 2) in CCPD's order, plate text, country."""
     rng = np.random.default_rng([seed, index])
     width_px = np.exp(rng.uniform(*np.log(PLATE_PX)))
-    face = draw_face(rng, DRAWN_PX_PER_MM * width_px / 440)
+    face = draw_face(rng, width_px)
     corners = place(rng, FRAME, width_px, face.ink.shape[1] / face.ink.shape[0])
     photo = photograph(rng, face, corners, FRAME)
     if rng.random() < TIGHT_SHARE:
         photo, corners = _tight(rng, photo, corners)
-    return np.round(photo * 255).astype(np.uint8), corners, face.text, face.country
+    return photo, corners, face.text, face.country
 
 
 def _tight(rng: np.random.Generator, photo: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the photo close to the plate's left and right, up to a tenth of its width away.
+    """Cut the photo close to the plate's left and right, up to an eighth of its width away.
 
     Above and below stays what a tile needs: else it would be filled by reflection, with mirrored characters in the target.
     """
     low, high = corners.min(axis=0), corners.max(axis=0)
-    left, right = np.array([low[0], high[0]]) + [-1, 1] * rng.uniform(0.0, 0.1, 2) * (high[0] - low[0])
+    left, right = np.array([low[0], high[0]]) + [-1, 1] * rng.uniform(0.0, 0.12, 2) * (high[0] - low[0])
     middle, half = (low[1] + high[1]) / 2, max(0.35 * (right - left), 0.65 * (high[1] - low[1]))
     left, right = max(0, int(left)), min(photo.shape[1], int(np.ceil(right)))
     top, bottom = max(0, int(middle - half)), min(photo.shape[0], int(np.ceil(middle + half)))
@@ -75,7 +74,7 @@ def _name(photo: np.ndarray, corners: np.ndarray, text: str, country: str, index
     spelled = text if country == CHINA and text[0] in PROVINCES and text.isalnum() and text[-1] != "警" else ""
     x, y = corners.T
     area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2 / (photo.shape[0] * photo.shape[1])
-    grey = photo.mean(axis=2, dtype=np.float32)
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     tilt = tuple(round(90 + np.rad2deg(np.arctan2(*(corners[a] - corners[b])[::-1]))) for a, b in ((0, 1), (3, 2)))
     sharpness = int(cv2.Laplacian(grey, cv2.CV_32F).var())
     inside = np.minimum(corners.round(), (photo.shape[1] - 1, photo.shape[0] - 1)).clip(0)

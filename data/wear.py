@@ -1,4 +1,4 @@
-"""What years on a car do to a plate's face: embossing, rivets, dirt, scratches, peeled paint, a frame around it.
+"""What years on a car do to a plate's face: embossing, bolts, dirt, scratches, peeled paint, a holder around it.
 
 Pictures are (H, W, 3) float32 RGB in [0, 1]; every function takes the generator of random numbers first. The wear stays below
 what would hide a character: the tile made of this photo is a clean target.
@@ -7,7 +7,18 @@ what would hide a character: the tile made of this photo is a clean target.
 import cv2
 import numpy as np
 
-from data.plates import Face
+from data import glyphs, registrations
+from data.canvas import SMALL_PRINT, Face
+from data.ccpd import CHINA
+
+BOLTS = (
+    (0.75, 0.75, 0.75),
+    (0.45, 0.45, 0.47),
+    (0.15, 0.15, 0.16),
+    (0.9, 0.9, 0.88),
+    (0.6, 0.1, 0.1),
+    (0.1, 0.2, 0.55),
+)
 
 
 def clouds(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> np.ndarray:
@@ -17,18 +28,20 @@ def clouds(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> np.n
 
 
 def wear(rng: np.random.Generator, face: Face) -> np.ndarray:
-    """The face as it looks on the road, framed or not: (H, W, 3), somewhat larger than before where a frame was added."""
+    """The face as it looks on the road, (H, W, 3)."""
     pixels = face.pixels.copy()
     if rng.random() < 0.85:
         pixels += _embossing(rng, face.ink)
-    if rng.random() < 0.25:
+    if rng.random() < 0.15:
         pixels = _peeled(rng, pixels, face.ink)
     if rng.random() < 0.6:
         pixels = _dirt(rng, pixels)
     if rng.random() < 0.25:
         _scratches(rng, pixels)
-    if rng.random() < 0.5:
-        _rivets(rng, pixels)
+    if rng.random() < (
+        0.75 if face.country == CHINA else 0.25
+    ):  # elsewhere holders hide them, or they are painted over
+        _bolts(rng, pixels, face.ink)
     pixels *= 1 + rng.uniform(-0.12, 0.12) * (clouds(rng, face.ink.shape, 3)[..., None] - 0.5)
     return np.clip(pixels, 0, 1)
 
@@ -43,7 +56,7 @@ def _embossing(rng: np.random.Generator, ink: np.ndarray) -> np.ndarray:
 
 def _peeled(rng: np.random.Generator, pixels: np.ndarray, ink: np.ndarray) -> np.ndarray:
     """Small chips of paint lost from the characters, down to the metal."""
-    chips = (clouds(rng, ink.shape, 60) > rng.uniform(0.9, 0.97)) * ink
+    chips = (clouds(rng, ink.shape, 120) > rng.uniform(0.9, 0.97)) * ink
     return pixels + chips[..., None].astype(np.float32) * (rng.uniform(0.4, 0.8) - pixels)
 
 
@@ -65,14 +78,47 @@ def _scratches(rng: np.random.Generator, pixels: np.ndarray) -> None:
         cv2.line(pixels, tuple(map(int, start)), tuple(map(int, end)), (value,) * 3, 1, cv2.LINE_AA)
 
 
-def _rivets(rng: np.random.Generator, pixels: np.ndarray) -> None:
-    """Two or four screw heads near the edges, where the characters are not."""
+def _bolts(rng: np.random.Generator, pixels: np.ndarray, ink: np.ndarray) -> None:
+    """Two or four bolts between the edge and the characters, never touching these: bare, or under caps of some colour."""
     height, width = pixels.shape[:2]
-    radius = max(1, round(0.035 * height * rng.uniform(0.8, 1.4)))
-    rows = [0.08, 0.92] if rng.random() < 0.4 else [float(rng.choice([0.08, 0.92]))]
-    value = float(rng.uniform(0.15, 0.85))
-    for x in (0.22, 0.78):
+    rows = np.flatnonzero(ink.max(axis=1) > 0.5)
+    room = min(rows[0], height - rows[-1], 0.055 * width)
+    reach, above = room * rng.uniform(0.18, 0.32), room * rng.uniform(0.36, 0.42)
+    value = np.array(BOLTS[rng.integers(len(BOLTS))]) * rng.uniform(0.6, 1.1)
+    left = rng.uniform(0.2, 0.3)
+    rows = [above, height - above] if rng.random() < 0.4 else [above if rng.random() < 0.7 else height - above]
+    for x in (left * width, (1 - left) * width):
         for y in rows:
-            centre = round(x * width), round(y * height)
-            cv2.circle(pixels, centre, radius, (value * 0.6,) * 3, -1, cv2.LINE_AA)
-            cv2.circle(pixels, (centre[0], centre[1] - 1), max(1, radius - 1), (value,) * 3, -1, cv2.LINE_AA)
+            for part, shift, dim in ((1.15, 0.25, 0.25), (1.0, 0.0, 0.75), (0.6, -0.2, 1.15)):
+                centre = round(x * 16), round((y + shift * reach) * 16)
+                colour = tuple(float(each) for each in np.clip(value * dim, 0, 1))
+                cv2.circle(pixels, centre, max(8, round(part * reach * 16)), colour, -1, cv2.LINE_AA, shift=4)
+
+
+def framed(rng: np.random.Generator, plate: np.ndarray, px_per_mm: float) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """The plate in a holder of plastic or chrome, a dealer's name on its lower rim; and the rims in px: above, below, sides."""
+    thin, deep = rng.uniform(4, 12) * px_per_mm, rng.uniform(10, 26) * px_per_mm
+    above = side = max(1, round(thin))
+    below = max(1, round(deep if rng.random() < 0.6 else thin))
+    shade = float(rng.choice([0.05, 0.08, 0.12, 0.3, 0.7]))
+    framed = cv2.copyMakeBorder(plate, above, below, side, side, cv2.BORDER_CONSTANT, value=(shade,) * 3)
+    framed[: max(1, above // 3)] += 0.12  # the upper edge catches the light
+    framed[-below : -below + max(1, below // 6)] *= 0.6
+    height = round(0.55 * below)
+    if height >= 3 and rng.random() < 0.7:
+        ink = 0.85 if shade < 0.4 else 0.1
+        _print(framed, registrations.dealer(rng), framed.shape[0] - below + round(0.25 * below), height, ink)
+    return framed, (above, below, side)
+
+
+def _print(picture: np.ndarray, text: str, top: int, height: int, ink: float) -> None:
+    """Small lettering across the middle of `picture`, the row `top` its upper edge."""
+    widths = [round(glyphs.aspect(SMALL_PRINT, char) * height) if char != " " else height // 2 for char in text]
+    gap = max(1, height // 6)
+    left = max(0, (picture.shape[1] - sum(widths) - gap * len(text)) // 2)
+    for char, width in zip(text, widths, strict=True):
+        if char != " ":
+            mask = glyphs.glyph(SMALL_PRINT, char, height, width)[..., None]
+            room = picture[top : top + height, left : left + width]
+            room += mask[: room.shape[0], : room.shape[1]] * (ink - room)
+        left += width + gap

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import registrations, synthetic
+from data import registrations, synthetic, wear
+from data.canvas import Canvas
+from data.car import draw_car
 from data.ccpd import CHINA, parse_name
-from data.plates import DESIGNS, draw_face
-from data.scene import place
+from data.plates import DESIGNS, WHITE, draw_face
+from data.scene import mount, place
 
 SEED = 3
 
@@ -52,16 +54,12 @@ def test_plates_are_between_150_and_400_px_wide_and_vary():
 
 def test_the_plate_is_where_the_corners_say():
     """A white plate on a black car: inside the corners it is bright, outside dark."""
-    from data.plates import WHITE, Canvas, Face
-    from data.scene import _mount
-
-    canvas = Canvas(440, 140, 0.6, WHITE)
-    face = Face(canvas.pixels, canvas.ink, "", "")
+    plate = np.ones_like(Canvas(440, 140, 0.6, WHITE).pixels)
     for seed in range(5):
         rng = np.random.default_rng(seed)
         corners = place(rng, synthetic.FRAME, 250, 440 / 140)
         photo = np.zeros((*synthetic.FRAME, 3), np.float32)
-        _mount(rng, photo, np.ones_like(face.pixels), corners)
+        mount(rng, photo, plate, corners, 440)
         inside = cv2.fillPoly(np.zeros(synthetic.FRAME, np.uint8), [np.round(corners).astype(np.int32)], 1)
         assert photo[cv2.erode(inside, np.ones((5, 5))) == 1].min() > 0.9
 
@@ -95,8 +93,9 @@ def test_chinese_serials_have_neither_i_nor_o_and_the_right_length():
 
 def test_every_design_can_be_drawn_and_shows_its_characters():
     rng = np.random.default_rng(0)
-    for _, design in DESIGNS:
+    for _, width_mm, design in DESIGNS:
         face = design(rng, 0.8)
+        assert face.size_mm[0] == width_mm
         assert face.pixels.shape[:2] == face.ink.shape
         assert face.ink.mean() > 0.03, "hardly any ink"
         assert face.text.replace("/", "").isalnum()
@@ -106,13 +105,49 @@ def test_every_design_can_be_drawn_and_shows_its_characters():
 def test_nothing_touches_the_border_of_the_plate():
     rng = np.random.default_rng(1)
     for _ in range(60):
-        face = draw_face(rng, 0.8)
+        face = draw_face(rng, 350)
         height, width = face.ink.shape
         edge = max(2, height // 40)
         assert face.ink[:edge].max() < 0.5, face.text
         assert face.ink[-edge:].max() < 0.5, face.text
         assert face.ink[:, : width // 60].max() < 0.5, face.text
         assert face.ink[:, -width // 60 :].max() < 0.5, face.text
+
+
+def test_bolts_do_not_touch_characters():
+    rng = np.random.default_rng(2)
+    for _ in range(40):
+        face = draw_face(rng, 300)
+        bolted = face.pixels.copy()
+        wear._bolts(rng, bolted, face.ink)
+        changed = np.abs(bolted - face.pixels).max(axis=2) > 0.05
+        assert changed.any()
+        assert not (changed & (face.ink > 0.5)).any(), face.text
+
+
+def test_a_holder_adds_its_rims_and_leaves_the_plate():
+    rng = np.random.default_rng(0)
+    plate = rng.random((60, 200, 3)).astype(np.float32)
+    for _ in range(10):
+        framed, (above, below, side) = wear.framed(rng, plate, 0.5)
+        assert framed.shape == (60 + above + below, 200 + 2 * side, 3)
+        np.testing.assert_array_equal(framed[above:-below, side:-side], plate)
+
+
+def test_cars_fill_the_frame_and_differ():
+    to_photo = np.array([[0.5, 0.02, 240], [-0.01, 0.5, 180], [0, 0, 1]])
+    cars = [draw_car(np.random.default_rng(seed), synthetic.FRAME, to_photo) for seed in range(8)]
+    for car in cars:
+        assert car.shape == (*synthetic.FRAME, 3)
+        assert car.dtype == np.uint8
+        assert car.std() > 3, "a blank"
+    assert np.std([car.mean() for car in cars]) > 10
+
+
+def test_faces_are_drawn_a_little_larger_than_seen():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        assert draw_face(rng, 300).pixels.shape[1] == pytest.approx(345, abs=1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

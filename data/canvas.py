@@ -1,0 +1,142 @@
+"""A blank to draw plates on: colours, borders, characters in boxes or in lines, small print.
+
+Sizes are millimetres; a face is drawn at `scale` pixels per millimetre. Pictures are (H, W, 3) float32 RGB in [0, 1].
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from data import glyphs
+
+Colour = tuple[float, float, float]
+SMALL_PRINT = "LiberationSans-Bold.ttf"
+
+
+@dataclass(frozen=True)
+class Face:
+    """pixels: (H, W, 3). ink: (H, W) mask of the characters, from which embossing takes its shade. size_mm: width, height."""
+
+    pixels: np.ndarray
+    ink: np.ndarray
+    text: str
+    country: str
+    size_mm: tuple[float, float] = (440, 140)
+
+
+class Canvas:
+    """A face being drawn; coordinates in millimetres from the upper left."""
+
+    def __init__(self, width_mm: float, height_mm: float, scale: float, colour: Colour) -> None:
+        self.scale = scale
+        shape = round(height_mm * scale), round(width_mm * scale)
+        self.size_mm = width_mm, height_mm
+        self.pixels = np.empty((*shape, 3), np.float32)
+        self.pixels[:] = colour
+        self.ink = np.zeros(shape, np.float32)
+
+    def face(self, text: str, country: str) -> Face:
+        return Face(self.pixels, self.ink, text, country, self.size_mm)
+
+    def rectangle(self, x: float, y: float, width: float, height: float, colour: Colour) -> None:
+        s = self.scale
+        self.pixels[round(y * s) : round((y + height) * s), round(x * s) : round((x + width) * s)] = colour
+
+    def border(self, inset: float, thickness: float, radius: float, colour: Colour) -> None:
+        """A line with rounded corners along the edge."""
+        mask = _rounded(self.ink.shape, inset * self.scale, radius * self.scale)
+        mask -= _rounded(self.ink.shape, (inset + thickness) * self.scale, max(0.5, radius - thickness) * self.scale)
+        self.paint(mask, colour)
+
+    def disc(self, x: float, y: float, radius: float, colour: Colour) -> None:
+        side = 2 * int(radius * self.scale + 2)
+        left, top = int(x * self.scale) - side // 2, int(y * self.scale) - side // 2
+        mask = np.zeros((side, side), np.float32)
+        centre = round((x * self.scale - left) * 16), round((y * self.scale - top) * 16)
+        cv2.circle(mask, centre, round(radius * self.scale * 16), 1.0, -1, cv2.LINE_AA, shift=4)
+        self.paint(mask, colour, top, left)
+
+    def glyph(
+        self, font: str, char: str, x: float, y: float, width: float, height: float, colour: Colour, weight: int
+    ) -> None:
+        """One embossed character, filling its box exactly."""
+        s = self.scale
+        top, left = round(y * s), round(x * s)
+        mask = self.paint(glyphs.glyph(font, char, round(height * s), round(width * s), weight), colour, top, left)
+        room = self.ink[top : top + mask.shape[0], left : left + mask.shape[1]]
+        np.maximum(room, mask, out=room)
+
+    def boxed(self, font: str, char: str, box: tuple[float, float, float, float], ink: Colour, weight: int) -> None:
+        """One character filling a box (x, y, width, height) of its own; a 1 keeps its shape, since a broad bar reads as a
+        block."""
+        x, y, width, height = box
+        if ord(char) > 127:
+            font, weight = glyphs.HANZI, max(-2, weight - 2)  # this font's strokes are fatter than those of plates
+        narrow = min(width, 0.3 * height) if char == "1" else width
+        self.glyph(font, char, x + (width - narrow) / 2, y, narrow, height, ink, weight)
+
+    def line(
+        self, rng, groups: list[str], font: str, span: tuple, row: tuple, ink: Colour, gap: float | None = None
+    ) -> list:
+        """Groups of characters centred in `span` (left, right) and `row` (top, height), at their natural widths, squeezed
+        where they would not fit. gap: mm between groups. Returns where each gap's middle lies."""
+        y, height = row
+        stretch, weight = rng.uniform(0.9, 1.15), int(rng.integers(-1, 3))
+        narrow_gap, wide_gap = rng.uniform(6, 10), gap or rng.uniform(18, 30)
+        widths = [[self._width(font, char) * height * stretch for char in group] for group in groups]
+        total = (
+            sum(map(sum, widths)) + narrow_gap * sum(len(group) - 1 for group in groups) + wide_gap * (len(groups) - 1)
+        )
+        squeeze = min(1.0, (span[1] - span[0] - 20) / total)
+        x, gaps = (span[0] + span[1] - total * squeeze) / 2, []
+        for chars, group_widths in zip(groups, widths, strict=True):
+            for char, width in zip(chars, group_widths, strict=True):
+                self.glyph(font, char, x, y, width * squeeze, height, ink, weight)
+                x += (width + narrow_gap) * squeeze
+            gaps.append(x + (wide_gap / 2 - narrow_gap) * squeeze)
+            x += (wide_gap - narrow_gap) * squeeze
+        return gaps[:-1]
+
+    @staticmethod
+    def _width(font: str, char: str) -> float:
+        """Width of a character 1 high. Plates draw 0 narrower than O, which road signs and print do not."""
+        return glyphs.aspect(font, char) * (0.82 if char == "0" else 1)
+
+    def small_print(self, text: str, x: float, y: float, height: float, colour: Colour) -> None:
+        """Small flat lettering around `x` that is no part of the number: a country, a state, a motto, a dealer."""
+        widths = [glyphs.aspect(SMALL_PRINT, char) * height if char != " " else 0.4 * height for char in text]
+        gap = 0.14 * height
+        x -= (sum(widths) + gap * (len(text) - 1)) / 2
+        s = self.scale
+        for char, width in zip(text, widths, strict=True):
+            if char != " ":
+                mask = glyphs.glyph(SMALL_PRINT, char, round(height * s), round(width * s))
+                self.paint(mask, colour, round(y * s), round(x * s))
+            x += width + gap
+
+    def paint(self, mask: np.ndarray, colour: Colour, top: int = 0, left: int = 0) -> np.ndarray:
+        """Mix `colour` in where the mask, whose corner lies at (top, left) px, says so; returns the mask cut to the face."""
+        room = self.pixels[top : top + mask.shape[0], left : left + mask.shape[1]]
+        mask = mask[: room.shape[0], : room.shape[1]]
+        room += mask[..., None] * (np.array(colour, np.float32) - room)
+        return mask
+
+
+def vary(rng: np.random.Generator, colour: Colour) -> Colour:
+    """The colour as another batch of paint, and some years of sun, would have it."""
+    return tuple(np.clip(np.array(colour) * rng.uniform(0.85, 1.08) + rng.normal(0, 0.02, 3), 0.02, 0.98))
+
+
+def between(rng: np.random.Generator, one: Colour, other: Colour) -> Colour:
+    """A colour somewhere between two."""
+    return vary(rng, tuple(np.array(one) + rng.random() * (np.array(other) - np.array(one))))
+
+
+def _rounded(shape: tuple[int, int], inset: float, radius: float) -> np.ndarray:
+    """Mask of a rectangle with rounded corners, `inset` px inside the edges, with soft edges."""
+    height, width = shape
+    ys = np.abs(np.arange(height, dtype=np.float32) + 0.5 - height / 2) - (height / 2 - inset - radius)
+    xs = np.abs(np.arange(width, dtype=np.float32) + 0.5 - width / 2) - (width / 2 - inset - radius)
+    outside = np.hypot(np.maximum(ys, 0)[:, None], np.maximum(xs, 0)[None])
+    return np.clip(radius - outside + 0.5, 0, 1)
