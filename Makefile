@@ -71,5 +71,5 @@ pretrained: install
 	$(PY) preprocess.py --raw datasets/shipped/photos --out datasets/shipped/tiles --val 0.025 --test 0
 	$(PY) train.py $(if $(wildcard $(SHIPPED)/config.json),--run $(SHIPPED) --resume,--run $(SHIPPED) --tiles datasets/shipped/tiles \
 		--degrade-online --crop 64x160 --filters 64 --blocks 8 --batch-size 16 --seed 1 --cache \
-		--pretrain-steps 11000 --pretrain-learning-rate 6e-4 --adversarial-steps 500 --g-learning-rate 5e-5 --d-learning-rate 1e-4 \
+		--pretrain-steps 11000 --pretrain-learning-rate 6e-4 --adversarial-steps 200 --g-learning-rate 5e-5 --d-learning-rate 1e-4 \
 		--discriminator-filters 32 --vgg-weights $(VGG) --validation-limit 0 --reading-limit 150 --select char_acc)
