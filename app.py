@@ -19,14 +19,17 @@ MAX_FILE_SIZE = "20mb"
 SESSIONS = 50  # whose last picture is remembered
 
 
-def serve(options: argparse.Namespace, stop: threading.Event) -> None:
-    """Serve the page until `stop` is set. Raises ValueError or OSError where it cannot be opened."""
+def serve(options: argparse.Namespace) -> None:
+    """Serve the page until Ctrl-C or a plain kill. Raises ValueError or OSError where it cannot be opened."""
     from enhance import make_examiner
     from enhancing.config import Config
 
     examiner = make_examiner(
         Config(inputs=(), out="", checkpoint=options.checkpoint, read=True, uncertainty=True, burst=True)
     )
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # else a kill would leave the temporary files
+        signal.signal(number, lambda *_: stop.set())
     with tempfile.TemporaryDirectory(prefix="plates-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # uploads and results: all of it is deleted in the end
         page = open_page(options, examiner, folder)
@@ -77,11 +80,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     options = parse_arguments(argv)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):  # else a plain kill would leave the temporary files
-        signal.signal(number, lambda *_: stop.set())
     try:
-        serve(options, stop)
+        serve(options)
     except (ValueError, OSError) as error:
         print(f"app: {error}", file=sys.stderr)
         return 2

@@ -26,8 +26,8 @@ def build_page(examiner: Examiner, folder: str, report: Path) -> gr.Blocks:
         gr.Markdown(HEAD, elem_id="head")
         with gr.Tab("One picture"):
             single.build(examiner, examples, folder)
-        with gr.Tab("Several frames of one plate"):
+        with gr.Tab("Several frames"):
             several.build(examiner, examples, folder)
-        with gr.Tab("How far to trust it") as tab:
+        with gr.Tab("Its limits") as tab:
             limits.build(tab, examiner, examples, report)
     return page.queue(max_size=20, api_open=False)

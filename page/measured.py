@@ -1,6 +1,7 @@
 """The figures of an evaluation as HTML, from the metrics.json that evaluate.py left."""
 
 import json
+import os
 from html import escape
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def figures(report: Path) -> str:
         said = [*sentences(metrics), *metrics["notes"]]
         header, *rows = lines(methods_of(metrics))
     except OSError:
-        return words.note(NO_REPORT.format(report))
+        return words.note(NO_REPORT.format(os.path.relpath(report)))
     except (ValueError, KeyError, TypeError):
         return words.note(f"{report / METRICS} is not what evaluate.py writes.")
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)

@@ -18,15 +18,16 @@ MAX_FRAMES = 30  # others wait meanwhile; enhance.py --burst takes more
 
 def build(examiner: Examiner, examples: Examples, folder: str) -> None:
     """Lay out the tab and wire it. folder: for the files to download."""
+    gr.Markdown("Pictures of one and the same plate, each cut to it. They are enhanced, aligned, and read together.")
     with gr.Row():
         with gr.Column(min_width=300):
             frames = gr.Gallery(
-                label="Frames of one plate, cut to it: drop several, or paste them",
+                label="Frames: drop or paste several",
                 type="filepath",
                 file_types=["image"],
                 sources=["upload", "clipboard"],
                 columns=3,
-                height=360,
+                height=270,
                 object_fit="contain",
                 interactive=True,
                 buttons=[],
@@ -38,7 +39,7 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
             notice = gr.HTML(elem_id="burst-notice")
         with gr.Column(min_width=300):
             slider = gr.ImageSlider(
-                label="The best frame as it was, and all frames combined",
+                label="The best frame before, all after",
                 format="png",
                 buttons=["fullscreen"],
                 interactive=False,
@@ -46,7 +47,7 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
             )
             found = gr.HTML(words.note("Nothing combined yet."), elem_id="burst-findings")
             heat = gr.Image(
-                label="Where the frames disagree: black agrees, yellow does not",
+                label="Bright where the frames disagree",
                 format="png",
                 buttons=[],
                 interactive=False,

@@ -28,7 +28,7 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
     with gr.Row():
         with gr.Column(min_width=300):
             photo = gr.Image(
-                label="Picture: drop it, paste it, or press to choose a file",
+                label="Picture: drop, paste or choose",
                 type="filepath",
                 image_mode=None,
                 sources=["upload", "clipboard"],
@@ -60,7 +60,7 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
             )
             found = gr.HTML(words.note("Nothing enhanced yet."), elem_id="findings")
             heat = gr.Image(
-                label="Where it is unsure: black agrees, yellow does not",
+                label="Bright where it is unsure",
                 format="png",
                 buttons=[],
                 interactive=False,

@@ -22,11 +22,20 @@ dl.findings dd { margin: 0; overflow-wrap: anywhere; }
 .char.sure, .char.right { border-color: #15803d; }
 .char.unsure, .char.wrong { border-color: #dc2626; border-style: dashed; }
 .char.wrong b { text-decoration: underline; }
-.scroll { overflow-x: auto; }
-table.figures { border-collapse: collapse; margin: .6rem 0; font-size: .9rem; }
-table.figures th, table.figures td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid
-  var(--border-color-primary); white-space: nowrap; }
-table.figures th:first-child, table.figures td:first-child { text-align: left; }
+#burst-findings, #figures { overflow: hidden !important; }
+.html-container { padding: 0 !important; }
+#frames .grid-wrap { padding-top: 2.6rem; }
+#frames .thumbnail-lg { aspect-ratio: 2; }
+.scroll { overflow-x: auto; margin-bottom: .6rem; }
+table.figures { border-collapse: collapse; border: 0 !important; margin: .6rem 0; font-size: .9rem; width: auto; }
+table.figures tr, table.figures tbody, table.figures thead { border: 0 !important; }
+table.figures th, table.figures td { padding: .25rem .7rem !important; text-align: right !important; border: 0 !important;
+  border-bottom: 1px solid var(--border-color-primary) !important; white-space: nowrap; }
+table.figures th:first-child, table.figures td:first-child { text-align: left !important; }
+@media (max-width: 480px) {
+  .gradio-container main.app { padding: 0 .75rem 1rem !important; }
+  .tab-container button { padding: 0 .55rem !important; }
+}
 """
 
 
@@ -37,4 +46,10 @@ def theme() -> gr.themes.Base:
         neutral_hue="slate",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
+    ).set(
+        # the theme's own are too pale to read: 2.6 to 1 on white
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
     )

@@ -39,10 +39,10 @@ def burst_findings(results: Sequence[Result], burst: Burst) -> str:
         ("Elected", f"<b>{escape(burst.vote.text or NOTHING)}</b>{confidence}"),
         ("Agreed", _agreement(burst.agreement)),
     ]
-    header = "<tr><th>frame</th><th>weight</th><th>shift</th><th>read alone</th></tr>"
+    header = "<tr><th>frame</th><th>weight</th><th>shift</th><th>read alone</th><th>confidence</th></tr>"
     body = "".join(
         f"<tr><td>{number}</td><td>{_weight(frame.weight)}</td><td>{frame.shift[0]:+.1f}, {frame.shift[1]:+.1f} px</td>"
-        f"<td>{_reading(result.reading)}</td></tr>"
+        f"<td>{escape(result.reading.text or NOTHING)}</td><td>{result.reading.confidence:.2f}</td></tr>"
         for number, (result, frame) in enumerate(zip(results, burst.frames, strict=True), start=1)
     )
     frames = f'<div class="scroll"><table class="figures">{header}{body}</table></div>'
@@ -80,7 +80,7 @@ def _reading(reading: Reading) -> str:
 
 
 def _agreement(agreement: Agreement) -> str:
-    mean = f' <span class="faint">{agreement.mean:.0%} on average</span>' if agreement.text else ""
+    mean = f'<div class="faint">readings alike by {agreement.mean:.0%} on average</div>' if agreement.text else ""
     return _characters(agreement, "sure", "unsure", with_share=True) + mean
 
 

@@ -1,0 +1,123 @@
+"""Makes the pictures that a visitor can click: rendered and damaged by this project, nobody's plates.
+
+    python -m page.make_examples
+
+leaves them in docs/examples, with examples.json, which page/examples.py reads.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data import degrade
+from data.crop import crop_plate
+from data.synthetic import render
+from enhancing.files import replacing
+from enhancing.pictures import as_bytes, as_float
+from page.examples import FOLDER, INDEX
+
+SEED = 77
+QUALITY = 93  # of the JPEGs: little beside the damage, and all of them take less than 300 kB
+CLEAN = (7, 3, 20)  # numbers of rendered photos whose plates are read easily when clean
+PHOTO = 15
+BURST, FRAMES = 10, 5
+CROPS = {  # name: (number of the photo, what is done to its plate)
+    "defocused": (0, [{"stage": "defocus", "radius": 3.0}, {"stage": "noise", "read": 0.01, "shot": 0.02, "seed": 1}]),
+    "shaken in the dark": (
+        8,
+        [
+            {"stage": "shake", "length": 9.0, "angle": 20.0, "curl": 0.5, "seed": 3},
+            {"stage": "exposure", "stops": -3.0},
+            {"stage": "noise", "read": 0.015, "shot": 0.03, "seed": 2},
+        ],
+    ),
+    "few pixels": (
+        23,
+        [
+            {"stage": "gaussian", "sigma": 1.2},
+            {"stage": "down", "factor": 3.2},
+            {"stage": "jpeg", "quality": 60},
+            {"stage": "up"},
+        ],
+    ),
+    "too little left": (
+        16,
+        [
+            {"stage": "defocus", "radius": 5.0},
+            {"stage": "down", "factor": 8.0},
+            {"stage": "noise", "read": 0.04, "shot": 0.05, "seed": 4},
+            {"stage": "up"},
+        ],
+    ),
+}
+
+
+def make_examples(folder: Path) -> None:
+    """Write all of them, and the index."""
+    singles = []
+    for label, (number, damage) in CROPS.items():
+        tile, _, _ = _clean_tile(number)
+        name = f"{label.replace(' ', '-')}.jpg"
+        _write(folder, name, degrade.apply(tile, damage))
+        singles.append({"file": name, "corners": "", "label": label})
+    singles.append(_make_photo(folder))
+    clean = []
+    for number in CLEAN:
+        tile, text, country = _clean_tile(number)
+        name = f"clean-{number}.jpg"
+        _write(folder, name, tile)
+        clean.append({"file": name, "text": text, "country": country})
+    index = {"singles": singles, "burst": _make_burst(folder), "clean": clean}
+    (folder / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _make_photo(folder: Path) -> dict:
+    """A whole photo, a little out of focus, as JPEG coding leaves it."""
+    photo, corners, _, _ = render(SEED, PHOTO)
+    damaged = degrade.apply(
+        as_float(photo), [{"stage": "defocus", "radius": 2.5}, {"stage": "exposure", "stops": -1.0}]
+    )
+    name = "photo.jpg"
+    _write(folder, name, damaged)
+    text = " ".join(f"{x:.0f},{y:.0f}" for x, y in corners)
+    return {"file": name, "corners": text, "label": "a whole photo with its corners"}
+
+
+def _make_burst(folder: Path) -> list[str]:
+    """Frames of one plate, each moved and damaged in its own way."""
+    photo, corners, _, _ = render(SEED, BURST)
+    names = []
+    for frame in range(FRAMES):
+        rng = np.random.default_rng([SEED, frame])
+        moved = np.clip(corners + rng.uniform(-6, 6, 2), 0, (photo.shape[1], photo.shape[0]))
+        tile, _, _ = crop_plate(photo, moved)
+        length, angle = rng.uniform(5, 10), rng.uniform(0, 180)
+        damage = [
+            {"stage": "shake", "length": length, "angle": angle, "curl": 0.4, "seed": frame},
+            {"stage": "down", "factor": 2.2},
+            {"stage": "exposure", "stops": rng.uniform(-2, 0)},
+            {"stage": "noise", "read": 0.04, "shot": 0.04, "seed": frame},
+            {"stage": "up"},
+        ]
+        names.append(f"frame-{frame + 1}.jpg")
+        _write(folder, names[-1], degrade.apply(as_float(tile), damage))
+    return names
+
+
+def _clean_tile(number: int) -> tuple[np.ndarray, str, str]:
+    photo, corners, text, country = render(SEED, number)
+    return as_float(crop_plate(photo, corners)[0]), text, country
+
+
+def _write(folder: Path, name: str, picture: np.ndarray) -> None:
+    with replacing(str(folder / name)) as file:
+        Image.fromarray(as_bytes(picture)).save(file, format="JPEG", quality=QUALITY)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    make_examples(FOLDER)
+    sys.exit(0)
