@@ -9,16 +9,14 @@ import numpy as np
 
 from enhancing import consistency
 from enhancing.agreement import Agreement, agree
+from enhancing.alignment import align, correlation, shift_of, shift_onto, smooth, warped
 from enhancing.consistency import luminance
 from enhancing.examining import TOO_LITTLE, Examiner, Result, min_effective_width
 from enhancing.voting import Vote, vote
-from models.enhancer import resize
+from models.enhancer import resize, restore_each
 
-ECC_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-5)
-ECC_SMOOTHING_PX = 5
-ALIGN_SIGMA = 2.0  # finer detail is where frames differ by noise and by what was made up
 MIN_CORRELATION = 0.35  # after aligning; frames below it show something else, or cannot be laid upon the others
-BORDER_PX = 8  # of a frame, not looked at when aligning
+PICTURE_WEIGHT = 0.5  # of the combined picture's vote; all frames together have 1
 REFERENCE_CANDIDATES = 8
 MIN_AGREEMENT = (
     0.6  # of the frames' readings with the elected one; single ones may be bad, that is why there are several
@@ -63,7 +61,7 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     shares = weights.mean(axis=(1, 2)) / weights.mean(axis=(1, 2)).sum()
     picture = _average([each.picture for each in laid], weights)
     spread = np.stack([luminance(each.picture - picture) ** 2 for each in laid])
-    elected = vote([result.reading for result in results], shares)
+    elected = _elect(results, reference, laid, shares, picture, examiner)
     agreement = agree(elected.text, [r.reading.text for r, share in zip(results, shares, strict=True) if share])
     fit = consistency.fit(results[reference].source.lq, picture)
     width = max(result.effective_width for result in results)
@@ -85,15 +83,16 @@ def _reference(results: Sequence[Result], trust: np.ndarray) -> int:
     """The frame to lay the others upon: trusted, and like the other trusted ones, lest a stray picture be the measure."""
     best = np.argsort(-trust, kind="stable")[:REFERENCE_CANDIDATES]
     shape = results[best[0]].look.sr.shape[:2]
-    pictures = [_smooth(resize(results[i].look.sr, *shape)) for i in best]
-    likeness = [np.mean([_correlation(a, _warp(b, _shift_onto(a, b))) for b in pictures]) for a in pictures]
+    pictures = [smooth(resize(results[i].look.sr, *shape)) for i in best]
+    likeness = [np.mean([correlation(a, warped(b, shift_onto(a, b))) for b in pictures]) for a in pictures]
     return int(best[np.argmax(trust[best] * likeness)])
 
 
 class _Laid(NamedTuple):
-    """A frame in the place of the reference: (h, w, 3), weights (h, w)."""
+    """A frame in the place of the reference: enhanced and as it was, (h, w, 3), and its weights, (h, w)."""
 
     picture: np.ndarray
+    lq: np.ndarray
     weights: np.ndarray
     correlation: float
     shift: tuple[float, float]
@@ -106,50 +105,31 @@ def _lay_upon(results: Sequence[Result], reference: int, trust: np.ndarray) -> l
     for i, result in enumerate(results):
         picture = resize(result.look.sr, *shape)
         warp = np.eye(2, 3, dtype=np.float32) if i == reference else align(fixed, picture)
-        aligned = _warp(picture, warp)
-        likeness = _correlation(_smooth(fixed), _smooth(aligned))
+        aligned = warped(picture, warp)
+        likeness = correlation(smooth(fixed), smooth(aligned))
         weight = trust[i] * likeness if likeness >= MIN_CORRELATION or i == reference else 0.0
-        laid.append(_Laid(aligned, _sureness(result, warp, shape) * weight, likeness, _shift_of(warp, shape)))
+        lq = warped(resize(result.source.lq, *shape), warp)
+        laid.append(_Laid(aligned, lq, _sureness(result, warp, shape) * weight, likeness, shift_of(warp, shape)))
     return laid
 
 
-def align(reference: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """The affine map, (2, 3) float32, from places in `reference` to those in `picture`, both (h, w, 3): phase correlation for
-    the shift, then enhanced correlation (Evangelidis and Psarakis 2008, IEEE TPAMI 30(10)); whichever of no move, shift and
-    map makes them most alike where they overlap."""
-    fixed, moving = _smooth(reference), _smooth(picture)
-    inside = np.zeros(moving.shape, np.uint8)
-    margins = [max(0, min(BORDER_PX, side // 4)) for side in moving.shape]
-    inside[margins[0] : moving.shape[0] - margins[0], margins[1] : moving.shape[1] - margins[1]] = 1
-    shift = _shift_onto(fixed, moving)
-    candidates = [shift, np.eye(2, 3, dtype=np.float32)]
-    for start in (shift, np.eye(2, 3, dtype=np.float32)):
-        try:
-            _, warp = cv2.findTransformECC(
-                fixed, moving, start.copy(), cv2.MOTION_AFFINE, ECC_STEPS, inside, ECC_SMOOTHING_PX
-            )
-        except cv2.error:  # it did not converge, which it says with an exception
-            continue
-        candidates.append(warp)
-    return max(candidates, key=lambda warp: _overlap_correlation(fixed, moving, warp, inside))
+def _elect(
+    results: Sequence[Result],
+    reference: int,
+    laid: Sequence[_Laid],
+    shares: np.ndarray,
+    picture: np.ndarray,
+    examiner: Examiner,
+) -> Vote:
+    """Who votes: each frame enhanced and each as it was, the combined picture, and the average of the frames enhanced.
 
-
-def _overlap_correlation(fixed: np.ndarray, moving: np.ndarray, warp: np.ndarray, inside: np.ndarray) -> float:
-    """Where both have pixels; less for an overlap of less than half, which anything fits."""
-    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    both = (cv2.warpAffine(inside, warp, inside.shape[::-1], flags=flags) > 0) & (inside > 0)
-    enough = min(1.0, 2 * both.mean())
-    return enough * _correlation(fixed[both], _warp(moving, warp)[both]) if both.any() else -1.0
-
-
-def _shift_onto(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """By phase correlation; both smoothed luminance."""
-    shift = np.eye(2, 3, dtype=np.float32)
-    if min(fixed.shape) > 2:
-        window = cv2.createHanningWindow(fixed.shape[::-1], cv2.CV_32F)
-        # copies: where no padding is needed, OpenCV multiplies what it is given by the window
-        shift[:, 2] = cv2.phaseCorrelate(fixed.copy(), moving.copy(), window)[0]
-    return shift
+    Measured (README): the four err in different ways, and together read more than any of them.
+    """
+    mean = _average([each.lq for each in laid], np.stack([np.full(picture.shape[:2], share) for share in shares]))
+    of_mean = restore_each(examiner.generator, [resize(mean, *results[reference].source.lq.shape[:2])])[0]
+    voters = [result.reading for result in results] + [result.reading_before for result in results]
+    voters += examiner.reader.read([picture, of_mean])
+    return vote(voters, [*shares, *shares, PICTURE_WEIGHT, PICTURE_WEIGHT])
 
 
 def _trust(result: Result) -> float:
@@ -167,30 +147,9 @@ def _sureness(result: Result, warp: np.ndarray, shape: tuple[int, int]) -> np.nd
     inside = cv2.warpAffine(
         np.ones(shape, np.float32), warp, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     )
-    return (FLOOR / np.maximum(FLOOR, _warp(spread, warp))) ** 2 * (inside + 1e-3)
+    return (FLOOR / np.maximum(FLOOR, warped(spread, warp))) ** 2 * (inside + 1e-3)
 
 
 def _average(pictures: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
     shares = weights / weights.sum(axis=0)
     return sum(picture * share[..., None] for picture, share in zip(pictures, shares, strict=True)).astype(np.float32)
-
-
-def _warp(picture: np.ndarray, warp: np.ndarray) -> np.ndarray:
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(picture, warp, picture.shape[1::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-    return np.clip(warped, 0, 1)
-
-
-def _smooth(picture: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(luminance(picture), (0, 0), ALIGN_SIGMA)
-
-
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    a, b = first - first.mean(), second - second.mean()
-    return float((a * b).sum() / max(1e-9, np.sqrt((a**2).sum() * (b**2).sum())))
-
-
-def _shift_of(warp: np.ndarray, shape: tuple[int, int]) -> tuple[float, float]:
-    middle = np.array([shape[1] / 2, shape[0] / 2, 1])
-    right, down = middle[:2] - warp @ middle
-    return float(right), float(down)

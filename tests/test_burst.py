@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from test_honesty import plate, reading
 
-from enhancing.burst import align, combine
+from enhancing.alignment import align
+from enhancing.burst import combine
 from enhancing.drawing import burst_sheet
 from enhancing.examining import TOO_LITTLE, Examiner
 from enhancing.sources import make_source
@@ -28,6 +29,9 @@ def spelled(text):
 
 def examiner(reader):
     return Examiner(Generator(lambda batch: batch, info={"min_effective_width_px": 20}), reader=reader, ask_again=True)
+
+
+READING = examiner(Scripted(spelled("B742KX")))
 
 
 def moved(picture, dx, dy, angle=0.0, zoom=1.0):
@@ -57,7 +61,7 @@ def test_combining_frames_averages_their_noise_away():
     shifts = [(0, 0), (5, 2), (-6, 1), (2, -4), (-3, -3), (8, 0)]
     frames = [noisy(moved(still, *shift), 0.15, seed) for seed, shift in enumerate(shifts)]
     results = examiner(Scripted(spelled("B742KX"))).enhance([make_source(examiner(None).generator, f) for f in frames])
-    burst = combine(results, examiner(None))
+    burst = combine(results, READING)
     aim = moved(still, *shifts[burst.reference])
     inner = np.s_[12:-12, 20:-20]
     alone = np.abs(results[burst.reference].picture - aim)[inner].mean()
@@ -76,14 +80,14 @@ def test_combining_frames_averages_their_noise_away():
 def test_a_frame_of_something_else_is_left_out():
     frames = [plate("B742KX"), moved(plate("B742KX"), 3, 1), np.random.default_rng(0).random((96, 192, 3), "float32")]
     results = examiner(Scripted(spelled("B742KX"))).enhance([make_source(examiner(None).generator, f) for f in frames])
-    burst = combine(results, examiner(None))
+    burst = combine(results, READING)
     assert burst.frames[2].weight == 0
     assert np.abs(burst.picture - moved(frames[0], *burst.frames[0].shift))[16:-16, 16:-16].mean() < 0.02
 
 
 def test_a_single_frame_is_its_own_burst():
     results = examiner(Scripted(spelled("B742KX"))).enhance([make_source(examiner(None).generator, plate("B742KX"))])
-    burst = combine(results, examiner(None))
+    burst = combine(results, READING)
     np.testing.assert_allclose(burst.picture, results[0].look.sr, atol=1e-5)
     assert burst.frames[0].weight == 1
 
@@ -93,7 +97,7 @@ def test_frames_that_read_differently_bring_the_warning():
     results = examiner(Scripted(*readings)).enhance(
         [make_source(examiner(None).generator, noisy(plate("B742KX"), 0.1, seed)) for seed in range(3)]
     )
-    assert combine(results, examiner(None)).warnings == (TOO_LITTLE,)
+    assert combine(results, READING).warnings == (TOO_LITTLE,)
 
 
 def test_no_frames():
