@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -79,8 +80,13 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             _check_code(client)
             yield client
         return
-    # no dashboard, and no quarrel about its port with other runs on this machine
-    options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
+    # no dashboard, and no quarrel about its port with other runs on this machine; what ends a run is said once, by
+    # preprocess.py: workers would add a traceback for each bucket
+    options = {
+        "silence_logs": logging.CRITICAL,
+        "dashboard_address": None,
+        "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},
+    }
     count = workers or os.cpu_count()
     with LocalCluster(n_workers=count, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
         client.register_plugin(IgnoreInterrupts())
