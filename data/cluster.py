@@ -17,6 +17,7 @@ from data.buckets import Job, Summary, run_bucket
 from data.photos import Photo
 
 AHEAD = 3  # buckets handed out per worker: one in work, the others on their way
+ENVIRONMENT = "start `dask scheduler` and `dask worker` in this project's environment, its folder in PYTHONPATH"
 RETRIES = 2  # of a bucket in which the storage failed; those of dead workers are Dask's own affair
 
 
@@ -58,6 +59,8 @@ def _result(future: Future) -> Summary:
         ) from None
     except CancelledError:
         raise RuntimeError("the scheduler is gone; start again to go on from here") from None
+    except ModuleNotFoundError as error:  # of a worker that joined later
+        raise RuntimeError(f"a worker lacks {error.name}: {ENVIRONMENT}") from None
 
 
 @contextlib.contextmanager
@@ -90,17 +93,18 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     count = workers or os.cpu_count()
     with LocalCluster(n_workers=count, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
         client.register_plugin(IgnoreInterrupts())
-        yield client
+        try:
+            yield client
+        except KeyboardInterrupt:
+            logging.disable(logging.CRITICAL)  # Dask's, on tasks cut short: nothing that the user does not know
+            raise
 
 
 def _check_code(client: Client) -> None:
     """Raises RuntimeError for a cluster that cannot import this project: its workers would die of the first task."""
     found = {"scheduler": client.run_on_scheduler(find_spec, "data"), **client.run(find_spec, "data")}
     if lacking := [name for name, spec in found.items() if spec is None]:
-        raise RuntimeError(
-            f"--scheduler: {', '.join(lacking)} lacks this code; start `dask scheduler` and `dask worker` in this "
-            "project's environment, with its folder in PYTHONPATH"
-        )
+        raise RuntimeError(f"--scheduler: {', '.join(lacking)} lacks this code: {ENVIRONMENT}")
 
 
 class IgnoreInterrupts(WorkerPlugin):

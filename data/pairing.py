@@ -98,14 +98,15 @@ def _flaw(figures: dict[str, float], recipe: Recipe) -> str:
 def _write_pairs(tile: np.ndarray, row: Row, recipe: Recipe, out: str) -> list[Row]:
     """One pair for each variant; `row` is what they have in common."""
     number = zlib.crc32(row.source.encode())
+    # tells photos of one name in two folders, or with two suffixes, apart
+    mark = hashlib.sha256(row.source.encode()).hexdigest()[:16]
     name = row.source.rsplit("/", 1)[-1].rsplit(".", 1)[0][:KEY_CHARACTERS].replace(":", "_")
     clean, picture = encode_png(tile), tile.astype(np.float32) / np.float32(255)
     rows = []
     for variant in range(recipe.variants):
         steps = degrade.sample(np.random.default_rng([recipe.seed, number, variant]), recipe.preset)
         lq = degrade.apply(picture, steps, recipe.scale)
-        # the number tells photos of one name in two folders, or with two suffixes, apart
-        key = f"{name}.{number:08x}.{variant}"
+        key = f"{name}.{mark}.{variant}"
         write_bytes(tile_url(out, row.split, "hr", key), clean)
         write_bytes(tile_url(out, row.split, "lq", key), encode_png(np.round(lq * 255).astype(np.uint8)))
         rows.append(replace(row, key=key, variant=variant, degradation=steps))

@@ -1,7 +1,7 @@
 """Finds raw photos in a folder (a path or an fsspec URL) and tells what is known of each: corners and plate text.
 
 Two forms: "ccpd", where the file's name says everything, and "crops", where a picture is the plate. In both, a `text.csv`
-(`file,text,country`) in any folder of the tree gives the texts of the files beside it, and overrides the names'.
+(`file,text,country`) in any folder of the tree gives the texts of the files beside and below it, and overrides the names'.
 """
 
 import csv
@@ -53,11 +53,21 @@ def find_photos(raw: str) -> list[Photo]:
         raise ValueError(
             f"--raw {raw} holds no pictures ({', '.join(SUFFIXES)}); README.md says where photos are to be had"
         )
-    # a text that changes makes another photo of it, too
-    return [
-        Photo(source, ":".join((stamps[source], *texts.get(source, ()))), texts.get(source))
-        for source in sorted(stamps)
-    ]
+    return [_photo(source, stamps[source], _text_of(source, texts)) for source in sorted(stamps)]
+
+
+def _photo(source: str, stamp: str, text: tuple[str, str] | None) -> Photo:
+    """A text that changes makes another photo of it, too."""
+    return Photo(source, ":".join((stamp, *(text or ()))), text)
+
+
+def _text_of(source: str, texts: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
+    """By the path that a text.csv gives, or by the bare name in the nearest folder above that lists it."""
+    if not texts:
+        return None
+    *folders, name = source.split("/")
+    above = ("/".join((*folders[:depth], name)) for depth in range(len(folders), -1, -1))
+    return next((texts[path] for path in above if path in texts), None)
 
 
 def _files(system: fsspec.AbstractFileSystem, root: str) -> Iterator[tuple[str, str]]:
@@ -90,7 +100,7 @@ def _local_stamp(path: str) -> str:
 
 
 def _read_texts(system: fsspec.AbstractFileSystem, root: str, source: str) -> dict[str, tuple[str, str]]:
-    """(text, country) by the path below `root` of the files beside a text.csv. Raises ValueError for other columns."""
+    """(text, country) by the paths below `root` that a text.csv lists. Raises ValueError for other columns."""
     with system.open(f"{root}/{source}", "rb") as file:
         rows = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
         if not {"file", "text", "country"} <= set(rows.fieldnames or ()):
@@ -144,4 +154,5 @@ def _decode_whole_jpeg(content: bytes) -> np.ndarray | None:
         return None
     # corners are those of the pixels as stored
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+    # RGB as a view: only the plate's part is ever copied
+    return None if pixels is None else pixels[..., ::-1]

@@ -199,6 +199,24 @@ def test_text_csv_overrides_the_names(tmp_path, quick):
     }
 
 
+def test_a_text_csv_above_the_photos_names_them_bare_or_by_path(tmp_path, quick):
+    bare, by_path, nearer = (
+        write_photo(tmp_path / "raw" / folder, 1 + n) for n, folder in enumerate(("a", "a/b", "c"))
+    )
+    listed = [("file", "text", "country"), (bare.name, "AA11", "DE"), (f"a/b/{by_path.name}", "BB22", "FR")]
+    for folder, rows in (
+        ("raw", [*listed, (nearer.name, "no", "XX")]),
+        ("raw/c", [listed[0], (nearer.name, "CC33", "GB")]),
+    ):
+        with open(tmp_path / folder / "text.csv", "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+    assert {photo.source: photo.text for photo in find_photos(str(tmp_path / "raw"))} == {
+        f"a/{bare.name}": ("AA11", "DE"),
+        f"a/b/{by_path.name}": ("BB22", "FR"),
+        f"c/{nearer.name}": ("CC33", "GB"),
+    }
+
+
 def test_a_text_csv_with_other_columns_is_an_error(tmp_path, quick, capsys):
     write_photos(tmp_path / "raw", 1)
     (tmp_path / "raw/text.csv").write_text("name,plate\n")
