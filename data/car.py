@@ -216,7 +216,9 @@ def _tail_lamp(rng: np.random.Generator, pen: Pen, side: int) -> None:
 def _lettering(rng: np.random.Generator, pen: Pen) -> None:
     """A model's name in small chromed letters beside or above the plate."""
     letters = "".join(chr(65 + code) for code in rng.integers(0, 26, rng.integers(2, 8)))
-    place = np.array([[rng.choice([-1, 1]) * rng.uniform(330, 560) - 60, rng.uniform(-150, 40)]])
+    away = rng.uniform(290, 520)
+    start = away if rng.random() < 0.5 else -away - 25 * len(letters)  # clear of the plate on either side
+    place = np.array([[start, rng.uniform(-150, 40)]])
     x, y = (pen.pixels(place)[0, 0] >> FRACTION_BITS).tolist()
     font = int(rng.choice([cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX]))
     size = rng.uniform(0.9, 1.6) * pen.px_per_mm

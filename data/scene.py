@@ -50,9 +50,9 @@ def photograph(rng: np.random.Generator, face: Face, corners: np.ndarray, size: 
         plate *= _plate_lamps(rng, plate.shape[:2])
         gain *= np.float32(rng.uniform(0.8, 1.0))
         car = cv2.convertScaleAbs(car, alpha=rng.uniform(0.15, 0.5))
-    photo = cv2.multiply(car, np.float32([1 / 255] * 4), dtype=cv2.CV_32F)
+    photo = np.multiply(car, np.float32(1 / 255), out=_buffer((*size, 3), 0), dtype=np.float32)
     mount(rng, photo, plate, corners, face.size_mm[0])
-    photo = cv2.multiply(photo, gain)
+    photo *= gain
     if shine is not None:
         photo += shine[..., None]
     return _lens(rng, photo)
@@ -109,7 +109,7 @@ def _light(
         gain *= 1 - depth * (0.5 + 0.5 * np.tanh(edge / softness))
     warmth, green = rng.normal(0, 0.05), rng.normal(0, 0.02)
     tint = np.array([1 + warmth, 1 + green, 1 - warmth], np.float32) * np.float32(rng.uniform(0.97, 1.03, 3))
-    full = cv2.resize(gain[..., None] * tint, size[::-1], interpolation=cv2.INTER_LINEAR)
+    full = cv2.resize(gain[..., None] * tint, size[::-1], dst=_buffer((*size, 3), 1), interpolation=cv2.INTER_LINEAR)
     if rng.random() >= 0.3:
         return full, None
     return full, _shine(rng, size, centre, box, xs, ys)
@@ -141,12 +141,19 @@ def _plate_lamps(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray
 
 def _lens(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
     """A good camera's softness and grain, then 8 bits; what bad ones do is `data/degrade.py`'s business."""
-    photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.35, 0.8))
+    photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.35, 0.8), dst=photo)
     strength = rng.uniform(0.002, 0.012)
     start = int(rng.integers(_GRAIN_COUNT - photo.size))
     grain = _grain()[start : start + photo.size].reshape(photo.shape)
-    np.maximum(cv2.scaleAdd(grain, strength, photo), 0, out=photo)
+    np.maximum(cv2.scaleAdd(grain, strength, photo, dst=photo), 0, out=photo)
     return cv2.convertScaleAbs(photo, alpha=255)  # rounds, and cuts at 255
+
+
+@lru_cache(maxsize=8)
+def _buffer(shape: tuple[int, ...], number: int) -> np.ndarray:
+    """Memory for a photo in the making, the same for every photo: fresh pages of this size cost more than what is written
+    into them. Not for threads."""
+    return np.empty(shape, np.float32)
 
 
 @lru_cache(maxsize=1)
