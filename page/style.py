@@ -3,7 +3,9 @@
 import gradio as gr
 
 CSS = """
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; max-width: min(1180px, 100%) !important; margin: 0 auto !important; }
+/* a wide table scrolls in its own box, and does not widen the page */
+.gradio-container > .main, .gradio-container > .main > .wrap, main.contain { min-width: 0; max-width: 100%; width: 100%; }
 #head h1 { margin-bottom: .25rem; }
 .hint, #head .hint { border-left: 4px solid #d97706; padding: .45rem .8rem; margin: .5rem 0; font-weight: 600;
   background: var(--background-fill-secondary); color: var(--body-text-color); }
@@ -33,7 +35,7 @@ table.figures th, table.figures td { padding: .25rem .7rem !important; text-alig
   border-bottom: 1px solid var(--border-color-primary) !important; white-space: nowrap; }
 table.figures th:first-child, table.figures td:first-child { text-align: left !important; }
 @media (max-width: 480px) {
-  .gradio-container main.app { padding: 0 .75rem 1rem !important; }
+  .gradio-container > .main { padding: 0 .75rem 1rem !important; }
   .tab-container button { padding: 0 .55rem !important; }
 }
 """
