@@ -20,6 +20,15 @@ FULL_SCALES = (
     65535.0,
     4294967295.0,
 )  # of pictures in floats or 32-bit integers: the least that holds the maximum
+NOT_READ = {
+    ".pdf",
+    ".mpg",
+    ".mpeg",
+    ".h5",
+    ".hdf",
+    ".grib",
+    ".bufr",
+}  # extensions that Pillow writes or recognises only
 # The first bytes of JPEG, PNG, GIF, BMP, TIFF (two), JPEG 2000 and WebP: pictures under a strange extension.
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"RIFF")
 

@@ -83,9 +83,13 @@ def fill(row: Row, result: Result) -> None:
 
 
 def tell(row: Row) -> None:
-    """On the terminal, what needs attention, above a progress bar if there is one."""
+    """On the terminal, what was read and what needs attention, above a progress bar if there is one."""
+    name = printable(row.input)
+    if row.agreement != "":
+        read = f"{row.reading} ({row.confidence:.2f})" if row.reading else "nothing"
+        tqdm.write(f"{name}: read {read}, agreed {row.agreed or 'nothing'} ({row.agreement:.2f})")
     if row.status != "skipped" and (row.reason or row.warnings):
-        tqdm.write(f"{printable(row.input)}: {printable(row.reason or row.warnings)}", file=sys.stderr)
+        tqdm.write(f"{name}: {printable(row.reason or row.warnings)}", file=sys.stderr)
 
 
 def listed(numbers: Sequence[float]) -> str:

@@ -304,7 +304,7 @@ def _red(path):
     return ((pixels[..., 0] > 150) & (pixels[..., 1] < 60) & (pixels[..., 2] < 70)).sum()
 
 
-def test_readings_agreement_and_uncertainty(generator, tmp_path):
+def test_readings_agreement_and_uncertainty(generator, tmp_path, capsys):
     save(tmp_path / "a.png", plate("B742KX") * 0.45)
     code, rows = run(generator, tmp_path / "a.png", "--read", "--uncertainty", "--side-by-side", out=tmp_path / "out")
     assert code == 0
@@ -313,6 +313,7 @@ def test_readings_agreement_and_uncertainty(generator, tmp_path):
     assert row["reading"] == row["agreed"] == "B742KX"
     assert float(row["agreement"]) == 1
     assert len(row["character_confidences"].split()) == 6
+    assert "a.png: read B742KX" in capsys.readouterr().out
     heat = np.asarray(Image.open(tmp_path / "out" / "a.uncertainty.png"))
     assert heat.shape == (96, 192, 3)
     assert heat.max() > 0
