@@ -18,6 +18,7 @@ from data.photos import Photo
 
 AHEAD = 3  # buckets handed out per worker: one in work, the others on their way
 ENVIRONMENT = "start `dask scheduler` and `dask worker` in this project's environment, its folder in PYTHONPATH"
+GONE = "the scheduler is gone; start again to go on from here"
 RETRIES = 2  # of a bucket in which the storage failed; those of dead workers are Dask's own affair
 
 
@@ -35,7 +36,7 @@ def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: di
 
         def hand_out():
             """Keep every worker busy, also those that join later."""
-            free = AHEAD * max(1, len(client.nthreads())) - len(sizes)
+            free = AHEAD * max(1, _worker_count(client)) - len(sizes)
             for number, bucket in itertools.islice(waiting, max(0, free)):
                 own = splits and {photo.source: splits[photo.source] for photo in bucket if photo.source in splits}
                 future = client.submit(run_bucket, job, number, bucket, own, pure=False, retries=RETRIES)
@@ -50,6 +51,13 @@ def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: di
     return total
 
 
+def _worker_count(client: Client) -> int:
+    try:
+        return len(client.nthreads())
+    except OSError:
+        raise RuntimeError(GONE) from None
+
+
 def _result(future: Future) -> Summary:
     try:
         return future.result()
@@ -58,7 +66,7 @@ def _result(future: Future) -> Summary:
             f"workers keep dying, perhaps for lack of memory; start again with fewer --workers ({error})"
         ) from None
     except CancelledError:
-        raise RuntimeError("the scheduler is gone; start again to go on from here") from None
+        raise RuntimeError(GONE) from None
     except ModuleNotFoundError as error:  # of a worker that joined later
         raise RuntimeError(f"a worker lacks {error.name}: {ENVIRONMENT}") from None
 

@@ -35,10 +35,14 @@ def expected(raw):
     return contents(raw.parent / "plain")
 
 
-def start(raw, out, *flags, environment=None):
+def start(raw, out, *flags, **options):
     command = [sys.executable, str(FOLDER / "preprocess.py"), "--raw", str(raw), "--out", str(out), *FLAGS, *flags]
     return subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=os.environ | (environment or {})
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        **options,
     )
 
 
@@ -85,6 +89,19 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, raw, expect
     assert not list(out.rglob("*.part"))
     if left:
         assert report(out)["done_in_this_run"] < PHOTOS
+
+
+def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(tmp_path, raw, expected):
+    out = tmp_path / "out"
+    process = start(raw, out, "--workers", "2", start_new_session=True)
+    wait_for(lambda: parts(out), process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the workers, too
+    code, said = ended(process)
+    assert code == 130
+    assert "start again to go on" in said
+    assert "Traceback" not in said
+    assert ended(start(raw, out, "--workers", "2"))[0] == 0
+    assert contents(out) == expected
 
 
 def test_a_killed_worker_is_replaced(tmp_path, raw, expected):
