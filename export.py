@@ -72,8 +72,9 @@ def write(model, generator, path: str, format: str) -> None:
             model.export(path, format=KERAS_FORMATS[format], verbose=False)
     except ImportError as error:
         raise ValueError(f"{format} needs more packages: pip install -r requirements-export.txt ({error})") from error
-    except ValueError as error:
-        raise ValueError(f"Keras cannot export {format}: {error}") from error
+    except Exception as error:  # the converters of several projects stand behind this, and raise nearly anything
+        hint = "; LiteRT needs Keras 3.13 or later, hence Python 3.11" if format == "litert" else ""
+        raise ValueError(f"Keras cannot export {format}: {type(error).__name__}: {error}{hint}") from error
     if format == "onnx":
         _describe(path, generator)
 

@@ -31,6 +31,8 @@ def archive(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("format", "name"), FORMATS)
 def test_every_format_gives_the_same_pictures(archive, tmp_path, capsys, format, name):
+    if format == "litert" and tuple(map(int, keras.__version__.split(".")[:2])) < (3, 13):
+        pytest.skip("this Keras has no LiteRT exporter")
     out = tmp_path / "new" / name
     assert export.main(["--checkpoint", str(archive), "--format", format, "--out", str(out)]) == 0
     assert "the same as Keras within" in capsys.readouterr().out
