@@ -11,7 +11,7 @@ from enhancing.pictures import as_float, open_picture
 from enhancing.sources import make_source
 from page import results, words
 from page.examples import Examples
-from page.measured import GRID, figures
+from page.measured import figures, grid
 from page.single import QUEUE
 
 TILE_PX = 192
@@ -83,10 +83,15 @@ def _show(examiner: Examiner, clean: np.ndarray, truth: str, damage: list[degrad
 def _measured(report: Path) -> None:
     gr.Markdown("### What the tests of the shipped generator found")
     gr.HTML(figures(report), elem_id="figures")
-    if (report / GRID).is_file():
+    path = grid(report)
+    if path:
+        gr.Markdown(
+            "The best, the middle and the worst plates, by rule, not by choice. Wrong characters are red and underlined."
+        )
         gr.Image(
-            str(report / GRID),
-            label="The test grid: the best, the middle and the worst plates, by rule",
+            str(path),
+            label="Test grid",
+            show_label=False,
             buttons=["fullscreen"],
             interactive=False,
             elem_id="grid",

@@ -9,7 +9,8 @@ from evaluation.html import methods_of, sentences
 from evaluation.table import lines
 from page import words
 
-METRICS, GRID = "metrics.json", "grid.png"
+METRICS = "metrics.json"
+GRIDS = ("grid.png", "../grid_benchmark.jpg")  # evaluate.py's own, and the shipped one beside docs/evaluation
 NO_REPORT = "No evaluation lies in {}: make one with evaluate.py --out, or name another folder with --report."
 
 
@@ -27,3 +28,8 @@ def figures(report: Path) -> str:
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     table = f'<div class="scroll" tabindex="0"><table class="figures"><tr>{head}</tr>{body}</table></div>'
     return "".join(f"<p>{escape(sentence)}</p>" for sentence in said) + table
+
+
+def grid(report: Path) -> Path | None:
+    """The picture of the best, median and worst plates."""
+    return next((path for path in ((report / name).resolve() for name in GRIDS) if path.is_file()), None)

@@ -34,7 +34,7 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
                 elem_id="frames",
             )
             with gr.Row():
-                example = gr.Button("Take the example frames", min_width=120, elem_id="example-frames")
+                example = gr.Button("Example frames", min_width=120, elem_id="example-frames")
                 start = gr.Button("Combine", variant="primary", min_width=120, elem_id="combine")
             notice = gr.HTML(elem_id="burst-notice")
         with gr.Column(min_width=300):

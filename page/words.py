@@ -39,10 +39,10 @@ def burst_findings(results: Sequence[Result], burst: Burst) -> str:
         ("Elected", f"<b>{escape(burst.vote.text or NOTHING)}</b>{confidence}"),
         ("Agreed", _agreement(burst.agreement)),
     ]
-    header = "<tr><th>frame</th><th>weight</th><th>shift</th><th>read alone</th><th>confidence</th></tr>"
+    header = "<tr><th>frame</th><th>read alone</th><th>confidence</th><th>weight</th><th>shift</th></tr>"
     body = "".join(
-        f"<tr><td>{number}</td><td>{_weight(frame.weight)}</td><td>{frame.shift[0]:+.1f}, {frame.shift[1]:+.1f} px</td>"
-        f"<td>{escape(result.reading.text or NOTHING)}</td><td>{result.reading.confidence:.2f}</td></tr>"
+        f"<tr><td>{number}</td><td>{escape(result.reading.text or NOTHING)}</td><td>{result.reading.confidence:.2f}</td>"
+        f"<td>{_weight(frame.weight)}</td><td>{frame.shift[0]:+.1f}, {frame.shift[1]:+.1f} px</td></tr>"
         for number, (result, frame) in enumerate(zip(results, burst.frames, strict=True), start=1)
     )
     frames = f'<div class="scroll"><table class="figures">{header}{body}</table></div>'

@@ -190,10 +190,17 @@ def test_no_evaluation_or_a_strange_one_is_no_error(tmp_path):
         assert "is not what evaluate.py writes" in measured.figures(tmp_path)
 
 
+def test_the_shipped_figures_are_shown():
+    page = measured.figures(app.REPORT)
+    assert "were evaluated" in page
+    assert "flipped to wrong" in page
+    assert measured.grid(app.REPORT).suffix == ".jpg"
+
+
 def test_the_page_can_be_built_without_any_evaluation(examiner, tmp_path):
     from page.layout import build_page
 
-    page = build_page(examiner, str(tmp_path), tmp_path)
+    page = build_page(examiner, str(tmp_path), tmp_path / "none")
     components = [component["props"].get("elem_id") for component in page.get_config_file()["components"]]
     assert {"photo", "slider", "download", "frames", "burst-slider", "live-slider"} <= set(components)
     assert "grid" not in components
