@@ -13,14 +13,13 @@ from enhancing.alignment import align, correlation, shift_of, shift_onto, smooth
 from enhancing.consistency import luminance
 from enhancing.examining import TOO_LITTLE, Examiner, Result, min_effective_width
 from enhancing.voting import Vote, vote
-from models.enhancer import resize, restore_each
+from models.enhancer import fit_result, resize, restore_each
 
 MIN_CORRELATION = 0.35  # after aligning; frames below it show something else, or cannot be laid upon the others
 PICTURE_WEIGHT = 0.5  # of the combined picture's vote; all frames together have 1
-REFERENCE_CANDIDATES = 8
-MIN_AGREEMENT = (
-    0.6  # of the frames' readings with the elected one; single ones may be bad, that is why there are several
-)
+REFERENCE_CANDIDATES = 8  # frames compared each with each
+# Of the frames' readings with the elected one. Single frames may be bad, that is why there are several.
+MIN_AGREEMENT = 0.6
 FLOOR = 0.02  # disagreement that is not told from none, as a standard deviation of luminance
 
 
@@ -36,7 +35,8 @@ class Frame:
 
 @dataclass(frozen=True)
 class Burst:
-    """picture: (h, w, 3) float32 in [0, 1], in the place of the frame `reference`. disagreement: (h, w), between the frames.
+    """picture: (H, W, 3) float32 in [0, 1], in the place and size of the frame `reference`, enhanced. disagreement: (h, w) of
+    the generator's size, between the frames.
     frames: in the order of the results. agreement: of the frames' readings with the elected one."""
 
     picture: np.ndarray
@@ -67,7 +67,7 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     width = max(result.effective_width for result in results)
     too_little = width < min_effective_width(examiner.generator) or agreement.mean < MIN_AGREEMENT
     return Burst(
-        picture=picture,
+        picture=fit_result(picture, results[reference].source.size),
         disagreement=np.sqrt((weights * spread).sum(axis=0) / weights.sum(axis=0)),
         vote=elected,
         agreement=agreement,

@@ -92,6 +92,14 @@ def test_a_single_frame_is_its_own_burst():
     assert burst.frames[0].weight == 1
 
 
+def test_large_frames_give_a_large_picture():
+    frames = [cv2.resize(moved(plate("B742KX"), dx, 0), (480, 240)) for dx in (0, 4)]
+    results = examiner(Scripted(spelled("B742KX"))).enhance([make_source(examiner(None).generator, f) for f in frames])
+    burst = combine(results, READING)
+    assert burst.picture.shape == (240, 480, 3)
+    assert burst.disagreement.shape == (96, 192)
+
+
 def test_frames_that_read_differently_bring_the_warning():
     readings = [spelled(text) for text in ("B742KX", "M158AN", "7QQ") for _ in range(8)]
     results = examiner(Scripted(*readings)).enhance(
