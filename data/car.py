@@ -170,7 +170,7 @@ def _rear(rng: np.random.Generator, pen: Pen, bend: float) -> None:
     if rng.random() < 0.45:  # the bumper's lower part, of black plastic
         y, shade = rng.uniform(110, 260), rng.uniform(18, 48)
         edge = _curve(y, bend)
-        pen.fill(np.vstack([edge, [[900, y + 150], [-900, y + 150]]]), np.full(3, shade))
+        pen.fill(np.vstack([edge, [[1500, y + 250], [-1500, y + 250]]]), np.full(3, shade))
         pen.line(edge, np.full(3, shade * 2), 4)
 
 
@@ -256,5 +256,5 @@ def _seam(rng: np.random.Generator, pen: Pen, y: float, bend: float) -> None:
 
 
 def _curve(y: float, bend: float) -> np.ndarray:
-    x = np.linspace(-900, 900, 13)
+    x = np.linspace(-1500, 1500, 21)
     return np.stack([x, y - bend * x * x], axis=1)
