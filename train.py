@@ -30,12 +30,12 @@ def train(settings: Settings, resume: bool = False) -> None:
         check_folder(settings, resume)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     strategy, devices = choose_strategy()
-    precision, reason = choose_precision(settings.precision)
-    if resume and precision != stored_precision(settings):
-        precision, reason = stored_precision(settings), "as the run began"
+    precision, reason = stored_precision(settings) if resume else choose_precision(settings.precision)
     seed_everything(settings)
     say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
     say(f"devices: {devices}; precision: {precision} ({reason})")
+    if settings.adversarial_steps and settings.vgg_weights == "random":
+        say("VGG weights: random, as --vgg-weights says: the perceptual term is weaker than with trained ones")
     tile = tile_size(pairs.hr_urls[0])
     trainer = make_trainer(settings, strategy, pairs.crop or tile, pairs.scale, precision)
     if is_chief() and not resume:

@@ -49,8 +49,9 @@ def apply(picture: np.ndarray, change: Change, scale: int = 1) -> np.ndarray:
     # centres of small pixels lie at scale * i + (scale - 1) / 2 of the clean tile
     middle = (scale - 1) / 2
     matrix[:, 2] = (matrix[:, 2] + matrix[:, :2] @ [middle, middle] - middle) / scale
-    filters = cv2.INTER_NEAREST if change.whole_pixels else cv2.INTER_LANCZOS4
+    filters = cv2.INTER_NEAREST if change.whole_pixels else cv2.INTER_CUBIC
     moved = cv2.warpAffine(
         picture, matrix, (width, height), flags=filters | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101
     )
-    return np.clip(moved * change.gain + change.offset, 0, 1).astype(np.float32)
+    coloured = cv2.transform(moved, np.column_stack([np.diag(change.gain), change.offset]))
+    return np.clip(coloured, 0, 1, out=coloured)

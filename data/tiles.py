@@ -62,19 +62,21 @@ class Tiles:
     manifest: bool
 
 
-def open_tiles(folder: str, split: str) -> Tiles:
+def open_tiles(folder: str, split: str, clean_only: bool = False) -> Tiles:
     """Find the pairs of a split (of the whole folder, where it has no splits); no pairs where the split is empty.
 
-    Raises ValueError for a folder that is none, that holds no tiles, or where a tile lacks its partner.
+    clean_only: the clean tiles are enough, `lq` is "" for all of them. Raises ValueError for a folder that is none, that holds
+    no tiles, or where a tile lacks its partner.
     """
     system, root = fsspec.core.url_to_fs(str(folder))
     if not system.isdir(root):
         raise ValueError(f"{folder}: no such folder; make tiles with preprocess.py")
-    plain = system.isdir(f"{root}/hr") and system.isdir(f"{root}/lq")
+    plain = system.isdir(f"{root}/hr") and (clean_only or system.isdir(f"{root}/lq"))
     if not plain and not any(system.isdir(f"{root}/{name}/hr") for name in SPLITS):
         raise ValueError(f"{folder} holds no tiles: expected hr/ and lq/ in it, or in its train/, val/ or test/")
     base = root if plain else f"{root}/{split}"
-    hr, lq = (_pictures(system, f"{base}/{side}") for side in ("hr", "lq"))
+    hr = _pictures(system, f"{base}/hr")
+    lq = dict.fromkeys(hr, "") if clean_only else _pictures(system, f"{base}/lq")
     if lonely := sorted(hr.keys() ^ lq.keys()):
         side, other = ("hr", "lq") if lonely[0] in hr else ("lq", "hr")
         raise ValueError(

@@ -60,9 +60,11 @@ def choose_precision(wanted: str) -> tuple[str, str]:
     features = cpu_features()
     if "amx_bf16" in features:
         return "mixed_bfloat16", "the CPU has AMX"
-    if "avx512_bf16" in features:
-        return _by_trial()
-    return "float32", "the CPU has neither AMX nor AVX512-BF16"
+    if "avx512_bf16" not in features:
+        return "float32", "the CPU has neither AMX nor AVX512-BF16"
+    if os.environ.get("TF_CONFIG"):
+        return "float32", "the CPU has no AMX, and the outcome of a trial could differ between the machines"
+    return _by_trial()
 
 
 def cpu_features(cpuinfo: str = "/proc/cpuinfo") -> set[str]:

@@ -25,7 +25,7 @@ def find_pairs(settings) -> tuple[Pairs, Pairs | None]:
     """
     if settings.degrade_online and settings.preset not in PRESETS:
         raise ValueError(f"--preset must be one of {', '.join(PRESETS)}, got {settings.preset!r}")
-    train, val = (open_tiles(settings.tiles, split).pairs for split in ("train", "val"))
+    train, val = (open_tiles(settings.tiles, split, settings.degrade_online).pairs for split in ("train", "val"))
     if train and train == val:  # a plain folder of pairs, without splits
         val = tuple(pair for pair in train if _is_held_out(pair.key))
         train = tuple(pair for pair in train if not _is_held_out(pair.key))

@@ -43,9 +43,9 @@ def make_folder(settings: Settings, precision: str, devices: str) -> None:
     )
 
 
-def stored_precision(settings: Settings) -> str:
-    """The precision a resumed run was started with, whatever this machine would choose."""
-    return read_config(Path(settings.run))["precision"]
+def stored_precision(settings: Settings) -> tuple[str, str]:
+    """(the precision that the run was started with, whatever this machine would choose; why)."""
+    return read_config(Path(settings.run))["precision"], "as the run began"
 
 
 def describe(settings: Settings, tile: tuple[int, int], precision: str) -> dict:
