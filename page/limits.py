@@ -52,7 +52,8 @@ def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path) -> 
         [slider, found],
         api_visibility="private",
         trigger_mode="always_last",  # of a slider's many values on its way, the last one counts
-        show_progress="hidden",
+        show_progress="minimal",  # else what is seen might be taken for what the sliders say now
+        show_progress_on=slider,
         concurrency_id=QUEUE,
         concurrency_limit=1,
     )

@@ -92,7 +92,15 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
     taken = [state, photo, notice, start]
     photo.upload(take, photo, [*taken, corners], api_visibility="private", show_progress="minimal")
     photo.clear(lambda: (None, "", gr.Button(interactive=False), ""), None, [state, notice, start, corners])
-    photo.select(mark, [state, corners], corners, api_visibility="private", show_progress="hidden")
+    photo.select(  # past the queue, and none dropped while another is under way: corners are clicked quickly
+        mark,
+        [state, corners],
+        corners,
+        api_visibility="private",
+        show_progress="hidden",
+        queue=False,
+        trigger_mode="multiple",
+    )
     corners.change(
         redraw, [state, corners], photo, api_visibility="private", show_progress="hidden", trigger_mode="always_last"
     )

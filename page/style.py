@@ -34,6 +34,7 @@ table.figures tr, table.figures tbody, table.figures thead { border: 0 !importan
 table.figures th, table.figures td { padding: .25rem .7rem !important; text-align: right !important; border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary) !important; white-space: nowrap; }
 table.figures th:first-child, table.figures td:first-child { text-align: left !important; }
+#burst-findings table.figures th, #burst-findings table.figures td { padding: .25rem .45rem !important; }
 #figures table.figures { font-size: .8rem; }
 #figures table.figures th, #figures table.figures td { padding: .2rem .4rem !important; }
 @media (max-width: 480px) {
