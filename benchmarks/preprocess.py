@@ -94,7 +94,7 @@ def measured() -> np.ndarray:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=preprocess.HelpFormatter)
     parser.add_argument("--raw", type=Path, metavar="DIR", help="CCPD photos (default: 40 rendered ones)")
-    parser.add_argument("--photos", type=int, default=600, metavar="N", help="photos to work on")
+    parser.add_argument("--photos", type=int, default=1500, metavar="N", help="photos to work on")
     flags = parser.parse_args(argv)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as scratch:
