@@ -138,27 +138,39 @@ def fail(text: str, code: int) -> int:
 
 def explain(error: Exception, settings: Settings | None) -> tuple[int, str]:
     """(exit code, one line) for everything that is known to go wrong; raises the rest again."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
-        return 2, f"the disk is full; the state saved last is intact: make room, then go on with --resume ({error})"
-    if isinstance(error, (ValueError, OSError)) and "tensorflow" not in type(error).__module__:
-        return 2, str(error)
+        return 2, f"the disk is full; the state saved last is intact: make room, then go on with --resume ({text})"
+    if isinstance(error, (ValueError, OSError)):
+        return 2, text
     import tensorflow as tf
 
     from training.loop import Interrupted
     from training.terms import TrainingFailed
 
     if isinstance(error, Interrupted):
-        return 1, str(error)
+        return 1, text
     if isinstance(error, TrainingFailed):
-        return 2, str(error)
+        return 2, text
     if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
         return 2, f"out of memory; lower --batch-size, which is {settings.batch_size} (or --filters, --blocks)"
-    if os.environ.get("TF_CONFIG") and isinstance(
-        error,
-        (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.DeadlineExceededError),
-    ):
-        return 2, f"another worker is gone; start all of them again with --resume ({str(error).splitlines()[0]})"
+    if isinstance(error, tf.errors.OpError) and "BrokenProcessPool" in str(error):
+        return (
+            2,
+            "a process that makes batches was killed, for want of memory perhaps: make room, then go on with --resume",
+        )
+    if isinstance(error, tf.errors.InvalidArgumentError) and "ValueError: " in text:  # raised where batches are made
+        return 2, text.partition("ValueError: ")[2]
+    if os.environ.get("TF_CONFIG") and isinstance(error, errors_of_a_lost_worker()):
+        return 2, f"another worker is gone; start all of them again with --resume ({text})"
     raise error
+
+
+def errors_of_a_lost_worker() -> tuple[type, ...]:
+    """What TensorFlow raises in the others, depending on which call they are in."""
+    from tensorflow import errors
+
+    return errors.UnavailableError, errors.AbortedError, errors.InternalError, errors.DeadlineExceededError
 
 
 if __name__ == "__main__":
