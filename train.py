@@ -66,6 +66,7 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
         generator = networks.make_generator(settings, scale, precision)
         discriminator, features = networks.make_others(settings, size, precision)
         weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
+        weights |= {"detail": settings.detail_weight} if settings.detail_weight else {}
         half = precision == "mixed_float16"
         return Trainer(strategy, generator, discriminator, features, weights, settings, scale_loss=half)
 

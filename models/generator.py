@@ -3,30 +3,34 @@
 Pictures are NHWC float32 RGB in [0, 1]; the output is not clipped. The body works at a quarter of the output's resolution
 (an eighth for scale 8) whatever the input's size, so the cost does not depend on the scale:
 
-    scale 1   SpaceToDepth(4) -> body -> two sub-pixel x2 stages       (the default: same size in and out)
-    scale 2   SpaceToDepth(2) -> body -> two sub-pixel x2 stages
-    scale 4                      body -> two sub-pixel x2 stages       (SRGAN, Ledig et al. 2017, arXiv 1609.04802, Fig. 4)
-    scale 8                      body -> three sub-pixel x2 stages
+    scale 1   SpaceToDepth(4) -> body -> two x2 stages       (the default: same size in and out)
+    scale 2   SpaceToDepth(2) -> body -> two x2 stages
+    scale 4                      body -> two x2 stages       (SRGAN, Ledig et al. 2017, arXiv 1609.04802, Fig. 4)
+    scale 8                      body -> three x2 stages
 
 Deviations from SRGAN, each for a reason: no batch norm (it shifts colours at test time; EDSR, arXiv 1707.02921, and
 ESRGAN, arXiv 1809.00219, dropped it); leaky ReLU for PReLU (one pass over memory less, and fused into the convolution on
-CPUs); sub-pixel stages that narrow as the resolution grows (at 256 channels each they would cost as much as seven residual
-blocks); and the body predicts the difference to the (enlarged) input, so an untrained generator already returns its input.
+CPUs); the body sees the picture without its light, and predicts what to add and a new light (`models/exposure.py`), so an
+untrained generator already returns its input; x2 stages that repeat pixels and convolve, where SRGAN's sub-pixel convolutions
+left a grid of four pixels that a reader took for strokes (Odena et al. 2016, "Deconvolution and checkerboard artifacts"), and
+that narrow as the resolution grows.
 """
 
 from collections.abc import Callable
 
 import keras
-from keras import layers, ops
+from keras import layers
 
-from models.pixel_shuffle import DepthToSpace, SpaceToDepth
+from models.exposure import Relight, Standardise
+from models.pixel_shuffle import SpaceToDepth
 
 SCALES = (1, 2, 4, 8)
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}  # pixels folded into channels before the body
 STEM_KERNEL = {1: 3, 2: 5, 4: 9, 8: 9}  # SRGAN's 9 where nothing is folded; 3 folded cells already span 12 pixels
 RESIDUAL_SCALE = 0.2  # beta in ESRGAN, section 3.1
 DENSE_GROWTH = 32  # channels that each convolution of a dense block adds; ESRGAN's value
-MIN_CHANNELS = 8  # of the sub-pixel stages, for very narrow test networks and scale 8
+MIN_CHANNELS = 8  # of the x2 stages, for very narrow test networks and scale 8
+LIGHT_FEATURES = 64  # of the layer that judges the light
 LEAK = 0.2  # slope of the leaky ReLU below zero
 
 
@@ -41,34 +45,40 @@ def build_generator(scale: int = 1, filters: int = 64, blocks: int = 16, body: s
         raise ValueError(f"generator must be one of {', '.join(BODIES)}, got {body!r}")
 
     lq = keras.Input((None, None, 3), name="lq")
-    x = lq if STEM_BLOCK[scale] == 1 else SpaceToDepth(STEM_BLOCK[scale], name="stem_fold")(lq)
-    x = shallow = _activate(_conv(filters, STEM_KERNEL[scale], name="stem")(x))
+    evened, mean, contrast = Standardise(name="standardise")(lq)
+    light = layers.Concatenate(name="light")([mean, contrast])
+
+    x = evened if STEM_BLOCK[scale] == 1 else SpaceToDepth(STEM_BLOCK[scale], name="stem_fold")(evened)
+    x = _conv(filters, STEM_KERNEL[scale], name="stem")(x)
+    # the body knows the light, since noise grows in the dark
+    x = shallow = _activate(layers.Add(name="stem_light")([x, layers.Dense(filters, name="light_features")(light)]))
     for index in range(blocks):
         x = BODIES[body](x, filters, f"block{index + 1}")
-    x = layers.Add(name="long_skip")([_branch_end(filters, name="body_end")(x), shallow])
+    x = features = layers.Add(name="long_skip")([_branch_end(filters, name="body_end")(x), shallow])
 
     for index in range(3 if scale == 8 else 2):
         # half the channels at each doubling: at full resolution they cost most and are needed least
         channels = max(filters >> (index + 1), MIN_CHANNELS)
-        x = DepthToSpace(2, name=f"shuffle{index + 1}")(_conv(4 * channels, 3, name=f"upsample{index + 1}")(x))
-        x = _activate(x)
+        x = layers.UpSampling2D(2, interpolation="nearest", name=f"grow{index + 1}")(x)
+        x = _activate(_conv(channels, 3, name=f"upsample{index + 1}")(x))
+    if scale == 1:  # pixels that are good already need not pass through the body
+        x = layers.Concatenate(name="pixels")([x, evened])
+    x = _activate(_conv(channels, 3, name="refine")(x))
+
     # zeros: training starts from the input itself, not from noise that has to be unlearned first
     difference = layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros", name="difference")(x)
+    gain, offset = _new_light(features, light)
     base = lq if scale == 1 else layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge")(lq)
-    # float32 out of the last layer: half precision has too few steps between 0 and 1 for a picture
-    sr = layers.Add(name="sr", dtype="float32")([base, difference])
-    generator = keras.Model(lq, sr, name=f"{body}_x{scale}")
-    _start_without_checkerboard(generator)
-    return generator
+    sr = Relight(name="sr", dtype="float32")([base, mean, gain, offset, difference])
+    return keras.Model(lq, sr, name=f"{body}_x{scale}")
 
 
-def _start_without_checkerboard(generator: keras.Model) -> None:
-    """Give the four channels that become one 2 x 2 block of pixels the same kernel (ICNR: Aitken et al. 2017, arXiv
-    1707.02937, section 3): the sub-pixel stages then start as plain enlargement, not with a pattern to unlearn."""
-    for layer in generator.layers:
-        if layer.name.startswith("upsample"):
-            own = layer.kernel[..., : layer.filters // 4]
-            layer.kernel.assign(ops.tile(own, (1, 1, 1, 4)))
+def _new_light(features, light):
+    """Gain and offset per colour, (N, 1, 1, 3) each, from what the picture shows and how it is lit; zeros at first."""
+    seen = layers.GlobalAveragePooling2D(keepdims=True, name="seen")(features)
+    seen = layers.Concatenate(name="seen_light")([seen, light])
+    seen = _activate(layers.Dense(LIGHT_FEATURES, kernel_initializer="he_normal", name="judge_light")(seen))
+    return tuple(layers.Dense(3, kernel_initializer="zeros", name=name)(seen) for name in ("gain", "offset"))
 
 
 def _residual_block(x, filters: int, name: str):

@@ -31,7 +31,7 @@ def load_model(path: Path, precision: str):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
-    from models import pixel_shuffle  # noqa: F401  its layers are looked up by name
+    from models import exposure, pixel_shuffle  # noqa: F401  their layers are looked up by name
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)

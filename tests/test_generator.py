@@ -2,7 +2,9 @@ import keras
 import numpy as np
 import pytest
 
+from models.exposure import Relight, Standardise
 from models.generator import STEM_BLOCK, build_generator
+from models.loading import in_precision
 from models.pixel_shuffle import DepthToSpace, SpaceToDepth
 
 
@@ -47,7 +49,8 @@ def test_every_input_pixel_reaches_the_output():
     lq = tf.random.stateless_uniform((1, 24, 24, 3), seed=(0, 1))
     with tf.GradientTape() as tape:
         tape.watch(lq)
-        seen = tf.reduce_sum(generator(lq, training=False)[:, 8:16, 8:16])
+        difference = keras.Model(generator.input, generator.get_layer("difference").output)
+        seen = tf.reduce_sum(difference(lq, training=False)[:, 8:16, 8:16])
     assert np.all(np.abs(tape.gradient(seen, lq).numpy()[0, 8:16, 8:16]).max(axis=-1) > 0)
 
 
@@ -78,10 +81,40 @@ def test_folding_and_unfolding_are_inverse(native, monkeypatch):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(DepthToSpace(4)(folded)), pictures)
 
 
-def test_sub_pixel_stages_start_without_a_checkerboard():
-    generator = build_generator(1, filters=16, blocks=1)
-    inner = keras.Model(generator.input, generator.get_layer("shuffle1").output)
-    features = keras.ops.convert_to_numpy(inner(np.random.default_rng(0).random((1, 16, 24, 3), dtype="float32")))
-    assert features.std() > 0.01
-    blocks = features.reshape(1, 4, 2, 6, 2, -1)
-    np.testing.assert_allclose(blocks[:, :, 1:, :, 1:], blocks[:, :, :1, :, :1], atol=1e-6)
+def test_an_even_picture_gives_an_even_one_whatever_the_weights():
+    """No grid: away from the border, all pixels of an even picture must come out alike, trained or not."""
+    generator = build_generator(1, filters=8, blocks=0)
+    rng = np.random.default_rng(0)
+    for weight in generator.trainable_variables:
+        weight.assign(rng.normal(0, 0.3, weight.shape))
+    sr = keras.ops.convert_to_numpy(generator(np.full((1, 64, 64, 3), 0.4, "float32"), training=False))
+    assert np.abs(sr - 0.4).max() > 0.01, "the weights must act, or the comparison shows nothing"
+    assert np.ptp(sr[:, 24:40, 24:40], axis=(1, 2)).max() < 1e-5
+
+
+def test_the_body_sees_the_same_plate_by_day_and_by_night():
+    rng = np.random.default_rng(0)
+    day = rng.random((1, 16, 24, 3), dtype="float32")
+    evened, mean, contrast = (keras.ops.convert_to_numpy(each) for each in Standardise()(day))
+    assert abs(evened.mean()) < 1e-5
+    assert abs(evened.std() - 1) < 0.01
+    by_night, night_mean, night_contrast = (keras.ops.convert_to_numpy(each) for each in Standardise()(day / 4))
+    np.testing.assert_allclose(by_night, evened, atol=0.03)  # the floor under the variance shows a little
+    np.testing.assert_allclose(night_mean, mean / 4, rtol=1e-5)
+    assert abs(contrast - night_contrast - np.log(4)).max() < 0.03
+
+
+def test_new_light_is_mean_gain_and_offset():
+    lq = np.random.default_rng(0).random((1, 4, 6, 3), dtype="float32")
+    mean = lq.mean(axis=(1, 2), keepdims=True)
+    gain, offset = np.full((1, 1, 1, 3), 0.5, "float32"), np.full((1, 1, 1, 3), 0.1, "float32")
+    sr = Relight()([lq, mean, gain, offset, np.full_like(lq, 0.01)])
+    factor = np.exp(3 * np.tanh(0.5 / 3))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(sr), mean + factor * (lq - mean) + 0.11, atol=1e-5)
+
+
+def test_light_is_computed_in_float32_whatever_the_body_does():
+    lq = np.random.default_rng(0).random((1, 16, 24, 3), dtype="float32")
+    half = build_generator(1, filters=8, blocks=1)
+    half = in_precision(half, "bfloat16")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(half(lq, training=False)), lq)

@@ -44,3 +44,12 @@ def test_terms_follow_what_is_given():
 
 def test_the_recipe_has_its_published_weights():
     assert (losses.MSE_WEIGHT, losses.VGG_WEIGHT, losses.ADVERSARIAL_WEIGHT) == (1.0, 0.1, 0.2)
+
+
+def test_detail_is_the_mse_without_each_blocks_mean():
+    rng = np.random.default_rng(0)
+    hr, sr = rng.random((2, 2, 32, 48, 3), dtype="float32")
+    difference = (hr - sr).reshape(2, 2, 16, 3, 16, 3)
+    expected = np.mean((difference - difference.mean(axis=(2, 4), keepdims=True)) ** 2, axis=(1, 2, 3, 4, 5))
+    np.testing.assert_allclose(np.asarray(losses.detail(hr, sr)), expected, rtol=1e-4)
+    np.testing.assert_allclose(np.asarray(losses.detail(hr, hr + 0.3)), 0, atol=1e-6)

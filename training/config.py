@@ -38,6 +38,9 @@ class Settings:
     vgg_layer: str = _flag("block2_conv2", "layer of VGG19 that the features come from", metavar="NAME")
     # the losses
     mse_weight: float = _flag(1.0, "weight of the MSE in stage two", metavar="F")
+    detail_weight: float = _flag(
+        0.0, "weight in both stages of the MSE less its blocks' means (0: as published)", metavar="F"
+    )
     vgg_weight: float = _flag(0.1, "weight of the VGG term in stage two", metavar="F")
     adversarial_weight: float = _flag(0.2, "weight of the adversarial term in stage two", metavar="F")
     # the optimisers
@@ -89,7 +92,9 @@ class Settings:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("pretrain_steps", "adversarial_steps", "blocks", "warmup_steps", "workers", "seed"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("mse_weight", "vgg_weight", "adversarial_weight", "validation_limit", "reading_limit"):
+        for name in ("mse_weight", "detail_weight", "vgg_weight", "adversarial_weight"):
+            _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        for name in ("validation_limit", "reading_limit"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("pretrain_learning_rate", "g_learning_rate", "d_learning_rate", "clip_norm", "save_minutes"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))

@@ -3,14 +3,15 @@
 import os
 from pathlib import Path
 
+TERMS = ("mse", "detail", "vgg", "adversarial")
 # panel -> (columns, unit, logarithmic, validation: drawn dashed)
 PANELS = {
-    "generator's terms, weighted": (("weighted_mse", "weighted_vgg", "weighted_adversarial"), "loss", True, False),
+    "generator's terms, weighted": (tuple(f"weighted_{term}" for term in TERMS), "loss", True, False),
     "validation": (("val_psnr_db",), "PSNR in dB", False, True),
     "discriminator": (("d_accuracy", "d_accuracy_running"), "share right", False, False),
     "validation, structure and reading": (("val_ssim", "val_char_acc"), "SSIM, share of characters", False, True),
     "learning rates": (("g_learning_rate", "d_learning_rate"), "per step", True, False),
-    "gradient at the last layer": (("gradient_mse", "gradient_vgg", "gradient_adversarial"), "norm", True, False),
+    "gradient at the last layer": (tuple(f"gradient_{term}" for term in TERMS), "norm", True, False),
 }
 
 

@@ -192,7 +192,7 @@ class Run:
         self.progress.seconds += clock.lap()
         row = {"stage": stage, "step": self.progress.step, "seconds": self.progress.seconds, **speed}
         row |= self.terms.means() | self.rates(stage, self.progress.step - 1)
-        weights = self.trainer.weights if stage == "adversarial" else {"mse": 1.0}
+        weights = self.trainer.weights if stage == "adversarial" else self.trainer.pretrain_weights
         row |= {f"weighted_{name}": weight * row[name] for name, weight in weights.items()}
         if stage == "adversarial":
             balance = self.balance

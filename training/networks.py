@@ -34,7 +34,7 @@ def make_others(settings, tile: tuple[int, int], policy: str) -> tuple[keras.Mod
 
 def load_archive(path: Path) -> keras.Model:
     """A generator archive, loaded in Keras' safe mode. Raises ValueError where it cannot be."""
-    from models import pixel_shuffle  # noqa: F401  its layers are looked up by name
+    from models import exposure, pixel_shuffle  # noqa: F401  their layers are looked up by name
 
     if not path.is_file():
         raise ValueError(f"--init {path}: no such file; give a generator.keras that a run has left")

@@ -16,11 +16,13 @@ LAST_LAYER = "difference"
 class Trainer:
     """The networks with their optimisers. Make it inside `strategy.scope()`.
 
-    discriminator and features may be None where there is no stage two. weights: name of a term -> its weight.
+    discriminator and features may be None where there is no stage two. weights: name of a term -> its weight in stage
+    two; stage one has the MSE, weighing 1, and "detail" where that is among them.
     """
 
     def __init__(self, strategy, generator, discriminator, features, weights: dict, settings, scale_loss: bool) -> None:
         self.strategy, self.weights, self.settings = strategy, weights, settings
+        self.pretrain_weights = {"mse": 1.0} | {name: weights[name] for name in ("detail",) if name in weights}
         self.generator, self.discriminator, self.features = generator, discriminator, features
         self.g_variables = [each.value for each in generator.trainable_variables]
         self.g_adam = Adam(strategy, self.g_variables, scale_loss)
@@ -50,7 +52,7 @@ class Trainer:
 
     @tf.function(autograph=False)
     def pretrain(self, batch, g_rate) -> dict:
-        """Stage one: the generator on MSE alone."""
+        """Stage one: the generator on MSE (and the detail term, where it weighs anything)."""
         gradients, finite, terms = self.strategy.run(self._pretrain_gradients, args=(batch,))
         self._update_generator(gradients, finite, g_rate)
         return self._total(terms)
@@ -101,11 +103,12 @@ class Trainer:
         lq, hr = _to_pictures(batch)
         with tf.GradientTape() as tape:
             sr = self.generator(lq, training=True)
-            mse = self._mean(losses.mse(hr, sr))
-            scaled = mse * self.g_adam.loss_scale
+            terms = self._generator_terms(hr, sr)
+            loss = self._weighted(terms, self.pretrain_weights)
+            scaled = loss * self.g_adam.loss_scale
         gradients = tape.gradient(scaled, self.g_variables)
         gradients, norm, finite = reduce_and_clip(gradients, self.settings.clip_norm, self.g_adam.loss_scale)
-        terms = {"mse": mse, "g_loss": mse, "g_gradient_norm": self._share(norm)}
+        terms |= {"g_loss": loss, "g_gradient_norm": self._share(norm)}
         return gradients, finite, terms | self._scale_term()
 
     def _adversarial_gradients(self, batch, update_g: bool, update_d: bool):
@@ -117,7 +120,7 @@ class Trainer:
             sr = self.generator(lq, training=True)
             fake_logits = self.discriminator(sr, training=True)
             g_terms = self._generator_terms(hr, sr, fake_logits)
-            g_scaled = self._weighted(g_terms) * self.g_adam.loss_scale
+            g_scaled = self._weighted(g_terms, self.weights) * self.g_adam.loss_scale
             if update_d:
                 real_logits = self.discriminator(hr, training=True)
                 d_loss = self._mean(losses.discriminator_loss(real_logits, fake_logits))
@@ -129,20 +132,22 @@ class Trainer:
             gradients = tape.gradient(d_scaled, self.d_variables)
             d_part = reduce_and_clip(gradients, self.settings.clip_norm, self.d_adam.loss_scale)
             terms |= {"d_loss": d_loss, **self._judgement(real_logits, fake_logits)}
-        terms |= g_terms | {"g_loss": self._weighted(g_terms), "fake_spread": self._share(_spread(sr) / _spread(hr))}
+        terms |= g_terms | {"g_loss": self._weighted(g_terms, self.weights)}
+        terms["fake_spread"] = self._share(_spread(sr) / _spread(hr))
         for name, part in (("g_gradient_norm", g_part), ("d_gradient_norm", d_part)):
             if part:
                 terms[name] = self._share(part[1])
         return _without_norm(g_part), _without_norm(d_part), terms | self._scale_term()
 
-    def _generator_terms(self, hr, sr, fake_logits) -> dict:
-        sr_features = self.features(sr, training=False)
-        hr_features = self.features(hr, training=False)
-        terms = losses.generator_terms(hr, sr, hr_features, sr_features, fake_logits)
+    def _generator_terms(self, hr, sr, fake_logits=None) -> dict:
+        """Those of stage one; with the discriminator's answer those of stage two."""
+        features = [] if fake_logits is None else [self.features(pictures, training=False) for pictures in (hr, sr)]
+        with_detail = "detail" in self.weights
+        terms = losses.generator_terms(hr, sr, *features, fake_logits=fake_logits, with_detail=with_detail)
         return {name: self._mean(term) for name, term in terms.items()}
 
-    def _weighted(self, terms: dict):
-        return tf.add_n([self.weights[name] * term for name, term in terms.items()])
+    def _weighted(self, terms: dict, weights: dict):
+        return tf.add_n([weights[name] * term for name, term in terms.items()])
 
     def _judgement(self, real_logits, fake_logits) -> dict:
         """What the discriminator thinks: mean logits, and how often it is right on this batch."""
@@ -161,7 +166,7 @@ class Trainer:
         with tf.GradientTape(persistent=True) as tape:
             sr = self.generator(lq, training=True)
             if self.discriminator is None:
-                terms = {"mse": self._mean(losses.mse(hr, sr))}
+                terms = self._generator_terms(hr, sr)
             else:
                 # inference mode: a look at the gradients must not move the batch norm's averages
                 terms = self._generator_terms(hr, sr, self.discriminator(sr, training=False))
