@@ -74,20 +74,22 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
 def course(settings: Settings, resume: bool, trainer, pairs, held_out, about: dict) -> None:
     """Everything that lasts as long as the training: worker processes, journal, cache."""
     from data.batches import Batches
-    from training.inputs import cache_tiles, make_validator
+    from training.inputs import cache_tiles, choose_selection, make_validator
     from training.journal import Journal
     from training.loop import Run
     from training.shipping import Shipping
 
     journal = Journal(Path(settings.run)) if is_chief() else None
     validator = make_validator(settings, held_out) if is_chief() and held_out else None
+    select, reason = choose_selection(settings.select, validator)
+    if reason:
+        say(reason)
     cache = Path(settings.run) / f"cache-{worker_name()}"
     try:
         pairs = cache_tiles(pairs, cache) if settings.cache else pairs
         with Batches(pairs, settings.workers) as batches:
-            run = Run(
-                settings, trainer, batches, journal, Shipping(trainer, validator, settings.select, about), is_chief()
-            )
+            shipping = Shipping(trainer, validator, select, about)
+            run = Run(settings, trainer, batches, journal, shipping, is_chief())
             if resume:
                 run.load()
             to_the_end(run)

@@ -97,6 +97,17 @@ def test_two_workers_have_equal_weights_and_those_of_one(tiles, tmp_path):
                 assert float(row[term]) == pytest.approx(float(expected[term]), rel=1e-2), term
 
 
+def test_both_workers_enter_stage_two_with_the_weights_that_the_chief_chose(tiles, tmp_path):
+    """Only the chief validates. So hasty a rate spoils the generator, so that the best weights are not the last ones."""
+    hasty = {"pretrain_learning_rate": 0.3, "select": "psnr", "validate_every": 1, "g_learning_rate": 1e-9}
+    finish(start(flags_of(tiles, tmp_path / "run", pretrain_steps=4, **hasty), tmp_path, workers=2), tmp_path)
+    stage_one = [float(row["val_psnr_db"]) for row in read_rows(tmp_path / "run") if row["stage"] == "pretrain"]
+    assert stage_one[-1] < max(stage_one)
+    first, second = (load(tmp_path / name) for name in ("2_0.npz", "2_1.npz"))
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name], err_msg=name)
+
+
 def test_loss_of_a_worker_ends_the_others_with_a_clear_error_and_resume_goes_on(tiles, tmp_path):
     run = tmp_path / "run"
     steps = {"pretrain_steps": 60, "adversarial_steps": 0, "log_every": 5, "save_minutes": 1e-4}

@@ -136,7 +136,6 @@ def test_stage_two_alone_fine_tunes_a_given_generator(finished, tiles, tmp_path,
         (["--tiles", "t"], "--run DIR is required"),
         (["--run", "r", "--tiles", "no_such_folder"], "no such folder"),
         (["--run", "r", "--tiles", "t", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
-        (["--run", "r", "--tiles", "t", "--select", "char_acc"], "--select must be char_acc only with --reading-limit"),
         (["--run", "no_such_run", "--resume"], "holds no config.json"),
     ],
 )

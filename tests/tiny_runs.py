@@ -31,7 +31,7 @@ def tiny_settings(tiles: Path, run: Path, **changes) -> Settings:
     tiny = {
         "pretrain_steps": 3, "adversarial_steps": 3, "batch_size": 4, "filters": 8, "blocks": 1, "discriminator_filters": 4,
         "vgg_weights": "random", "vgg_layer": "block1_conv1", "workers": 0, "precision": "float32", "log_every": 2,
-        "validate_every": 3, "deterministic": False,
+        "validate_every": 3, "deterministic": False, "select": "last",
     }  # fmt: skip
     return Settings(tiles=str(tiles), run=str(run), **{**tiny, **changes})
 

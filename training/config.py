@@ -80,9 +80,13 @@ class Settings:
     # watching and saving
     log_every: int = _flag(50, "steps between two rows of log.csv", metavar="N")
     validate_every: int = _flag(1000, "steps between two validations", metavar="N")
-    validation_limit: int = _flag(128, "validation tiles looked at, spread evenly; 0: all", metavar="N")
-    reading_limit: int = _flag(0, "validation tiles that are also read by the recogniser", metavar="N")
-    select: str = _flag("last", "which weights a stage ships", choices=("last", "psnr", "char_acc"))
+    validation_limit: int = _flag(256, "validation tiles looked at, spread evenly; 0: all", metavar="N")
+    reading_limit: int = _flag(200, "validation tiles that are also read by the recogniser", metavar="N")
+    select: str = _flag(
+        "char_acc",
+        "which weights a stage ships: those read best, those of the highest PSNR, or the last",
+        choices=("char_acc", "psnr", "last"),
+    )
     save_minutes: float = _flag(10.0, "minutes between two saves of the state", metavar="F")
 
     def __post_init__(self) -> None:
@@ -101,12 +105,6 @@ class Settings:
         for name in ("final_rate", "ema_decay", "balance_low", "balance_high"):
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
         _require(self.balance_low < self.balance_high, "balance_low", "below --balance-high", self.balance_low)
-        _require(
-            self.select != "char_acc" or self.reading_limit > 0,
-            "select",
-            "char_acc only with --reading-limit",
-            self.select,
-        )
         self.window()
         _require(self.pretrain_steps + self.adversarial_steps > 0, "pretrain_steps", "above 0 in one stage at least", 0)
 

@@ -64,12 +64,20 @@ def _checked(settings, found: tuple) -> Pairs:
 
 
 def make_validator(settings, pairs: Pairs) -> Validator:
-    """The validation tiles, with their texts where they shall be read."""
+    """The validation tiles, with their texts where there are any to be read."""
     rows = {row.key: row for row in read_manifest(settings.tiles)} if settings.reading_limit else {}
-    validator = Validator(pairs, rows, settings.validation_limit, settings.reading_limit)
-    if settings.reading_limit and not validator.read:
-        raise ValueError("--reading-limit: the validation tiles have no texts in a manifest.csv that could be read")
-    return validator
+    return Validator(pairs, rows, settings.validation_limit, settings.reading_limit)
+
+
+def choose_selection(wanted: str, validator: Validator | None) -> tuple[str, str]:
+    """(what chooses the weights that are shipped: a value of --select; why it is not the wanted one, or "")."""
+    if wanted == "last":
+        return wanted, ""
+    if validator is None:
+        return "last", f"--select {wanted}: there are no validation tiles, so that the last weights are shipped"
+    if wanted == "char_acc" and not validator.read:
+        return "psnr", "--select char_acc: no validation tile has a text that could be read, so that PSNR chooses"
+    return wanted, ""
 
 
 def tile_size(url: str) -> tuple[int, int]:

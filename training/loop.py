@@ -101,7 +101,10 @@ class Run:
     def _enter(self, stage: str) -> None:
         """Stage two starts from what stage one ships, with an optimiser that knows nothing of stage one."""
         if self.settings.pretrain_steps and self.settings.steps(stage):
-            self.trainer.restart_from(self.shipping.chosen_weights())
+            weights = self.shipping.chosen_weights()
+            if self._is_cluster():  # only the chief has validated
+                weights = self.trainer.of_the_chief(weights, self.chief)
+            self.trainer.restart_from(weights)
         self.shipping.forget_best()
         self.progress.stage, self.progress.step, self.progress.best = stage, 0, None
 

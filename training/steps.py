@@ -5,6 +5,7 @@ loss terms as scalars of the whole batch. The losses are divided by the global b
 summed over the replicas, so that any number of devices takes the same step.
 """
 
+import numpy as np
 import tensorflow as tf
 
 import losses
@@ -76,6 +77,15 @@ class Trainer:
     def any_worker(self, flag: bool) -> bool:
         """Whether the flag is set in any of the processes; all of them must ask."""
         return float(self._sum_over_replicas(tf.constant(float(flag)))) > 0
+
+    def of_the_chief(self, arrays: list[np.ndarray], chief: bool) -> list[np.ndarray]:
+        """The chief's arrays, in every one of the processes; all of them must ask."""
+        flat = np.concatenate([*(array.ravel() for array in arrays), [1]]).astype(
+            np.float32
+        )  # 1: to count its replicas
+        flat = np.asarray(self._sum_over_replicas(tf.constant(flat if chief else np.zeros_like(flat))))
+        parts = np.split(flat[:-1] / flat[-1], np.cumsum([array.size for array in arrays])[:-1])
+        return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
     @tf.function(autograph=False)
     def _sum_over_replicas(self, number):
