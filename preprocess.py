@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.buckets import Job, Summary, bucket_count, into_buckets, parts_folder
-from data.output import absolute, agree_on_settings, clear, only_run_in, write_manifest
+from data.locking import only_run_in
+from data.output import absolute, agree_on_settings, clear, write_manifest
 from data.pairing import FAILED, KEPT, REJECTED, Recipe
 from data.photos import decide_format, find_photos
 from data.presets import PRESETS

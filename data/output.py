@@ -2,23 +2,22 @@
 
 OUT/settings.json          what the tiles were made with, and the number of buckets
 OUT/parts/BUCKETS/*.jsonl  what became of each photo, a file a bucket (data/buckets.py)
-OUT/.lock                  held by the run at work (files of this machine only)
+OUT/.lock                  held by the run at work (data/locking.py)
 """
 
 import contextlib
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 
 import fsspec
 
 from data.buckets import all_rows, bucket_of, part_url, parts_folder
+from data.locking import LOCK
 from data.pairing import Recipe
 from data.tiles import MANIFEST, PART, SPLITS, format_rows, is_local, write_bytes
 
-SETTINGS, LOCK = "settings.json", ".lock"
+SETTINGS = "settings.json"
 SIDES = tuple(f"{split}/{side}" for split in SPLITS for side in ("hr", "lq"))
 
 
@@ -26,39 +25,6 @@ def absolute(folder: str) -> str:
     """The folder as workers with another current directory find it."""
     system, root = fsspec.core.url_to_fs(folder)
     return root if is_local(system) else system.unstrip_protocol(root)
-
-
-@contextlib.contextmanager
-def only_run_in(out: str) -> Iterator[None]:
-    """Hold the output's lock; it goes with the process, however that ends. Raises ValueError when another run has it.
-
-    Storage without files has no lock: there, do not start two runs on one output.
-    """
-    system, root = fsspec.core.url_to_fs(out)
-    if not is_local(system):
-        yield
-        return
-    Path(root).mkdir(parents=True, exist_ok=True)
-    with open(f"{root}/{LOCK}", "w") as lock:
-        try:
-            _lock(lock.fileno())
-        except (BlockingIOError, PermissionError):
-            raise ValueError(
-                f"--out {out}: another run is writing there; wait for it, or give another folder"
-            ) from None
-        yield
-
-
-def _lock(file: int) -> None:
-    """Raises BlockingIOError, on Windows PermissionError, for a file that another process has locked."""
-    try:
-        import fcntl
-    except ImportError:
-        import msvcrt
-
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) -> dict:

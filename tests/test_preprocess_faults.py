@@ -269,6 +269,23 @@ def test_photos_and_tiles_in_s3(tmp_path, s3):
     pairs = [pair for split in ("train", "val", "test") for pair in open_tiles("s3://plates/tiles", split).pairs]
     assert sorted(row.key for row in rows) == sorted(pair.key for pair in pairs)
     assert read_picture(pairs[0].lq).shape == (96, 192, 3)
+    assert not s3.exists("plates/tiles/.lock")
+
+    tiny = (
+        "--filters 8 --blocks 1 --batch-size 2 --workers 0 --pretrain-steps 2 --adversarial-steps 0 --precision float32"
+    )
+    command = [
+        sys.executable,
+        "train.py",
+        "--tiles",
+        "s3://plates/tiles",
+        "--run",
+        str(tmp_path / "run"),
+        *tiny.split(),
+    ]
+    trained = subprocess.run(command, cwd=Path(preprocess.__file__).parent, capture_output=True, text=True, timeout=300)
+    assert trained.returncode == 0, trained.stderr
+    assert (tmp_path / "run" / "generator.keras").exists()
 
 
 def test_a_bucket_that_is_not_there(tmp_path, s3):

@@ -1,0 +1,116 @@
+"""Keeps two runs from writing to one output: a lock on files of this machine, a lease in storage that has no locks.
+
+A lock goes with its process, however that ends. A lease is a small file that its run renews; where a run has died, it is over
+after some minutes, or at once for a run on the same machine.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+
+from data.tiles import is_local
+
+LOCK = ".lock"
+LEASE_S, RENEW_S = 300, 60
+SETTLE_S = 1  # between writing a lease and looking whose it is: two runs may have found none in the same moment
+
+
+@contextlib.contextmanager
+def only_run_in(out: str) -> Iterator[None]:
+    """Hold the output. Raises ValueError when another run does."""
+    system, root = fsspec.core.url_to_fs(out)
+    with _lock(out, root) if is_local(system) else _lease(out, system, f"{root}/{LOCK}"):
+        yield
+
+
+@contextlib.contextmanager
+def _lock(out: str, root: str) -> Iterator[None]:
+    Path(root).mkdir(parents=True, exist_ok=True)
+    with open(f"{root}/{LOCK}", "w") as file:
+        try:
+            _lock_file(file.fileno())
+        except (BlockingIOError, PermissionError):
+            raise ValueError(
+                f"--out {out}: another run is writing there; wait for it, or give another folder"
+            ) from None
+        yield
+
+
+def _lock_file(file: int) -> None:
+    """Raises BlockingIOError, on Windows PermissionError, for a file that another process has locked."""
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def _lease(out: str, system: fsspec.AbstractFileSystem, path: str) -> Iterator[None]:
+    _refuse_held(out, _holder(system, path))
+    own = {"host": socket.gethostname(), "process": os.getpid(), "token": uuid.uuid4().hex}
+    _write(system, path, own)
+    time.sleep(SETTLE_S)
+    if (holder := _holder(system, path)).get("token") != own["token"]:
+        _refuse_held(out, holder)
+    done = threading.Event()
+    renewing = threading.Thread(target=_renew, args=(system, path, own, done), daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        done.set()
+        renewing.join()
+        with contextlib.suppress(OSError):  # the storage may be what ended the run
+            if _holder(system, path).get("token") == own["token"]:
+                system.rm_file(path)
+
+
+def _refuse_held(out: str, holder: dict) -> None:
+    age = time.time() - holder.get("time", 0)
+    here = holder.get("host") == socket.gethostname()
+    if age > LEASE_S or (here and not _is_alive(holder["process"])):
+        return
+    raise ValueError(
+        f"--out {out}: another run is writing there (process {holder['process']} on {holder['host']}, {age:.0f} s ago); wait "
+        f"for it, or give another folder; if it is dead, start again in {LEASE_S // 60} minutes"
+    )
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
+
+
+def _holder(system: fsspec.AbstractFileSystem, path: str) -> dict:
+    """What the lease says; {} where there is none."""
+    try:
+        return json.loads(system.cat_file(path))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _write(system: fsspec.AbstractFileSystem, path: str, own: dict) -> None:
+    system.pipe_file(path, json.dumps({**own, "time": time.time()}).encode())
+
+
+def _renew(system: fsspec.AbstractFileSystem, path: str, own: dict, done: threading.Event) -> None:
+    while not done.wait(RENEW_S):
+        with contextlib.suppress(OSError):  # the run itself will notice a storage that is gone
+            _write(system, path, own)
