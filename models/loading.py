@@ -5,6 +5,7 @@ code: archives load in Keras' safe mode, ONNX files without custom operators.
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ def load_keras(path: Path, precision: str) -> Loaded:
 def load_model(path: Path, precision: str):
     """The Keras model in an archive, loaded in safe mode. Raises ValueError."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Pictures of many shapes make TensorFlow warn of retracing, until it has traced for any shape after some five
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     import keras
 
     from models import exposure, pixel_shuffle  # noqa: F401  their layers are looked up by name
