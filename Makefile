@@ -67,9 +67,9 @@ $(BENCHMARK)/ccpd/manifest.csv:
 SHIPPED := checkpoints/shipped
 
 pretrained: install
-	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 8000 --seed 1
+	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 16000 --seed 1
 	$(PY) preprocess.py --raw datasets/shipped/photos --out datasets/shipped/tiles --val 0.025 --test 0
 	$(PY) train.py $(if $(wildcard $(SHIPPED)/config.json),--run $(SHIPPED) --resume,--run $(SHIPPED) --tiles datasets/shipped/tiles \
-		--degrade-online --crop 64x160 --filters 64 --blocks 8 --batch-size 16 --seed 1 --cache \
-		--pretrain-steps 11000 --pretrain-learning-rate 6e-4 --adversarial-steps 200 --g-learning-rate 5e-5 --d-learning-rate 1e-4 \
-		--discriminator-filters 32 --vgg-weights $(VGG) --validation-limit 0 --reading-limit 150 --select char_acc)
+		--degrade-online --crop 64x160 --filters 64 --blocks 8 --batch-size 4 --detail-weight 3 --seed 1 --cache \
+		--pretrain-steps 44000 --pretrain-learning-rate 6e-4 --adversarial-steps 600 --g-learning-rate 5e-5 --d-learning-rate 1e-4 \
+		--discriminator-filters 32 --vgg-weights $(VGG) --validation-limit 240 --validate-every 4000)

@@ -15,6 +15,7 @@ import numpy as np
 
 Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]
 PROBE_PX = 16
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 BFLOAT16_FLAG = "amx_bf16"  # Linux' name for the CPU feature; without it bfloat16 is emulated, and slower than float32
 
 
@@ -28,7 +29,7 @@ def load_keras(path: Path, precision: str) -> Loaded:
 
 
 def load_model(path: Path, precision: str):
-    """The Keras model in an archive, loaded in safe mode. Raises ValueError."""
+    """The Keras model in an archive, loaded in safe mode, computing in "float32" or "bfloat16". Raises ValueError."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Pictures of many shapes make TensorFlow warn of retracing, until it has traced for any shape after some five
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -40,7 +41,7 @@ def load_model(path: Path, precision: str):
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds, for many faults of a file
         raise ValueError(f"checkpoint {path}: Keras cannot load it in safe mode: {_first_line(error)}") from error
-    return in_precision(model, precision)
+    return in_policy(model, POLICIES[precision])
 
 
 def load_onnx(path: Path, precision: str) -> Loaded:
@@ -81,16 +82,15 @@ def _spread_over_cores(path: Path, session, name: str) -> Callable[[np.ndarray],
     return run
 
 
-def in_precision(model, precision: str):
-    """A copy of a Keras model with the same weights that computes in float32 or, but for its output, in bfloat16."""
+def in_policy(model, policy: str):
+    """A copy of a Keras model with the same weights that computes in `policy`, but for its output, which stays float32."""
     import keras
 
-    policies = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
     last = {tensor._keras_history.operation.name for tensor in model.outputs}
 
     def with_policy(layer):
-        policy = "float32" if layer.name in last else policies[precision]
-        return layer.__class__.from_config({**layer.get_config(), "dtype": policy})
+        chosen = "float32" if layer.name in last else policy
+        return layer.__class__.from_config({**layer.get_config(), "dtype": chosen})
 
     copy = keras.models.clone_model(model, clone_function=with_policy)
     copy.set_weights(model.get_weights())

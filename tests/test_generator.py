@@ -4,7 +4,7 @@ import pytest
 
 from models.exposure import Relight, Standardise
 from models.generator import STEM_BLOCK, build_generator
-from models.loading import in_precision
+from models.loading import in_policy
 from models.pixel_shuffle import DepthToSpace, SpaceToDepth
 
 
@@ -115,6 +115,5 @@ def test_new_light_is_mean_gain_and_offset():
 
 def test_light_is_computed_in_float32_whatever_the_body_does():
     lq = np.random.default_rng(0).random((1, 16, 24, 3), dtype="float32")
-    half = build_generator(1, filters=8, blocks=1)
-    half = in_precision(half, "bfloat16")
+    half = in_policy(build_generator(1, filters=8, blocks=1), "mixed_bfloat16")
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(half(lq, training=False)), lq)

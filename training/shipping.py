@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from models.enhancer import from_model, restore
+from models.loading import in_policy
 from training import networks
 from training.validation import Validator
 
@@ -17,7 +18,7 @@ class Shipping:
 
     def __init__(self, trainer, validator: Validator | None, select: str, about: dict) -> None:
         self.trainer, self.validator, self.select, self.about = trainer, validator, select, about
-        self.model = networks.in_policy(trainer.generator, "float32")
+        self.model = in_policy(trainer.generator, "float32")
         self.forget_best()
 
     def forget_best(self) -> None:
