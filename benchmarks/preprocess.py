@@ -65,8 +65,9 @@ def floor(paths: list[Path]) -> np.ndarray:
     return (measured() - started) / len(paths)
 
 
-def ours(raw: Path, out: Path, workers: int) -> tuple[float, np.ndarray]:
-    """(seconds that do not grow with the photos: workers started, report drawn; `measured` per photo beside that)."""
+def ours(raw: Path, out: Path, workers: int) -> tuple[float, np.ndarray, float]:
+    """(seconds that do not grow with the photos: workers started, report drawn; `measured` per photo beside that; MiB of the
+    worker that took most)."""
     before = time.perf_counter()
     with cluster.connect(workers, None) as client:
         client.run(run_nothing)
@@ -78,7 +79,7 @@ def ours(raw: Path, out: Path, workers: int) -> tuple[float, np.ndarray]:
             nothing, _ = one_run(raw, out)  # all is done: what is left is the report
         finally:
             cluster.connect = original
-        return start_up + nothing[0], (whole - nothing) / photos
+        return start_up + nothing[0], (whole - nothing) / photos, max(client.run(memory_mib).values())
 
 
 def one_run(raw: Path, out: Path) -> tuple[np.ndarray, int]:
@@ -87,6 +88,11 @@ def one_run(raw: Path, out: Path) -> tuple[np.ndarray, int]:
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         summary = preprocess.preprocess(str(raw), str(out), TAKE_ALL)
     return measured() - started, summary.verdicts.total()
+
+
+def memory_mib() -> float:
+    """Of this process. Workers keep what they once took (data/cluster.py), so this is also the most they had."""
+    return psutil.Process().memory_info().rss / 2**20
 
 
 def run_nothing() -> None:
@@ -112,14 +118,16 @@ def main(argv: list[str] | None = None) -> int:
         paths = copy_photos(flags.raw or Path(scratch) / "rendered", Path(scratch) / "raw", flags.photos)
         bare = floor(paths)
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start, {len(paths)} photos")
-        print("            photos/s    gain over 1 worker    core time of the floor    start and end s")
+        print("            photos/s    gain over 1 worker    core time of the floor    start and end s    MiB a worker")
         print(f"bare loop   {1 / bare[0]:8.1f}    {'':18}    {1:22.2f}")
         alone = None
         for workers in WORKERS:
-            fixed, each = ours(Path(scratch) / "raw", Path(scratch) / f"out{workers}", workers)
+            fixed, each, memory = ours(Path(scratch) / "raw", Path(scratch) / f"out{workers}", workers)
             alone = alone or each[0]
             gain, cost = alone / each[0], each[1] / bare[1]
-            print(f"{workers} worker(s) {1 / each[0]:8.1f}    {gain:18.2f}    {cost:22.2f}    {fixed:15.1f}")
+            print(
+                f"{workers} worker(s) {1 / each[0]:8.1f}    {gain:18.2f}    {cost:22.2f}    {fixed:15.1f}    {memory:12.0f}"
+            )
     return 0
 
 
