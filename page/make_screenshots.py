@@ -1,0 +1,69 @@
+"""Takes the screenshots of the three tabs that the README shows, with Playwright and an installed Chromium.
+
+    python app.py &
+    python -m page.make_screenshots
+
+leaves docs/page_one.png, page_several.png and page_limits.png.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+WIDTH, TALL = 1240, 1240  # px; a page that is longer is cut
+PATIENCE_MS = 60_000
+PHOTO = "a whole photo with its corners"
+
+
+def one_picture(page) -> None:
+    page.get_by_role("button", name=PHOTO).click()
+    page.wait_for_selector("#enhance:not([disabled])")
+    page.click("#enhance")
+    page.wait_for_selector("#findings .findings")
+    page.wait_for_selector("#download:not([disabled])")
+
+
+def several_frames(page) -> None:
+    page.get_by_role("tab", name="Several frames").click()
+    page.get_by_role("button", name="Example frames").click()
+    page.wait_for_selector("#frames .thumbnail-lg img")
+    page.click("#combine")
+    page.wait_for_selector("#burst-findings .findings")
+    page.wait_for_selector("#burst-download:not([disabled])")
+
+
+def its_limits(page) -> None:
+    page.get_by_role("tab", name="Its limits").click()
+    page.wait_for_selector("#live-findings .findings")
+
+
+SHOTS = {"page_one": one_picture, "page_several": several_frames, "page_limits": its_limits}
+
+
+def main(argv: list[str] | None = None) -> int:
+    from playwright.sync_api import sync_playwright
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--address", default="http://127.0.0.1:7860", help="where app.py serves the page")
+    flags = parser.parse_args(argv)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for name, prepare in SHOTS.items():
+            page = browser.new_page(viewport={"width": WIDTH, "height": 900}, color_scheme="light")
+            page.set_default_timeout(PATIENCE_MS)
+            page.goto(flags.address)
+            page.wait_for_selector("#photo input[type=file]", state="attached")
+            prepare(page)
+            page.wait_for_timeout(1500)  # until pictures have faded in
+            height = min(TALL, page.evaluate("document.querySelector('main').scrollHeight") + 32)
+            page.set_viewport_size({"width": WIDTH, "height": height})
+            page.screenshot(path=DOCS / f"{name}.png")
+            page.close()
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
