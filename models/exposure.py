@@ -52,7 +52,7 @@ class Relight(_Float32Layer):
     def call(self, inputs):
         pictures, mean, gain, offset, difference = (ops.cast(each, "float32") for each in inputs)
         gain = MOST_GAIN * ops.tanh(gain / MOST_GAIN)  # a wild step of training must not end in infinity
-        return pictures + ops.expm1(gain) * (pictures - mean) + offset + difference
+        return pictures + (ops.exp(gain) - 1) * (pictures - mean) + offset + difference
 
     def compute_output_shape(self, input_shapes):
         return input_shapes[0]

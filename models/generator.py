@@ -22,7 +22,7 @@ import keras
 from keras import layers
 
 from models.exposure import Relight, Standardise
-from models.pixel_shuffle import SpaceToDepth
+from models.pixel_shuffle import RepeatPixels, SpaceToDepth
 
 SCALES = (1, 2, 4, 8)
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}  # pixels folded into channels before the body
@@ -59,7 +59,7 @@ def build_generator(scale: int = 1, filters: int = 64, blocks: int = 16, body: s
     for index in range(3 if scale == 8 else 2):
         # half the channels at each doubling: at full resolution they cost most and are needed least
         channels = max(filters >> (index + 1), MIN_CHANNELS)
-        x = layers.UpSampling2D(2, interpolation="nearest", name=f"grow{index + 1}")(x)
+        x = RepeatPixels(2, name=f"grow{index + 1}")(x)
         x = _activate(_conv(channels, 3, name=f"upsample{index + 1}")(x))
     if scale == 1:  # pixels that are good already need not pass through the body
         x = layers.Concatenate(name="pixels")([x, evened])

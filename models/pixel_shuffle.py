@@ -1,4 +1,4 @@
-"""Moving pixels between space and channels, for any height and width (Shi et al. 2016, arXiv 1609.05158, Eq. 4).
+"""Moving pixels between space and channels, for any height and width (after Shi et al. 2016, arXiv 1609.05158, Eq. 4).
 
 Layers rather than `keras.ops` calls, because Keras 3.12 (the last for Python 3.10) has no such operation, and an archive saved
 with one Keras must load with the other.
@@ -38,18 +38,23 @@ class SpaceToDepth(_BlockLayer):
 
 
 @keras.saving.register_keras_serializable(package="plates")
-class DepthToSpace(_BlockLayer):
-    """(N, H, W, C*b*b) -> (N, H*b, W*b, C): the sub-pixel step, the inverse of `SpaceToDepth`."""
+class RepeatPixels(_BlockLayer):
+    """(N, H, W, C) -> (N, H*b, W*b, C): every pixel becomes a block of b x b alike.
+
+    As copies in channels that move into space: Keras' own UpSampling2D loses the shape of what it returns, and LiteRT then
+    cannot run the convolution behind it.
+    """
 
     def call(self, features):
-        if hasattr(ops, "depth_to_space"):
-            return ops.depth_to_space(features, self.block)
         b = self.block
+        copies = ops.concatenate([features] * (b * b), axis=-1)
+        if hasattr(ops, "depth_to_space"):
+            return ops.depth_to_space(copies, b)
         _, height, width, channels = ops.shape(features)
-        x = ops.reshape(features, (-1, height, width, b, b, channels // (b * b)))
+        x = ops.reshape(copies, (-1, height, width, b, b, channels))
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
-        return ops.reshape(x, (-1, height * b, width * b, channels // (b * b)))
+        return ops.reshape(x, (-1, height * b, width * b, channels))
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape
-        return (n, height and height * self.block, width and width * self.block, channels // self.block**2)
+        return (n, height and height * self.block, width and width * self.block, channels)

@@ -5,7 +5,7 @@ import pytest
 from models.exposure import Relight, Standardise
 from models.generator import STEM_BLOCK, build_generator
 from models.loading import in_policy
-from models.pixel_shuffle import DepthToSpace, SpaceToDepth
+from models.pixel_shuffle import RepeatPixels, SpaceToDepth
 
 
 @pytest.mark.parametrize("body", ["srresnet", "rrdb"])
@@ -68,8 +68,8 @@ def test_default_is_under_the_shipping_size():
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_folding_and_unfolding_are_inverse(native, monkeypatch):
-    """With the operation that newer versions of Keras have, and with our own for older ones."""
+def test_pixels_are_folded_and_repeated(native, monkeypatch):
+    """With the operations that newer versions of Keras have, and with our own for older ones."""
     if not native:
         monkeypatch.delattr(keras.ops, "space_to_depth", raising=False)
         monkeypatch.delattr(keras.ops, "depth_to_space", raising=False)
@@ -78,7 +78,8 @@ def test_folding_and_unfolding_are_inverse(native, monkeypatch):
     assert folded.shape == (2, 2, 3, 48)
     # cell (0, 1) holds pixels (0..3, 4..7), row by row
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(folded)[0, 0, 1], pictures[0, :4, 4:8].reshape(-1))
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(DepthToSpace(4)(folded)), pictures)
+    repeated = keras.ops.convert_to_numpy(RepeatPixels(2)(pictures))
+    np.testing.assert_array_equal(repeated, pictures.repeat(2, axis=1).repeat(2, axis=2))
 
 
 def test_an_even_picture_gives_an_even_one_whatever_the_weights():
