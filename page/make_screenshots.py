@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-WIDTH, TALL = 1240, 1240  # px; a page that is longer is cut
+WIDTH, TALL = 1240, 1300  # px; a page that is longer is cut
 PATIENCE_MS = 60_000
 PHOTO = "a whole photo with its corners"
 
