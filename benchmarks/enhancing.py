@@ -81,10 +81,10 @@ def make_pictures(folder: Path, count: int) -> None:
 
 
 def timed_run(checkpoint: Path, pictures: Path, out: Path) -> tuple[float, float, str]:
-    """Run enhance.py as a process of its own: (seconds, peak memory in MB, its last line)."""
+    """Run enhance.py as a process of its own: (seconds, peak memory in MiB, its last line)."""
     code = (
-        "import resource, sys, enhance; code = enhance.main(sys.argv[1:]); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024); sys.exit(code)"
+        "import sys, enhance; from benchmarks.memory import peak_mib; code = enhance.main(sys.argv[1:]); "
+        "print(peak_mib()); sys.exit(code)"
     )
     command = [sys.executable, "-c", code, str(pictures), "--out", str(out), "--checkpoint", str(checkpoint)]
     started = time.perf_counter()
@@ -92,19 +92,19 @@ def timed_run(checkpoint: Path, pictures: Path, out: Path) -> tuple[float, float
     seconds = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
-    *_, summary, megabytes = done.stdout.strip().splitlines()
-    return seconds, float(megabytes), summary
+    *_, summary, mebibytes = done.stdout.strip().splitlines()
+    return seconds, float(mebibytes), summary
 
 
 def start_up_and_folders(checkpoints: dict[str, Path], folder: Path, counts: list[int]) -> None:
-    print("\n| enhance.py, all of it | pictures | s | pictures/s | peak memory, MB |")
+    print("\n| enhance.py, all of it | pictures | s | pictures/s | peak memory, MiB |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for count in [1, *counts]:
         make_pictures(folder / f"in{count}", count)
     for name, checkpoint in checkpoints.items():
         for count in [1, *counts]:
-            seconds, megabytes, _ = timed_run(checkpoint, folder / f"in{count}", folder / f"out-{name}-{count}")
-            print(f"| {name} | {count:,} | {seconds:.2f} | {count / seconds:.1f} | {megabytes:.0f} |", flush=True)
+            seconds, mebibytes, _ = timed_run(checkpoint, folder / f"in{count}", folder / f"out-{name}-{count}")
+            print(f"| {name} | {count:,} | {seconds:.2f} | {count / seconds:.1f} | {mebibytes:.0f} |", flush=True)
 
 
 def random_generator(path: Path) -> Path:

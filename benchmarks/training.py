@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.memory import peak_mib
 
 ROOT = Path(__file__).resolve().parents[1]
 TILE = (96, 192)
@@ -63,7 +64,7 @@ def _peak_megabytes() -> float:
 
     if tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return peak_mib()
 
 
 def measure_in_a_process(*arguments) -> dict | None:

@@ -109,7 +109,8 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
 def _local_cluster(workers: int) -> LocalCluster:
     # no dashboard, and no quarrel about its port with other runs on this machine
     options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
-    options |= {"silence_logs": logging.ERROR}  # workers that end are warned of; one that dies is replaced
+    # what ends a run is said once, by preprocess.py: workers would add a traceback for each bucket
+    options |= {"silence_logs": logging.CRITICAL}
     with dask.config.set(KEEP_MEMORY):
         return LocalCluster(n_workers=workers, threads_per_worker=1, **options)
 
