@@ -21,6 +21,7 @@ from enhancing.pictures import as_bytes
 from enhancing.sources import load_source
 from evaluation.reader import Reader
 from models.enhancer import load_generator
+from training.validation import spread_evenly
 
 COLUMNS, SHRINK = 8, 0.5
 
@@ -36,15 +37,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", required=True, metavar="DIR", help="pictures of plates")
     parser.add_argument("--out", required=True, metavar="FILE", help="the sheet, .jpg or .png")
-    parser.add_argument("--count", type=int, default=40, metavar="N", help="how many of them (default: 40)")
+    parser.add_argument("--count", type=int, default=40, metavar="N", help="how many of them, 0: all (default: 40)")
     parser.add_argument("--checkpoint", metavar="FILE", help="generator (default: the shipped one)")
     flags = parser.parse_args(argv)
     paths = [found.path for found in find_inputs([flags.pictures], "") if not found.problem and not found.skipped]
     if not paths:
         print(f"gallery: no pictures in {flags.pictures}", file=sys.stderr)
         return 2
-    count = min(flags.count, len(paths))
-    chosen = [paths[index * len(paths) // count] for index in range(count)]
+    chosen = [paths[index] for index in spread_evenly(len(paths), flags.count)]
     checkpoint = flags.checkpoint or default_checkpoint()
     generator = load_generator(checkpoint)
     examiner = Examiner(generator, load_second(checkpoint, generator), Reader(keep_steps=True), ask_again=True)

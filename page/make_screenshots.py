@@ -17,21 +17,24 @@ PATIENCE_MS = 60_000
 PHOTO = "a whole photo with its corners"
 
 
+def press(page, button: str, kind: str = "") -> None:
+    """Press, and wait for the result."""
+    page.click(button)
+    page.wait_for_selector(f"#{kind}findings .findings")
+    page.wait_for_selector(f"#{kind}download:not([disabled])")
+
+
 def one_picture(page) -> None:
     page.get_by_role("button", name=PHOTO).click()
     page.wait_for_selector("#enhance:not([disabled])")
-    page.click("#enhance")
-    page.wait_for_selector("#findings .findings")
-    page.wait_for_selector("#download:not([disabled])")
+    press(page, "#enhance")
 
 
 def several_frames(page) -> None:
     page.get_by_role("tab", name="Several frames").click()
     page.get_by_role("button", name="Example frames").click()
     page.wait_for_selector("#frames .thumbnail-lg img")
-    page.click("#combine")
-    page.wait_for_selector("#burst-findings .findings")
-    page.wait_for_selector("#burst-download:not([disabled])")
+    press(page, "#combine", "burst-")
 
 
 def its_limits(page) -> None:
