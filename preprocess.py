@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.buckets import Job, Summary, bucket_count, into_buckets, parts_folder
 from data.locking import only_run_in
-from data.output import absolute, agree_on_settings, clear, write_manifest
+from data.output import absolute, agree_on_settings, clear, remove_unfinished, write_manifest
 from data.pairing import FAILED, KEPT, REJECTED, Recipe
 from data.photos import decide_format, find_photos
 from data.presets import PRESETS
@@ -44,6 +44,7 @@ def preprocess(raw: str, out: str, recipe: Recipe, form: str = "auto", **machine
 
         with connect(machine.get("workers"), machine.get("scheduler")) as client:
             summary = run_buckets(client, job, buckets, splits)
+        remove_unfinished(out, settings["buckets"])  # a worker killed on the way may have left some
         if not summary.verdicts[KEPT]:
             clear(out)
             raise ValueError(nothing_kept(raw, summary))

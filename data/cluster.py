@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from importlib.util import find_spec
@@ -37,7 +38,7 @@ def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: di
     total = Summary()
     waiting = iter(enumerate(buckets))
     sizes = {}  # of the buckets handed out, by task
-    with tqdm(total=sum(map(len, buckets)), unit="photo", desc="photos") as bar:
+    with tqdm(total=sum(map(len, buckets)), unit="photo", desc="photos") as bar, _noted_interrupt() as interrupted:
         running = as_completed(loop=client.loop)
 
         def hand_out():
@@ -51,10 +52,31 @@ def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: di
 
         hand_out()
         for future in running:
+            if interrupted.is_set():
+                raise KeyboardInterrupt
             total.merge(_result(future))
             bar.update(sizes.pop(future.key))
             hand_out()
     return total
+
+
+@contextlib.contextmanager
+def _noted_interrupt() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets beside raising KeyboardInterrupt, which Python swallows in a destructor or a callback."""
+    interrupted = threading.Event()
+
+    def note(*_):
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # where no signal arrives
+        yield interrupted
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _worker_count(client: Client) -> int:
@@ -73,6 +95,10 @@ def _result(future: Future) -> Summary:
         ) from None
     except CancelledError:
         raise RuntimeError(GONE) from None
+    except OSError:
+        if future.status == "error":  # the bucket's own: its output could not be written
+            raise
+        raise RuntimeError(GONE) from None  # the connection broke while the result was on its way
     except ModuleNotFoundError as error:  # of a worker that joined later
         raise RuntimeError(f"a worker lacks {error.name}: {ENVIRONMENT}") from None
 

@@ -43,7 +43,7 @@ def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) 
         raise ValueError(f"--out {out} was made with other settings: {had}; give another folder")
     for folder in (*SIDES, f"parts/{stored['buckets']}"):
         system.makedirs(f"{root}/{folder}", exist_ok=True)
-    _tidy(system, root, stored["buckets"])
+    remove_unfinished(out, stored["buckets"])
     return _grown(system, root, out, stored, buckets // stored["buckets"])
 
 
@@ -57,8 +57,9 @@ def _write_settings(out: str, settings: dict) -> None:
     write_bytes(f"{out}/{SETTINGS}", json.dumps(settings, indent=2).encode())
 
 
-def _tidy(system: fsspec.AbstractFileSystem, root: str, buckets: int) -> None:
+def remove_unfinished(out: str, buckets: int) -> None:
     """Remove what killed processes left: files not yet whole, and parts on the way to another number of buckets."""
+    system, root = fsspec.core.url_to_fs(out)
     with contextlib.suppress(FileNotFoundError):  # storage without folders has none before its first file
         for name in system.ls(f"{root}/parts", detail=False):
             if name.rsplit("/", 1)[-1] != str(buckets):

@@ -29,7 +29,12 @@ def load_keras(path: Path, precision: str) -> Loaded:
 
 
 def load_model(path: Path, precision: str):
-    """The Keras model in an archive, loaded in safe mode, computing in "float32" or "bfloat16". Raises ValueError."""
+    """The Keras model in an archive, computing in "float32" or "bfloat16". Raises ValueError."""
+    return in_policy(load_archive(path), POLICIES[precision])
+
+
+def load_archive(path: Path):
+    """The Keras model in an archive as it was stored, loaded in safe mode. Raises ValueError."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Pictures of many shapes make TensorFlow warn of retracing, until it has traced for any shape after some five
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -38,10 +43,9 @@ def load_model(path: Path, precision: str):
     from models import exposure, pixel_shuffle  # noqa: F401  their layers are looked up by name
 
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds, for many faults of a file
         raise ValueError(f"checkpoint {path}: Keras cannot load it in safe mode: {_first_line(error)}") from error
-    return in_policy(model, POLICIES[precision])
 
 
 def load_onnx(path: Path, precision: str) -> Loaded:

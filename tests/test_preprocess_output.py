@@ -5,6 +5,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import time
 
@@ -23,7 +24,7 @@ from plate_photos import (
     write_photos,
 )
 
-from data import buckets, locking
+from data import buckets, cluster, locking
 from data.tiles import open_tiles, read_manifest
 
 
@@ -216,6 +217,37 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, quick, capsys, monkeypat
     monkeypatch.setattr("data.cluster.run_buckets", stop)
     assert run(tmp_path / "raw", tmp_path / "out") == 130
     assert "start again to go on" in capsys.readouterr().err
+
+
+class InterruptsInItsDestructor:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_swallows_counts_all_the_same(tmp_path, quick, monkeypatch):
+    def swallow(future):
+        InterruptsInItsDestructor()
+        return future.result()
+
+    write_photos(tmp_path / "raw", 40)
+    monkeypatch.setattr("data.cluster._result", swallow)
+    before = signal.getsignal(signal.SIGINT)
+    assert run(tmp_path / "raw", tmp_path / "out") == 130
+    assert not (tmp_path / "out/manifest.csv").exists()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_a_worker_killed_in_the_middle_of_a_file_left_is_removed(tmp_path, quick, monkeypatch):
+    def killed_half_way(*arguments):
+        (tmp_path / "out/train/hr/half.png.1.part").write_bytes(b"half")
+        return run_buckets(*arguments)
+
+    write_photos(tmp_path / "raw", 4)
+    run_buckets = cluster.run_buckets
+    monkeypatch.setattr(cluster, "run_buckets", killed_half_way)
+    assert run(tmp_path / "raw", tmp_path / "out") == 0
+    assert not list((tmp_path / "out").rglob("*.part"))
 
 
 def test_an_unknown_storage_is_named(tmp_path, capsys):

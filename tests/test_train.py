@@ -196,6 +196,13 @@ def test_known_troubles_are_explained(error, words):
     assert "\n" not in text
 
 
+def test_a_generator_to_start_from_that_is_not_there_is_named(tiles, tmp_path, capsys):
+    settings = tiny_settings(tiles, tmp_path / "run", init=str(tmp_path / "nowhere.keras"))
+    assert train.main(as_flags(settings)) == 2
+    assert "nowhere.keras: no such file; give a generator.keras" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_unknown_troubles_are_not_hidden():
     with pytest.raises(RuntimeError, match="a fault of ours"):
         train.explain(RuntimeError("a fault of ours"), Settings())

@@ -8,7 +8,7 @@ import keras
 from models.discriminator import build_discriminator
 from models.features import build_features
 from models.generator import build_generator
-from models.loading import in_policy, load_model
+from models.loading import in_policy, load_archive
 from training.run_folder import init_file, write_json
 
 
@@ -17,7 +17,7 @@ def make_generator(settings, scale: int, policy: str) -> keras.Model:
     keras.mixed_precision.set_global_policy(policy)
     if not settings.init:
         return build_generator(scale, settings.filters, settings.blocks, settings.generator)
-    generator = in_policy(load_model(init_file(settings), "float32"), policy)
+    generator = in_policy(load_archive(init_file(settings)), policy)
     own = generator.compute_output_shape((1, 16, 16, 3))[1] // 16
     if own != scale:
         raise ValueError(f"--init {settings.init} enlarges {own} times, the tiles ask for {scale} times")

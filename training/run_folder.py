@@ -24,9 +24,13 @@ def check_folder(settings: Settings, resume: bool) -> None:
 
 
 def init_file(settings: Settings) -> Path:
-    """Where the generator to start from lies: in the run folder once there is one, for the original may vanish."""
+    """Where the generator to start from lies: in the run folder once there is one, for the original may vanish. Raises
+    ValueError where it is in neither place."""
     copy = Path(settings.run) / INIT_NAME
-    return copy if copy.exists() else Path(settings.init)
+    path = copy if copy.exists() else Path(settings.init)
+    if not path.is_file():
+        raise ValueError(f"--init {path}: no such file; give a generator.keras that a run has left")
+    return path
 
 
 def make_folder(settings: Settings, precision: str, devices: str) -> None:
