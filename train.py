@@ -67,8 +67,10 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
         discriminator, features = networks.make_others(settings, size, precision)
         weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
         weights |= {"detail": settings.detail_weight} if settings.detail_weight else {}
+        recogniser = networks.load_recogniser(settings)
+        weights |= {"character": settings.character_weight} if recogniser else {}
         half = precision == "mixed_float16"
-        return Trainer(strategy, generator, discriminator, features, weights, settings, scale_loss=half)
+        return Trainer(strategy, generator, discriminator, features, recogniser, weights, settings, scale_loss=half)
 
 
 def course(settings: Settings, resume: bool, trainer, pairs, held_out, about: dict) -> None:

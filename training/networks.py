@@ -33,6 +33,17 @@ def make_others(settings, tile: tuple[int, int], policy: str) -> tuple[keras.Mod
     return discriminator, build_features(settings.vgg_weights, settings.vgg_layer)
 
 
+def load_recogniser(settings) -> keras.Model | None:
+    """The frozen recogniser of the character term, in float32; None where none is asked for."""
+    if not settings.recogniser:
+        return None
+    if not Path(settings.recogniser).is_file():
+        raise ValueError(f"--recogniser {settings.recogniser}: no such file; train one with python -m training.recogniser")
+    recogniser = load_archive(Path(settings.recogniser))
+    recogniser.trainable = False
+    return recogniser
+
+
 def write_archive(model: keras.Model, path: Path, about: dict) -> None:
     """`path` (.keras) and the .json beside it, each replaced in one move."""
     partial = path.with_name(f"{path.stem}.partial.keras")

@@ -1,0 +1,135 @@
+"""Trains the recogniser whose opinion `train.py --recogniser` asks for.
+
+    python -m training.recogniser --tiles datasets/tiles --out checkpoints/recogniser.keras
+
+It learns from the clean tiles and from damaged ones (the damage made anew each time), so that its answers to a half restored
+plate mean something. Leaves the archive and a .json with the characters it knows and how much of the validation tiles it reads.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from data.batches import Batches
+from data.pairs import Pairs
+from data.tiles import Row, open_tiles, read_manifest
+from evaluation.matching import comparable, is_two_line
+from models.recogniser import decode
+from training.networks import write_archive
+
+LONGEST = 12  # characters of a plate
+
+
+def readable(rows: list[Row], split: str) -> dict[str, str]:
+    """Key -> what stands on it, of the plates of one line whose text is known."""
+    texts = {row.key: comparable(row.text, row.country, province=True) for row in rows if row.split == split}
+    lines = {row.key for row in rows if not is_two_line(row.text)}
+    return {key: text for key, text in texts.items() if key in lines and 0 < len(text) <= LONGEST}
+
+
+def pairs_of(tiles: str, split: str, texts: dict[str, str], seed: int) -> Pairs:
+    """The clean tiles that have a text, to be damaged."""
+    found = [pair for pair in open_tiles(tiles, split, clean_only=True).pairs if pair.key in texts]
+    if not found:
+        raise ValueError(f"--tiles {tiles}: no tile of the split {split} has a text in the manifest")
+    keys, urls, _ = zip(*found, strict=True)
+    return Pairs(keys, urls, preset="street", augment=split == "train", seed=seed)
+
+
+def labels_of(pairs: Pairs, texts: dict[str, str], characters: str) -> np.ndarray:
+    """(N, LONGEST) int32: the classes of each tile's characters, then zeros."""
+    labels = np.zeros((len(pairs), LONGEST), np.int32)
+    for row, key in zip(labels, pairs.keys, strict=True):
+        row[: len(texts[key])] = [1 + characters.index(c) for c in texts[key]]
+    return labels
+
+
+def both_sides(batches: Batches, labels: np.ndarray, steps: int, batch_size: int):
+    """A tf.data.Dataset of (damaged and clean tiles, their labels): (2 * batch_size, H, W, 3) and (2 * batch_size, LONGEST)."""
+    import tensorflow as tf
+
+    def label(step):
+        positions = range(int(step) * batch_size, (int(step) + 1) * batch_size)
+        return labels[[batches.pairs.at(position)[1] for position in positions]]
+
+    def join(tiles, step):
+        own = tf.ensure_shape(tf.numpy_function(label, [step], tf.int32, stateful=False), (batch_size, LONGEST))
+        return tf.cast(tf.concat(tiles, 0), tf.float32) / 255.0, tf.concat([own, own], 0)
+
+    tiles = batches.dataset(0, steps, batch_size)
+    return tf.data.Dataset.zip(tiles, tf.data.Dataset.range(steps)).map(join).prefetch(2)
+
+
+def train(flags: argparse.Namespace) -> dict:
+    """Train and write the archive; returns what the .json beside it says. Raises ValueError for tiles without texts."""
+    rows = read_manifest(flags.tiles)
+    texts = {split: readable(rows, split) for split in ("train", "val")}
+    characters = "".join(sorted(set("".join(texts["train"].values()))))
+    pairs = pairs_of(flags.tiles, "train", texts["train"], flags.seed)
+
+    import keras  # late: it takes seconds
+
+    from models.recogniser import build_recogniser
+
+    keras.utils.set_random_seed(flags.seed)
+    model = build_recogniser(len(characters))
+    warmup = flags.steps // 20
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, flags.steps - warmup, alpha=0.01, warmup_target=flags.learning_rate, warmup_steps=warmup
+    )
+    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), keras.losses.CTC())
+    with Batches(pairs, flags.workers) as batches:
+        labels = labels_of(pairs, texts["train"], characters)
+        model.fit(both_sides(batches, labels, flags.steps, flags.batch_size), shuffle=False)
+    about = {"characters": characters, "tiles": flags.tiles, "steps": flags.steps, "seed": flags.seed}
+    if texts["val"]:
+        about["validation"] = reading_of(model, characters, flags.tiles, texts["val"], flags.seed)
+    write_archive(model, Path(flags.out), about)
+    return about
+
+
+def reading_of(model, characters: str, tiles: str, texts: dict[str, str], seed: int) -> dict:
+    """{"clean", "damaged": share of the validation plates read whole, "n"}."""
+    pairs = pairs_of(tiles, "val", texts, seed)
+    lq, hr = (
+        np.stack(side).astype(np.float32) / 255 for side in zip(*map(pairs.fixed, range(len(pairs))), strict=True)
+    )
+    right = {}
+    for name, pictures in (("clean", hr), ("damaged", lq)):
+        read = decode(model.predict(pictures, batch_size=64, verbose=0), characters)
+        right[name] = float(np.mean([text == texts[key] for text, key in zip(read, pairs.keys, strict=True)]))
+    return right | {"n": len(pairs)}
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.recogniser",
+        description=__doc__.split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--tiles", required=True, metavar="DIR", help="tile folder of preprocess.py, with texts in its manifest")
+    add("--out", required=True, metavar="FILE", help="the archive to write (.keras)")
+    add("--steps", type=int, default=5000, metavar="N", help="steps of training")
+    add("--batch-size", type=int, default=16, metavar="N", help="plates per step, each once clean and once damaged")
+    add("--learning-rate", type=float, default=2e-3, metavar="F", help="highest learning rate")
+    add("--workers", type=int, default=1, metavar="N", help="processes that make the batches; 0: none")
+    add("--seed", type=int, default=0, metavar="N", help="seed of weights, order and damage")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    flags = parse(argv)
+    try:
+        about = train(flags)
+    except (ValueError, OSError) as error:
+        print(f"training.recogniser: {error}", file=sys.stderr)
+        return 2
+    print(f"{flags.out}; read whole on validation: {about.get('validation', 'no tiles with texts')}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
