@@ -38,7 +38,9 @@ def load_recogniser(settings) -> keras.Model | None:
     if not settings.recogniser:
         return None
     if not Path(settings.recogniser).is_file():
-        raise ValueError(f"--recogniser {settings.recogniser}: no such file; train one with python -m training.recogniser")
+        raise ValueError(
+            f"--recogniser {settings.recogniser}: no such file; train one with python -m training.recogniser"
+        )
     recogniser = load_archive(Path(settings.recogniser))
     recogniser.trainable = False
     return recogniser
