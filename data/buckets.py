@@ -9,7 +9,7 @@ import json
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import fsspec
@@ -39,37 +39,46 @@ class Summary:
     samples: list[tuple[str, str]] = field(default_factory=list)  # (split, key) of a few pairs, chosen by hash
     new: int = 0  # photos done in this run, not taken over from an earlier one
 
-    def add(self, outcome: Outcome) -> None:
-        self.verdicts[outcome.verdict] += 1
-        if outcome.reason:
-            self.reasons[outcome.verdict][outcome.reason] += 1
-            self._name(outcome.reason, [outcome.source])
-        for name, value in outcome.figures.items():
-            bins = np.histogram([value], BINS, RANGES[name])[0]
-            self._count(f"{outcome.verdict} {name}", bins)
-        self.splits.update(row.split for row in outcome.rows)
-        self._sample([(row.split, row.key) for row in outcome.rows[:1]])
+    @classmethod
+    def of(cls, outcomes: list[Outcome], new: int) -> "Summary":
+        """`new` of them were done in this run."""
+        summary, figures = cls(new=new), defaultdict(list)
+        for outcome in outcomes:
+            summary.verdicts[outcome.verdict] += 1
+            if outcome.reason:
+                summary.reasons[outcome.verdict][outcome.reason] += 1
+                summary.names[outcome.reason].append(outcome.source)
+            for name, value in outcome.figures.items():
+                figures[outcome.verdict, name].append(value)
+            summary.splits.update(row.split for row in outcome.rows)
+        for reason, names in summary.names.items():
+            summary.names[reason] = _first_names(names)
+        summary.histograms = {
+            f"{verdict} {name}": np.histogram(values, BINS, RANGES[name])[0]
+            for (verdict, name), values in figures.items()
+        }
+        summary.samples = _sample([(row.split, row.key) for outcome in outcomes for row in outcome.rows[:1]])
+        return summary
 
     def merge(self, other: "Summary") -> None:
         self.verdicts += other.verdicts
         for verdict, counts in other.reasons.items():
             self.reasons[verdict] += counts
         for reason, names in other.names.items():
-            self._name(reason, names)
+            self.names[reason] = _first_names(self.names[reason] + names)
         for name, bins in other.histograms.items():
-            self._count(name, bins)
+            self.histograms[name] = self.histograms.get(name, 0) + bins
         self.splits += other.splits
-        self._sample(other.samples)
+        self.samples = _sample(self.samples + other.samples)
         self.new += other.new
 
-    def _name(self, reason: str, names: list[str]) -> None:
-        self.names[reason] = sorted(self.names[reason] + names)[:NAMES_PER_REASON]
 
-    def _sample(self, pairs: list[tuple[str, str]]) -> None:
-        self.samples = sorted(self.samples + pairs, key=lambda pair: zlib.crc32(pair[1].encode()))[:SAMPLES]
+def _first_names(names: list[str]) -> list[str]:
+    return sorted(names)[:NAMES_PER_REASON]
 
-    def _count(self, name: str, bins: np.ndarray) -> None:
-        self.histograms[name] = self.histograms.get(name, np.zeros(BINS, int)) + bins
+
+def _sample(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return sorted(pairs, key=lambda pair: zlib.crc32(pair[1].encode()))[:SAMPLES]
 
 
 def bucket_count(photos: int) -> int:
@@ -101,7 +110,7 @@ def run_bucket(job: Job, number: int, photos: list[Photo], splits: dict[str, str
     """Do what is missing of a bucket, write its part, and sum it up. splits: source -> split, of the dataset's own lists."""
     cv2.setNumThreads(1)  # the processes are the parallelism
     known = {outcome.source: outcome for outcome in read_part(job.parts, number)}
-    summary, changed = Summary(), False
+    new = 0
     for photo in photos:
         before = known.get(photo.source)
         if before is not None and before.stamp == photo.stamp and before.reason != UNREADABLE:
@@ -109,15 +118,12 @@ def run_bucket(job: Job, number: int, photos: list[Photo], splits: dict[str, str
         known[photo.source] = _make(photo, job, splits)
         if before is not None:
             _remove_stale(job.out, before, known[photo.source])
-        summary.new += 1
-        changed = True
+        new += 1
     outcomes = sorted(known.values(), key=lambda outcome: outcome.source)
-    if changed:
-        lines = (json.dumps(asdict(outcome), ensure_ascii=False) + "\n" for outcome in outcomes)
+    if new:
+        lines = (json.dumps(outcome, default=vars, ensure_ascii=False) + "\n" for outcome in outcomes)
         write_bytes(part_url(job.parts, number), "".join(lines).encode())
-    for outcome in outcomes:
-        summary.add(outcome)
-    return summary
+    return Summary.of(outcomes, new)
 
 
 def _make(photo: Photo, job: Job, splits: dict[str, str] | None) -> Outcome:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from data.ccpd import Annotation, is_ccpd_name, parse_name
-from data.tiles import is_local
+from data.tiles import is_local, read_bytes
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TEXTS = "text.csv"
@@ -130,9 +130,8 @@ def annotate(photo: Photo, form: str) -> Annotation | None:
 def open_photo(url: str) -> np.ndarray:
     """(H, W, 3) uint8 RGB. Raises UnusablePhoto for a file that is gone, empty, broken off, or no picture."""
     try:
-        with fsspec.open(url, "rb") as file:
-            content = file.read()
-    except (OSError, ValueError):  # ValueError: fsspec reads "::" in a name as an address
+        content = read_bytes(url)
+    except (OSError, ValueError):  # ValueError: fsspec reads "::" in a URL as another address
         raise UnusablePhoto(UNREADABLE) from None
     if not content:
         raise UnusablePhoto("the file is empty")

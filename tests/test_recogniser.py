@@ -12,13 +12,18 @@ import losses
 import train
 from data.tiles import Row, format_rows
 from models.loading import load_archive
-from models.recogniser import build_recogniser, decode
+from models.recogniser import build_recogniser
 from training import recogniser
 
 
 def test_repetitions_and_blanks_are_left_out():
     best = [[0, 1, 1, 0, 1, 2, 2, 0], [0] * 8]
-    assert decode(np.eye(3)[best], "AB") == ["AAB", ""]
+    assert recogniser.decode(np.eye(3)[best], "AB") == ["AAB", ""]
+
+
+def test_characters_are_spread_evenly_between_the_margins():
+    spread = recogniser.evenly_spread(np.array([[5, 7, 0], [3, 0, 0]]), 12)
+    assert spread.tolist() == [[0, 5, 5, 5, 5, 5, 7, 7, 7, 7, 7, 0], [0] + [3] * 10 + [0]]
 
 
 def test_the_light_does_not_matter_and_windows_have_answers():
