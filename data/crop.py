@@ -56,8 +56,7 @@ def _cut(photo: np.ndarray, left: int, top: int, width: int, height: int) -> np.
     photo_h, photo_w = photo.shape[:2]
     before = max(0, -left), max(0, -top)
     after = max(0, left + width - photo_w), max(0, top + height - photo_h)
-    # contiguous, since OpenCV takes no view whose channels are reversed
-    inside = np.ascontiguousarray(photo[max(0, top) : top + height, max(0, left) : left + width])
+    inside = photo[max(0, top) : top + height, max(0, left) : left + width]
     if not any(before + after):
         return inside
     return cv2.copyMakeBorder(inside, before[1], after[1], before[0], after[0], cv2.BORDER_REFLECT_101)

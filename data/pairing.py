@@ -59,8 +59,7 @@ def make_pairs(photo: Photo, recipe: Recipe, raw: str, out: str, split: str | No
         tile, corners, width_px = _cut(pixels, known, recipe)
     except UnusablePhoto as error:
         return Outcome(photo.source, photo.stamp, FAILED, str(error))
-    figures = {"brightness": quality.brightness(tile), "contrast": quality.contrast(tile)}
-    figures |= {"sharpness": quality.sharpness(tile), "plate_px": width_px}
+    figures = vars(quality.measure(tile)) | {"plate_px": width_px}
     figures = {name: round(value, 4) for name, value in figures.items()}
     if reason := _flaw(figures, recipe):
         return Outcome(photo.source, photo.stamp, REJECTED, reason, figures)

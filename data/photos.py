@@ -152,6 +152,4 @@ def _decode_whole_jpeg(content: bytes) -> np.ndarray | None:
     if not content.rstrip(b"\0").endswith(JPEG_END):
         return None
     # corners are those of the pixels as stored
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    # RGB as a view: only the plate's part is ever copied
-    return None if pixels is None else pixels[..., ::-1]
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)

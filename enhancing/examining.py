@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data import quality
+from data.quality import Quality, measure
 from enhancing import agreement, consistency
 from enhancing.agreement import Agreement
 from enhancing.sources import Source
@@ -19,15 +19,6 @@ from models.enhancer import BATCH_SIZE, Generator, fit_result, resize, restore_e
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
 MIN_EFFECTIVE_WIDTH_PX = 50.0  # where the checkpoint's JSON does not say; enhancing/calibrate.py measures it
 MIN_AGREEMENT = 0.9  # below it, of 86 benchmark plates 4 were read right; above it, of 74 plates 44
-
-
-@dataclass(frozen=True)
-class Quality:
-    """As data/quality.py defines them."""
-
-    brightness: float
-    contrast: float
-    sharpness: float
 
 
 @dataclass(frozen=True)
@@ -129,7 +120,3 @@ def min_effective_width(generator: Generator) -> float:
     """The effective width in px below which the generator's curve by difficulty says that it invents."""
     known = generator.info.get("min_effective_width_px")
     return float(known) if isinstance(known, (int, float)) and 0 < known < np.inf else MIN_EFFECTIVE_WIDTH_PX
-
-
-def measure(picture: np.ndarray) -> Quality:
-    return Quality(quality.brightness(picture), quality.contrast(picture), quality.sharpness(picture))
