@@ -61,7 +61,7 @@ def make_examiner(config: Config):
     from models.enhancer import load_generator
 
     checkpoint = config.checkpoint or default_checkpoint()
-    generator = load_generator(checkpoint, config.precision)
+    generator = load_generator(checkpoint, config.precision, config.strength)
     ask_again = config.read or config.uncertainty or config.burst
     return Examiner(
         generator,
@@ -96,6 +96,13 @@ def parse_arguments(argv: list[str] | None) -> Config:
         choices=("auto", "float32", "bfloat16"),
         default="auto",
         help="of the generator; auto: bfloat16 where the CPU multiplies it in hardware",
+    )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        metavar="F",
+        help="how much of what the generator makes is kept, 0 to 1; the rest is the picture itself in the new light; None: the "
+        "checkpoint's own, at which validation plates were read best",
     )
     parser.add_argument("--limit", type=int, default=0, help="stop after so many pictures; 0: take all")
     arguments = vars(parser.parse_args(argv))

@@ -22,7 +22,10 @@ PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "rapidocr"
 
 @dataclass(frozen=True)
 class Config:
-    """One of tiles and lq_only is given. checkpoints: empty for the shipped ones. limit: None for all plates."""
+    """One of tiles and lq_only is given. checkpoints: empty for the shipped ones. limit: None for all plates.
+
+    strength: None for each checkpoint's own.
+    """
 
     tiles: str | None = None
     lq_only: str | None = None
@@ -34,6 +37,7 @@ class Config:
     clean_too: bool = False
     vgg_weights: str | None = None
     precision: str = "float32"
+    strength: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -41,6 +45,8 @@ class Config:
             raise ValueError("give either --tiles DIR or --lq-only DIR")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"--limit must be at least 1, got {self.limit}")
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise ValueError(f"--strength must lie in 0 to 1, got {self.strength:g}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,7 +76,7 @@ def evaluate(config: Config) -> dict:
     if config.clean_too:
         clean_as_input([first.plate])  # says now, not after all else, where it cannot be done
     files = checkpoints.by_name(config.checkpoints or checkpoints.shipped())
-    generators = checkpoints.load_fitting(files, first, config.precision)
+    generators = checkpoints.load_fitting(files, first, config.precision, config.strength)
     scorer = Scorer(generators, Reader() if config.ocr else None, _vgg_distance(config.vgg_weights))
 
     table, failures = _score(scorer, plates)
@@ -154,6 +160,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clean-too", action="store_true", help="see whether clean tiles are left alone, too")
     parser.add_argument("--vgg-weights", metavar="PATH", help="VGG19 weights file, or imagenet: adds the VGG distance")
     parser.add_argument("--precision", choices=PRECISIONS, default=Config.precision, help="of the generators")
+    parser.add_argument(
+        "--strength", type=float, metavar="F", help="of all generators, as in enhance.py, instead of each one's own"
+    )
     parser.add_argument("--seed", type=int, default=Config.seed, help="of --limit and of the confidence intervals")
     return parser
 

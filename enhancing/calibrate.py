@@ -1,16 +1,19 @@
-"""From which effective width on is a generator to be believed? Measured on tiles whose text is known, and written to its JSON.
+"""How strong is a generator best applied, and from which effective width on is it to be believed? Measured on tiles whose text
+is known, and written to its JSON.
 
-    python -m enhancing.calibrate --tiles datasets/tiles --checkpoint checkpoints/mine/generator.keras --write
+    python -m enhancing.calibrate --tiles datasets/tiles --split val --checkpoint checkpoints/mine/generator.keras --write
 
-prints the plates read right by effective width as enhance.py measures it (from the picture alone: the true degradation of a
-user's picture is unknown) and by agreement. With --write, `min_effective_width_px` in the JSON beside the checkpoint becomes
-the width below which fewer than half of the plates are read right; enhance.py warns below it.
+prints the plates read right by strength; at the best of these, by effective width as enhance.py measures it (from the picture
+alone: the true degradation of a user's picture is unknown) and by agreement. With --write, the JSON beside the checkpoint gets
+`strength`, the one at which most are read right, and `min_effective_width_px`, below which fewer than half are: enhance.py
+takes the one, and warns below the other.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,9 +25,10 @@ from enhancing.examining import Examiner
 from enhancing.files import replacing
 from enhancing.pictures import as_float
 from enhancing.sources import make_source
+from enhancing.strength import Trial, best, try_strengths
 from evaluation.matching import match
 from evaluation.metrics import is_readable
-from evaluation.plates import from_tiles, load, pick
+from evaluation.plates import Pair, Plate, from_tiles, load, pick
 from evaluation.reader import Reader
 from models.enhancer import load_generator
 
@@ -34,17 +38,21 @@ AGREEMENTS = (0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.01)
 CHUNK = 32
 
 
-def measure(examiner: Examiner, tiles: str, split: str, limit: int, seed: int) -> np.ndarray:
-    """(N, 3): effective width in px, agreement, and 1 where the enhanced plate was read right."""
+def known_plates(tiles: str, split: str, limit: int, seed: int) -> list[Plate]:
+    """Plates of one line whose text is known. Raises ValueError where there are none."""
     plates = [p for p in from_tiles(tiles, split).plates if p.text and is_readable(p.text, p.country)]
     if not plates:
         raise ValueError(f"{tiles} holds no tiles of split {split} with a known text of one line")
-    chosen = pick(plates, limit or None, seed)
+    return pick(plates, limit or None, seed)
+
+
+def measure(examiner: Examiner, pairs: Sequence[Pair]) -> np.ndarray:
+    """(N, 3): effective width in px, agreement, and 1 where the enhanced plate was read right."""
     rows = []
-    for start in tqdm(range(0, len(chosen), CHUNK), unit=f" x {CHUNK} plates", disable=None):
-        pairs, _ = load(chosen[start : start + CHUNK])
-        results = examiner.enhance([make_source(examiner.generator, as_float(pair.lq)) for pair in pairs])
-        for pair, result in zip(pairs, results, strict=True):
+    for start in tqdm(range(0, len(pairs), CHUNK), unit=f" x {CHUNK} plates", disable=None):
+        some = pairs[start : start + CHUNK]
+        results = examiner.enhance([make_source(examiner.generator, as_float(pair.lq)) for pair in some])
+        for pair, result in zip(some, results, strict=True):
             right = match(result.reading.text, pair.plate.text, pair.plate.country).right
             rows.append((result.effective_width, result.agreement.mean, right))
     return np.array(rows, float)
@@ -72,11 +80,18 @@ def table(measured: np.ndarray, column: int, edges: Sequence[float], name: str) 
     return "\n".join(lines)
 
 
-def write(checkpoint: str, width: float) -> None:
+def trials_table(trials: Sequence[Trial]) -> str:
+    head = ["| strength | plates right, % | characters right, % | flipped, % |", "| ---: | ---: | ---: | ---: |"]
+    shares = ((trial.strength, *(100 * share for share in trial[1:])) for trial in trials)
+    return "\n".join(head + ["| {:g} | {:.1f} | {:.1f} | {:.1f} |".format(*each) for each in shares])
+
+
+def write(checkpoint: str, strength: float, width: float) -> None:
     path = Path(checkpoint).with_suffix(".json")
     info = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known = {"strength": strength, "min_effective_width_px": round(width, 1)}
     with replacing(str(path), "w", encoding="utf-8") as file:
-        json.dump({**info, "min_effective_width_px": round(width, 1)}, file, indent=2, ensure_ascii=False)
+        json.dump(info | known, file, indent=2, ensure_ascii=False)
         file.write("\n")
 
 
@@ -89,21 +104,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--split", default="test")
     parser.add_argument("--limit", type=int, default=500, help="plates; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of plates")
-    parser.add_argument("--write", action="store_true", help="write the width to the JSON beside the checkpoint")
+    parser.add_argument(
+        "--write", action="store_true", help="write strength and width to the JSON beside the checkpoint"
+    )
     arguments = parser.parse_args(argv)
     try:
-        generator = load_generator(arguments.checkpoint)
-        second = load_second(arguments.checkpoint, generator)
-        examiner = Examiner(generator, second, Reader(), ask_again=True)
-        measured = measure(examiner, arguments.tiles, arguments.split, arguments.limit, arguments.seed)
+        plates = known_plates(arguments.tiles, arguments.split, arguments.limit, arguments.seed)
+        pairs, _ = load(plates)
+        generator, reader = load_generator(arguments.checkpoint), Reader()
+        trials = try_strengths(generator, reader, pairs)
+        chosen = replace(generator, strength=best(trials).strength)
+        examiner = Examiner(chosen, load_second(arguments.checkpoint, chosen), reader, ask_again=True)
+        measured = measure(examiner, pairs)
         width = least_width(measured)
         if arguments.write:
-            write(arguments.checkpoint, width)
+            write(arguments.checkpoint, chosen.strength, width)
     except (ValueError, OSError) as error:
         print(f"calibrate: {error}", file=sys.stderr)
         return 2
+    print(f"{len(pairs)} plates", trials_table(trials), sep="\n\n", end="\n\n")
     print(table(measured, 0, WIDTHS_PX, "effective width, px"), table(measured, 1, AGREEMENTS, "agreement"), sep="\n\n")
-    print(f"\nmin_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
+    print(f"\nstrength {chosen.strength:g}: most plates are read right")
+    print(f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
     return 0
 
 

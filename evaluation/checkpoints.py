@@ -33,13 +33,15 @@ def by_name(files: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def load_fitting(files: dict[str, str], first: Pair, precision: str = "float32") -> dict[str, Generator]:
+def load_fitting(
+    files: dict[str, str], first: Pair, precision: str = "float32", strength: float | None = None
+) -> dict[str, Generator]:
     """Load the generators by name and check that they fit the plates, of which `first` is one.
 
     Tiles of a manifest must be those that a generator was trained for; pictures of one's own are brought to its size.
     ValueError names the file that is wrong, and why.
     """
-    generators = {name: load_generator(file, precision) for name, file in files.items()}
+    generators = {name: load_generator(file, precision, strength) for name, file in files.items()}
     if first.hr is not None and first.plate.steps is not None:
         for name, generator in generators.items():
             _check(files[name], generator, first)
@@ -64,5 +66,6 @@ def describe(file: str, generator: Generator) -> dict:
         "backend": generator.backend,
         "precision": generator.precision,
         "scale": generator.scale,
+        "strength": generator.strength,
         "info": generator.info,
     }

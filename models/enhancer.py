@@ -20,6 +20,7 @@ PAD_PX = (
 )
 MAX_TALLNESS = 4  # a taller picture is scaled to its height: a strip of 1 x 5000 px would else become 192 x 960,000
 BATCH_SIZE = 16
+MOST_GAIN = 20.0  # by which contrast is raised: a picture of one colour has none, only noise
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,24 @@ class Generator:
     """A loaded generator.
 
     run: (N, H, W, 3) float32 -> (N, H*scale, W*scale, 3) float32, unclipped, for H and W that divide by 16 / scale.
-    width_px: the width of the tiles it was trained to make. backend: "keras" or "onnx". info: the JSON beside the file, or {}.
+    width_px: the width of the tiles it was trained to make. strength: how much of what it makes is kept, see `mix`. backend:
+    "keras" or "onnx". info: the JSON beside the file, or {}.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
     scale: int = 1
     width_px: int = TILE_WIDTH_PX
+    strength: float = 1.0
     backend: str = "keras"
     precision: str = "float32"
     info: dict = field(default_factory=dict)
 
 
-def load_generator(path: str | Path, precision: str = "auto") -> Generator:
+def load_generator(path: str | Path, precision: str = "auto", strength: float | None = None) -> Generator:
     """Load a `.keras` archive (in Keras' safe mode) or an `.onnx` file (in ONNX Runtime, without TensorFlow).
 
     precision: "float32", "bfloat16" (Keras only), or "auto": bfloat16 where the CPU multiplies it in hardware, else float32.
+    strength: 0 to 1; None for that of the JSON beside the file, 1 where it says none.
     Raises ValueError, with the reason, for anything that cannot be loaded.
     """
     path = Path(path)
@@ -54,7 +58,8 @@ def load_generator(path: str | Path, precision: str = "auto") -> Generator:
         raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
     run, scale, chosen, stored = loaders[path.suffix.lower()](path, precision)
     info = read_info(path) or stored
-    return Generator(run, scale, _tile_width(info), path.suffix.lower()[1:], chosen, info)
+    kept = _strength(info) if strength is None else strength
+    return Generator(run, scale, _tile_width(info), kept, path.suffix.lower()[1:], chosen, info)
 
 
 def from_model(model) -> Generator:
@@ -96,8 +101,23 @@ def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size:
         for start in range(0, len(indices), batch_size):
             some = indices[start : start + batch_size]
             for index, sr in zip(some, generator.run(np.stack([padded[i] for i in some])), strict=True):
-                results[index] = _cut_back(sr, inputs[index].shape, generator.scale)
+                whole = _cut_back(sr, inputs[index].shape, generator.scale)
+                results[index] = mix(inputs[index], whole, generator.strength)
     return results
+
+
+def mix(lq: np.ndarray, sr: np.ndarray, strength: float) -> np.ndarray:
+    """strength * sr + (1 - strength) * lq, the latter enlarged to sr's size and brought to sr's mean and contrast per colour.
+
+    Both in [0, 1]. A generator commits itself: where a character is in doubt it draws one of those that it may be. What is in
+    the picture itself, mixed in, keeps the doubt visible, to a person and to a reader.
+    """
+    if strength == 1:
+        return sr
+    lq = resize(lq, *sr.shape[:2])
+    gain = np.minimum(sr.std((0, 1)) / np.maximum(lq.std((0, 1)), 1e-3), MOST_GAIN)
+    relit = np.clip((lq - lq.mean((0, 1))) * gain + sr.mean((0, 1)), 0, 1)
+    return strength * sr + (1 - strength) * relit
 
 
 def working_size(generator: Generator, height: int, width: int) -> tuple[int, int]:
@@ -149,3 +169,8 @@ def _tile_width(info: dict) -> int:
     tile = info.get("tile")
     known = isinstance(tile, list) and len(tile) == 2 and all(isinstance(side, int) and side > 0 for side in tile)
     return tile[1] if known else TILE_WIDTH_PX
+
+
+def _strength(info: dict) -> float:
+    known = info.get("strength")
+    return float(known) if isinstance(known, (int, float)) and 0 <= known <= 1 else 1.0

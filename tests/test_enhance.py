@@ -16,8 +16,9 @@ from test_burst import moved, noisy
 from test_honesty import plate
 from test_pictures import png_of
 
-from enhance import main, parse_arguments
+from enhance import main, make_examiner, parse_arguments
 from enhancing.checkpoints import default_checkpoint, load_second
+from enhancing.config import Config
 from enhancing.examining import MIN_EFFECTIVE_WIDTH_PX, TOO_LITTLE, Examiner, min_effective_width
 from enhancing.pictures import as_bytes, as_float
 from enhancing.printable import printable
@@ -355,6 +356,12 @@ def test_the_default_checkpoint_is_the_recommended_one(tmp_path):
     assert default_checkpoint(tmp_path).stem == "pretrain"
 
 
+def test_the_strength_asked_for_rules(tmp_path):
+    path = write_generator(tmp_path / "g.onnx", info={"strength": 0.3})
+    for asked, used in ((None, 0.3), (0.8, 0.8)):
+        assert make_examiner(Config(("a.png",), "out", str(path), strength=asked)).generator.strength == used
+
+
 def test_the_other_stage_gives_the_second_opinion(tmp_path):
     first = write_generator(tmp_path / "generator.onnx")
     generator = load_generator(first)
@@ -378,7 +385,8 @@ def test_names_cannot_steer_the_terminal():
 @pytest.mark.parametrize(
     "arguments",
     [["a.png"], ["--out", "o"], ["a.png", "--out", "o", "--corners", "1,2", "3", "4,5", "6,7"],
-     ["a.png", "--out", "o", "--batch-size", "0"], ["a.png", "--out", "o", "--limit", "-1"]],
+     ["a.png", "--out", "o", "--batch-size", "0"], ["a.png", "--out", "o", "--limit", "-1"],
+     ["a.png", "--out", "o", "--strength", "1.5"]],
 )  # fmt: skip
 def test_wrong_arguments_exit_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -6,7 +6,17 @@ import keras
 import numpy as np
 import pytest
 
-from models.enhancer import Generator, enhance, from_model, load_generator, restore, restore_each, working_size
+from models.enhancer import (
+    Generator,
+    enhance,
+    from_model,
+    load_generator,
+    mix,
+    resize,
+    restore,
+    restore_each,
+    working_size,
+)
 from models.generator import build_generator
 from models.loading import cpu_has_bfloat16
 
@@ -88,6 +98,31 @@ def test_output_stays_a_picture():
     result = restore(wild, RNG.random((1, 16, 16, 3)))
     assert result.min() == 0
     assert result.max() == 1
+
+
+def test_a_mixture_lies_between_the_result_and_the_input_in_its_light():
+    lq = 0.2 + 0.1 * RNG.random((24, 48, 3), dtype="float32")
+    sr = RNG.random((48, 96, 3), dtype="float32") ** 2
+    relit, half = mix(lq, sr, 0.0), mix(lq, sr, 0.5)
+    np.testing.assert_allclose(relit.mean((0, 1)), sr.mean((0, 1)), atol=0.03)  # not exactly: it is clipped
+    assert np.corrcoef(relit.ravel(), resize(lq, 48, 96).ravel())[0, 1] > 0.9
+    np.testing.assert_allclose(half, (sr + relit) / 2, atol=1e-6)
+    np.testing.assert_array_equal(mix(lq, sr, 1.0), sr)
+    flat = np.full((24, 48, 3), 0.1, np.float32)
+    np.testing.assert_allclose(mix(flat, sr, 0.0), np.broadcast_to(sr.mean((0, 1)), sr.shape), atol=1e-3)
+
+
+def test_the_strength_is_that_of_the_json_or_the_one_asked_for(archive, tmp_path):
+    copy = tmp_path / "copy.keras"
+    copy.write_bytes(archive.read_bytes())
+    tile = RNG.random((32, 64, 3), dtype="float32")
+    whole = restore_each(load_generator(copy), [tile])[0]
+    copy.with_suffix(".json").write_text('{"strength": 0.25}')
+    np.testing.assert_allclose(restore_each(load_generator(copy), [tile])[0], mix(tile, whole, 0.25), atol=1e-6)
+    np.testing.assert_allclose(restore_each(load_generator(copy, strength=1.0), [tile])[0], whole, atol=1e-6)
+    for nonsense in ('"high"', "1.5", "-1", "NaN", "[1]", "null"):
+        copy.with_suffix(".json").write_text(f'{{"strength": {nonsense}}}')
+        assert load_generator(copy).strength == 1
 
 
 def test_nothing_in_nothing_out():

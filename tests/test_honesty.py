@@ -11,8 +11,11 @@ from enhancing.calibrate import least_width, write
 from enhancing.consistency import effective_width, fit
 from enhancing.corners import in_order, parse_corner, straighten
 from enhancing.drawing import heat_map, sheet
+from enhancing.strength import STRENGTHS, Trial, best, try_strengths
 from enhancing.voting import align, characters, vote
-from evaluation.reader import ALPHABET, Reading
+from evaluation.plates import Pair, Plate
+from evaluation.reader import ALPHABET, Reader, Reading
+from models.enhancer import Generator
 
 RNG = np.random.default_rng(0)
 
@@ -240,5 +243,27 @@ def test_the_least_width_is_where_half_are_read_right():
 
 def test_calibration_is_written_beside_the_checkpoint(tmp_path):
     (tmp_path / "g.json").write_text('{"role": "generator"}')
-    write(str(tmp_path / "g.keras"), 41.26)
-    assert json.loads((tmp_path / "g.json").read_text()) == {"role": "generator", "min_effective_width_px": 41.3}
+    write(str(tmp_path / "g.keras"), 0.3, 41.26)
+    known = {"strength": 0.3, "min_effective_width_px": 41.3}
+    assert json.loads((tmp_path / "g.json").read_text()) == {"role": "generator", **known}
+
+
+def test_the_strength_that_reads_most_is_chosen_and_of_equals_the_least():
+    trials = [
+        Trial(0.0, 0.3, 0.6, 0.1),
+        Trial(0.3, 0.4, 0.7, 0.1),
+        Trial(0.5, 0.4, 0.8, 0.2),
+        Trial(1.0, 0.35, 0.7, 0.3),
+    ]
+    assert best(trials).strength == 0.3
+
+
+def test_trials_of_a_generator_that_mirrors_its_input():
+    texts = ("KA7X24", "BN4M81")
+    pairs = [Pair(Plate(text, "", text=text, country="DE"), (plate(text) * 255).astype(np.uint8)) for text in texts]
+    trials = try_strengths(Generator(lambda batch: batch[:, :, ::-1]), Reader(), pairs)
+    assert [trial.strength for trial in trials] == list(STRENGTHS)
+    assert trials[0][1:] == (1, 1, 0)
+    assert trials[-1].right == 0
+    assert trials[-1].flipped == 1
+    assert best(trials).strength == 0
