@@ -65,11 +65,19 @@ $(BENCHMARK)/ccpd/manifest.csv:
 # --- The shipped generators: these lines are the settings they were made with ---------------------------------------------------
 
 SHIPPED := checkpoints/shipped
+SHIPPED_TILES := datasets/shipped/tiles
+SHIPPED_SETTINGS := --tiles $(SHIPPED_TILES) --degrade-online --crop 64x160 --batch-size 4 --detail-weight 3 --cache --validation-limit 240 \
+	--validate-every 4000
+train-or-resume = $(PY) train.py --run $(1) $(if $(wildcard $(1)/config.json),--resume,$(SHIPPED_SETTINGS) $(2))
 
+# The first run had the first 16,000 of these photos; the second, which starts from its result, all.
 pretrained: install
-	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 16000 --seed 1
-	$(PY) preprocess.py --raw datasets/shipped/photos --out datasets/shipped/tiles --val 0.025 --test 0
-	$(PY) train.py $(if $(wildcard $(SHIPPED)/config.json),--run $(SHIPPED) --resume,--run $(SHIPPED) --tiles datasets/shipped/tiles \
-		--degrade-online --crop 64x160 --filters 64 --blocks 8 --batch-size 4 --detail-weight 3 --seed 1 --cache \
-		--pretrain-steps 44000 --pretrain-learning-rate 6e-4 --adversarial-steps 600 --g-learning-rate 5e-5 --d-learning-rate 1e-4 \
-		--discriminator-filters 32 --vgg-weights $(VGG) --validation-limit 240 --validate-every 4000)
+	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 36000 --seed 1
+	$(PY) preprocess.py --raw datasets/shipped/photos --out $(SHIPPED_TILES) --val 0.025 --test 0
+	$(call train-or-resume,$(SHIPPED)/first,--filters 64 --blocks 8 --seed 1 --pretrain-steps 44000 --pretrain-learning-rate 6e-4 \
+		--adversarial-steps 0)
+	$(call train-or-resume,$(SHIPPED)/second,--init $(SHIPPED)/first/pretrain.keras --seed 6 --pretrain-steps 32000 \
+		--pretrain-learning-rate 5e-4 --adversarial-steps 600 --g-learning-rate 5e-5 --d-learning-rate 1e-4 \
+		--discriminator-filters 32 --vgg-weights $(VGG))
+	for stage in pretrain generator; do \
+		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 0 --checkpoint $(SHIPPED)/second/$$stage.keras --write; done
