@@ -80,4 +80,5 @@ pretrained: install
 		--pretrain-learning-rate 5e-4 --adversarial-steps 600 --g-learning-rate 5e-5 --d-learning-rate 1e-4 \
 		--discriminator-filters 32 --vgg-weights $(VGG))
 	for stage in pretrain generator; do \
-		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 0 --checkpoint $(SHIPPED)/second/$$stage.keras --write; done
+		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 0 --checkpoint $(SHIPPED)/second/$$stage.keras --write \
+		|| exit 1; done

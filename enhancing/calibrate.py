@@ -109,9 +109,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     try:
-        plates = known_plates(arguments.tiles, arguments.split, arguments.limit, arguments.seed)
-        pairs, _ = load(plates)
         generator, reader = load_generator(arguments.checkpoint), Reader()
+        pairs, _ = load(known_plates(arguments.tiles, arguments.split, arguments.limit, arguments.seed))
         trials = try_strengths(generator, reader, pairs)
         chosen = replace(generator, strength=best(trials).strength)
         examiner = Examiner(chosen, load_second(arguments.checkpoint, chosen), reader, ask_again=True)

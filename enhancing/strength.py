@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from enhancing.pictures import as_float
 from evaluation.matching import match
@@ -30,7 +31,7 @@ def try_strengths(generator: Generator, reader: Reader, pairs: Sequence[Pair]) -
     whole = restore_each(replace(generator, strength=1.0), lq)
     before, _ = _read(reader, lq, pairs)
     trials = []
-    for strength in STRENGTHS:
+    for strength in tqdm(STRENGTHS, unit="strength", disable=None):
         right, characters = _read(reader, [mix(*each, strength) for each in zip(lq, whole, strict=True)], pairs)
         flipped = float(np.mean(~right[before])) if before.any() else 0.0
         trials.append(Trial(strength, float(right.mean()), float(characters.mean()), flipped))

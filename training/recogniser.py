@@ -6,7 +6,7 @@ It learns from the clean tiles and from damaged ones (the damage made anew each 
 plate mean something. Leaves the archive and a .json with the characters it knows and how much of the validation tiles it reads.
 
 CTC alone stays for thousands of steps at "all blank". So the first third of the steps assumes that the characters stand
-evenly spread over the plate, and only then CTC finds where they do: 90 % of clean plates are read after 900 steps that way.
+evenly spread over the plate, and only then CTC finds where they do.
 """
 
 import argparse
@@ -15,22 +15,24 @@ from pathlib import Path
 
 import numpy as np
 
+from data import pairing
 from data.batches import Batches
 from data.pairs import Pairs
 from data.tiles import Row, open_tiles, read_manifest
-from evaluation.matching import comparable, is_two_line
+from evaluation.matching import comparable
+from evaluation.metrics import is_readable
 
 BLANK = 0  # of the classes; the characters follow from 1 on
 LONGEST = 12  # characters of a plate
 EVENLY_SPREAD = 1 / 3  # of the steps
-MARGIN = 1 / 12  # of the tile's width on each side of the plate, see data.crop
+MARGIN = pairing.MARGIN / (1 + 2 * pairing.MARGIN)  # on each side of the plate, as a share of the tile's width
 
 
 def readable(rows: list[Row], split: str) -> dict[str, str]:
     """Key -> what stands on it, of the plates of one line whose text is known."""
-    texts = {row.key: comparable(row.text, row.country, province=True) for row in rows if row.split == split}
-    lines = {row.key for row in rows if not is_two_line(row.text)}
-    return {key: text for key, text in texts.items() if key in lines and 0 < len(text) <= LONGEST}
+    known = [row for row in rows if row.split == split and is_readable(row.text, row.country)]
+    texts = {row.key: comparable(row.text, row.country, province=True) for row in known}
+    return {key: text for key, text in texts.items() if len(text) <= LONGEST}
 
 
 def pairs_of(tiles: str, split: str, texts: dict[str, str], seed: int) -> Pairs:
