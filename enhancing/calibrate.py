@@ -1,7 +1,7 @@
 """How strong is a generator best applied, and from which effective width on is it to be believed? Measured on tiles whose text
 is known, and written to its JSON.
 
-    python -m enhancing.calibrate --tiles datasets/tiles --split val --checkpoint checkpoints/mine/generator.keras --write
+    python -m enhancing.calibrate --tiles datasets/tiles --checkpoint checkpoints/mine/generator.keras --write
 
 prints the plates read right by strength; at the best of these, by effective width as enhance.py measures it (from the picture
 alone: the true degradation of a user's picture is unknown) and by agreement. With --write, the JSON beside the checkpoint gets
@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--tiles", required=True, help="a tile folder with a manifest")
     parser.add_argument("--checkpoint", required=True)
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--split", default="val", help="not test, by which the generator is judged afterwards")
     parser.add_argument("--limit", type=int, default=500, help="plates; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of plates")
     parser.add_argument(
