@@ -30,13 +30,6 @@ def detail(hr, sr):
     return ops.mean(ops.square(difference), axis=(1, 2, 3)) - ops.mean(ops.square(means), axis=(1, 2, 3))
 
 
-def character(hr_logits, sr_logits):
-    """How else a recogniser reads the restored picture than the clean one: the Kullback-Leibler divergence of its answers from
-    those to the clean one, averaged over the columns. Logits (N, columns, classes)."""
-    hr_logs, sr_logs = (ops.log_softmax(ops.cast(logits, "float32"), axis=-1) for logits in (hr_logits, sr_logits))
-    return ops.mean(ops.sum(ops.exp(hr_logs) * (hr_logs - sr_logs), axis=-1), axis=1)
-
-
 def cross_entropy(logits, real: bool):
     """-log p of the given answer. `real` True: CE(., 1) = softplus(-logit); False: CE(., 0) = softplus(logit)."""
     logits = ops.cast(logits[:, 0], "float32")
@@ -48,17 +41,14 @@ def discriminator_loss(real_logits, fake_logits):
     return cross_entropy(fake_logits, real=False) + cross_entropy(real_logits, real=True)
 
 
-def generator_terms(hr, sr, features=None, columns=None, fake_logits=None, with_detail=False) -> dict:
+def generator_terms(hr, sr, features=None, fake_logits=None, with_detail=False) -> dict:
     """The generator's unweighted terms by name: "mse" always, "vgg" and "adversarial" where their inputs are given.
 
-    features: VGG's, of the clean and of the restored pictures. Options beside the recipe: "detail" (`--detail-weight`), and
-    "character" (`--recogniser`) from columns, the recogniser's logits of the clean and of the restored pictures.
+    features: VGG's, of the clean and of the restored pictures. with_detail: an option beside the recipe (`--detail-weight`).
     """
     terms = {"mse": mse(hr, sr)}
     if with_detail:
         terms["detail"] = detail(hr, sr)
-    if columns is not None:
-        terms["character"] = character(*columns)
     if features is not None:
         terms["vgg"] = mse(*features)
     if fake_logits is not None:

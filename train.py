@@ -37,9 +37,13 @@ def train(settings: Settings, resume: bool = False) -> None:
     if settings.adversarial_steps and settings.vgg_weights == "random":
         say("VGG weights: random, as --vgg-weights says: the perceptual term is weaker than with trained ones")
     tile = tile_size(pairs.hr_urls[0])
+    from training.networks import keep_beginning, with_architecture  # late: keras takes seconds
+
     trainer = make_trainer(settings, strategy, pairs.crop or tile, pairs.scale, precision)
+    settings = with_architecture(settings, trainer.generator)
     if is_chief() and not resume:
         make_folder(settings, precision, devices)
+        keep_beginning(settings, trainer.generator)
     course(settings, resume, trainer, pairs, held_out, describe(settings, tile, precision))
     say(f"done: {settings.run} holds pretrain.keras and generator.keras, log.csv, curves.png, samples and tensorboard")
 
@@ -67,10 +71,8 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
         discriminator, features = networks.make_others(settings, size, precision)
         weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
         weights |= {"detail": settings.detail_weight} if settings.detail_weight else {}
-        recogniser = networks.load_recogniser(settings)
-        weights |= {"character": settings.character_weight} if recogniser else {}
         half = precision == "mixed_float16"
-        return Trainer(strategy, generator, discriminator, features, recogniser, weights, settings, scale_loss=half)
+        return Trainer(strategy, generator, discriminator, features, weights, settings, scale_loss=half)
 
 
 def course(settings: Settings, resume: bool, trainer, pairs, held_out, about: dict) -> None:

@@ -14,15 +14,19 @@ CPUs); the body sees the picture without its light, and predicts what to add and
 untrained generator already returns its input; x2 stages that repeat pixels and convolve, where SRGAN's sub-pixel convolutions
 left a grid of four pixels that a reader took for strokes (Odena et al. 2016, "Deconvolution and checkerboard artifacts"), and
 that narrow as the resolution grows.
+
+A generator may carry a recogniser (`models/recogniser.py`), frozen: what that sees in each column is added to every block's
+input, so that the body knows which characters are likely where. How to draw them it learns from the pictures alone.
 """
 
 from collections.abc import Callable
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from models.exposure import Relight, Standardise
 from models.pixel_shuffle import RepeatPixels, SpaceToDepth
+from models.recogniser import PREFIX, read_columns
 
 SCALES = (1, 2, 4, 8)
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}  # pixels folded into channels before the body
@@ -34,13 +38,20 @@ LIGHT_FEATURES = 64  # of the layer that judges the light
 LEAK = 0.2  # slope of the leaky ReLU below zero
 
 
-def build_generator(scale: int = 1, filters: int = 64, blocks: int = 16, body: str = "srresnet") -> keras.Model:
+def build_generator(
+    scale: int = 1, filters: int = 64, blocks: int = 16, body: str = "srresnet", reads: bool = False
+) -> keras.Model:
     """A fully convolutional generator: (N, H, W, 3) -> (N, H*scale, W*scale, 3), for H and W that the stem's block divides.
 
+    reads: whether it carries a recogniser, whose weights `take_over` fills in.
     Raises ValueError when the scale or the body is not one of those above.
     """
     if scale not in SCALES:
         raise ValueError(f"scale must be 1, 2, 4 or 8, got {scale}")
+    if reads and scale == 8:
+        raise ValueError(
+            "a generator with a recogniser needs scale 1, 2 or 4: at 8 its body is coarser than the columns read"
+        )
     if body not in BODIES:
         raise ValueError(f"generator must be one of {', '.join(BODIES)}, got {body!r}")
 
@@ -52,7 +63,11 @@ def build_generator(scale: int = 1, filters: int = 64, blocks: int = 16, body: s
     x = _conv(filters, STEM_KERNEL[scale], name="stem")(x)
     # the body knows the light, since noise grows in the dark
     x = shallow = _activate(layers.Add(name="stem_light")([x, layers.Dense(filters, name="light_features")(light)]))
+    columns = _columns(evened, scale) if reads else None
     for index in range(blocks):
+        if reads:  # zeros: a generator that already restores plates goes on as it is, and learns to listen
+            hint = layers.Dense(filters, kernel_initializer="zeros", name=f"hint{index + 1}")(columns)
+            x = layers.Add(name=f"hinted{index + 1}")([x, hint])
         x = BODIES[body](x, filters, f"block{index + 1}")
     x = features = layers.Add(name="long_skip")([_branch_end(filters, name="body_end")(x), shallow])
 
@@ -70,7 +85,34 @@ def build_generator(scale: int = 1, filters: int = 64, blocks: int = 16, body: s
     gain, offset = _new_light(features, light)
     base = lq if scale == 1 else layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge")(lq)
     sr = Relight(name="sr", dtype="float32")([base, mean, gain, offset, difference])
-    return keras.Model(lq, sr, name=f"{body}_x{scale}")
+    generator = keras.Model(lq, sr, name=f"{body}_x{scale}")
+    for layer in generator.layers:
+        layer.trainable = not layer.name.startswith(PREFIX)
+    return generator
+
+
+def take_over(generator: keras.Model, source: keras.Model) -> None:
+    """Give the generator's layers the weights of the source's layers of the same name."""
+    names = {layer.name for layer in source.layers}
+    for layer in generator.layers:
+        if layer.name in names and layer.weights:
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+
+
+def architecture(generator: keras.Model) -> dict:
+    """The arguments of `build_generator` that made it."""
+    names = [layer.name for layer in generator.layers]
+    body, scale = generator.name.rsplit("_x", 1)
+    blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
+    filters = generator.get_layer("stem").filters
+    return {"scale": int(scale), "filters": filters, "blocks": blocks, "body": body, "reads": "hint1" in names}
+
+
+def _columns(evened, scale: int):
+    """(N, H, W, 3) -> (N, 1, W*scale/4, features): what the recogniser sees, in columns as wide as the body's cells."""
+    if scale > 1:
+        evened = layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge_to_read")(evened)
+    return ops.expand_dims(read_columns(evened), axis=1)
 
 
 def _new_light(features, light):

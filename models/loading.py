@@ -93,6 +93,8 @@ def in_policy(model, policy: str):
     last = {tensor._keras_history.operation.name for tensor in model.outputs}
 
     def with_policy(layer):
+        if not isinstance(layer, keras.Layer):  # an operation of keras.ops, which computes in whatever it is given
+            return layer.__class__.from_config(layer.get_config())
         chosen = "float32" if layer.name in last else policy
         return layer.__class__.from_config({**layer.get_config(), "dtype": chosen})
 

@@ -1,20 +1,24 @@
-"""A small reader of plates that tells the generator in training which differences make another character.
+"""A small reader of plates, trained on damaged ones. Its features can be built into a generator (`build_generator`), which then
+draws with an idea of what may stand there, as in Ma et al. 2021, "Text Prior Guided Scene Text Image Super-resolution" (arXiv
+2106.15368).
 
 It is not the reader of evaluation, which training never sees: a generator that learned from its own judge would only please
-the judge. The idea of a loss from a character recogniser is that of Nascimento et al. 2024, "Enhancing License Plate
-Super-Resolution: A Layout-Aware and Character-Driven Approach" (arXiv 2408.15103).
+the judge.
 """
 
 import keras
 from keras import layers, ops
 
 from models.exposure import Standardise
+from models.pixel_shuffle import SpaceToDepth
 
-WIDTHS = (32, 64, 96, 96, 128)  # of the convolutions
-STRIDES = ((2, 2), (2, 2), (2, 1), (1, 1), (2, 1))  # a character is 16 pixels wide or so: columns stay narrow
+COLUMN_PX = 4  # of the picture, folded into channels at once: a character is 16 pixels wide or so, columns stay narrow
+# width, strides and further residual blocks of each stage
+STAGES = ((64, (1, 1), 1), (96, (2, 1), 1), (128, (2, 1), 2))
 COLUMN_WIDTH = 192
-COLUMN_PX = 4  # of the picture: the product of the strides
-LEAK = 0.1
+COLUMN_BLOCKS = 2  # each reaches two columns further to both sides: long blur spreads a character over its neighbours
+NAME = "recogniser"
+PREFIX = "read_"  # of the names of the layers, which a generator takes over
 
 
 def build_recogniser(characters: int) -> keras.Model:
@@ -23,11 +27,36 @@ def build_recogniser(characters: int) -> keras.Model:
     Class 0 is the blank of CTC (Graves et al. 2006). Fully convolutional: a window of a plate has its answer, too.
     """
     picture = keras.Input((None, None, 3), name="picture")
-    x, _, _ = Standardise(name="standardise")(picture)  # a plate says the same in any light
-    for index, (width, strides) in enumerate(zip(WIDTHS, STRIDES, strict=True), start=1):
-        x = layers.Conv2D(width, 3, strides, padding="same", use_bias=False, name=f"conv{index}")(x)
-        x = layers.LeakyReLU(LEAK)(layers.BatchNormalization(name=f"norm{index}")(x))
-    x = ops.mean(x, axis=1)  # the text lies at any height of a window
-    x = layers.Conv1D(COLUMN_WIDTH, 5, padding="same", use_bias=False, name="neighbours")(x)
-    x = layers.LeakyReLU(LEAK)(layers.BatchNormalization(name="norm_neighbours")(x))
-    return keras.Model(picture, layers.Dense(1 + characters, dtype="float32", name="logits")(x), name="recogniser")
+    evened, _, _ = Standardise(name="standardise")(picture)  # a plate says the same in any light
+    logits = layers.Dense(1 + characters, dtype="float32", name="logits")(read_columns(evened))
+    return keras.Model(picture, logits, name=NAME)
+
+
+def read_columns(evened):
+    """Pictures without their light, (N, H, W, 3) -> what the recogniser sees in each column, (N, W/4, COLUMN_WIDTH)."""
+    x = SpaceToDepth(COLUMN_PX, name=f"{PREFIX}fold")(evened)
+    for stage, (width, strides, blocks) in enumerate(STAGES, start=1):
+        x = layers.ReLU()(_normed_conv(x, layers.Conv2D, width, 3, f"conv{stage}", strides))
+        for block in range(1, blocks + 1):
+            x = _residual(x, layers.Conv2D, width, 3, f"conv{stage}_{block}")
+    # the text lies at any height of a window: each column looks where there is something to see
+    heights = layers.Softmax(axis=1, name=f"{PREFIX}heights")(layers.Conv2D(1, 1, name=f"{PREFIX}attention")(x))
+    x = ops.sum(layers.Multiply(name=f"{PREFIX}attended")([x, heights]), axis=1)
+    x = layers.ReLU()(_normed_conv(x, layers.Conv1D, COLUMN_WIDTH, 5, "columns"))
+    for block in range(1, COLUMN_BLOCKS + 1):
+        x = _residual(x, layers.Conv1D, COLUMN_WIDTH, 5, f"columns_{block}")
+    return x
+
+
+def _residual(x, kind, width: int, kernel: int, name: str):
+    """The residual block of He et al. 2016 (arXiv 1512.03385, Fig. 2), rectified after the sum."""
+    y = layers.ReLU()(_normed_conv(x, kind, width, kernel, f"{name}a"))
+    y = _normed_conv(y, kind, width, kernel, f"{name}b")
+    return layers.ReLU()(layers.Add(name=f"{PREFIX}{name}")([x, y]))
+
+
+def _normed_conv(x, kind, width: int, kernel: int, name: str, strides=1):
+    convolution = kind(
+        width, kernel, strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{PREFIX}{name}"
+    )
+    return layers.BatchNormalization(name=f"{PREFIX}{name}_norm")(convolution(x))

@@ -1,19 +1,21 @@
-"""The recogniser that helps in training, and the term that it gives."""
+"""The recogniser: its training, and generators that carry one."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_runs import as_flags, make_tiles, read_rows, tiny_settings
+from tiny_runs import as_flags, make_tiles, tiny_settings
 
-import losses
 import train
+from data.presets import PRESETS
 from data.tiles import Row, format_rows
+from models.generator import architecture, build_generator
 from models.loading import load_archive
-from models.recogniser import build_recogniser
-from training import recogniser
+from models.recogniser import PREFIX, build_recogniser
+from training import loop, recogniser
 
 
 def test_repetitions_and_blanks_are_left_out():
@@ -31,16 +33,8 @@ def test_the_light_does_not_matter_and_windows_have_answers():
     picture = np.random.default_rng(0).random((1, 32, 64, 3), dtype=np.float32)
     answer = np.asarray(model(picture, training=False))
     assert answer.shape == (1, 16, 6)
-    np.testing.assert_allclose(model(0.4 * picture + 0.1, training=False), answer, atol=0.02)
+    np.testing.assert_allclose(model(0.4 * picture + 0.1, training=False), answer, rtol=0.01, atol=0.02)
     assert model(picture[:, :16, :48], training=False).shape == (1, 12, 6)
-
-
-def test_the_character_term_is_the_divergence_of_the_answers():
-    clean, other = np.array([[0.5, 0.5], [0.9, 0.1]]), np.array([[0.5, 0.5], [0.1, 0.9]])
-    clean, other = (np.log(each)[None].astype(np.float32) for each in (clean, other))
-    expected = (0.9 * np.log(9) - 0.1 * np.log(9)) / 2  # of two columns one differs
-    np.testing.assert_allclose(losses.character(clean, other), [expected], rtol=1e-5)
-    np.testing.assert_allclose(losses.character(clean, clean + 3), [0], atol=1e-6)  # logits, up to a constant
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +48,8 @@ def plates(tmp_path_factory):
             text, key = f"{number % 10}{number * 7 % 10}", f"{split}{number:02d}"
             tile = np.full((32, 64, 3), 230, np.uint8)
             cv2.putText(tile, text, (6, 27), cv2.FONT_HERSHEY_SIMPLEX, 1.1, (20, 20, 60), 3)
-            for side in ("hr", "lq"):
-                Image.fromarray(tile).save(folder / split / side / f"{key}.png")
+            for side, picture in (("hr", tile), ("lq", tile // 2)):
+                Image.fromarray(picture).save(folder / split / side / f"{key}.png")
             rows.append(Row(key, split, f"{key}.jpg", text if number else "1/2", "DE"))
     (folder / "manifest.csv").write_text(format_rows(rows), encoding="utf-8")
     return folder
@@ -64,9 +58,15 @@ def plates(tmp_path_factory):
 @pytest.fixture(scope="module")
 def archive(plates, tmp_path_factory):
     path = tmp_path_factory.mktemp("recogniser") / "recogniser.keras"
-    flags = ("--steps", "150", "--batch-size", "8", "--workers", "0", "--learning-rate", "5e-3")
-    assert recogniser.main(["--tiles", str(plates), "--out", str(path), *flags]) == 0
+    with pytest.MonkeyPatch.context() as patch:  # damage is for tiles nine times as large
+        patch.setitem(PRESETS, "street", replace(PRESETS["street"], untouched=1.0))
+        assert recogniser.main(as_command(plates, path)) == 0
     return path
+
+
+def as_command(plates, path, **changes) -> list[str]:
+    flags = {"steps": 160, "batch-size": 8, "workers": 0, "learning-rate": 5e-3, "precision": "float32"} | changes
+    return ["--tiles", str(plates), "--out", str(path), *(f"--{name}={value}" for name, value in flags.items())]
 
 
 def test_it_learns_to_read(archive):
@@ -76,23 +76,108 @@ def test_it_learns_to_read(archive):
     assert about["validation"]["clean"] >= 0.7
 
 
-def test_training_with_it_adds_its_term_and_leaves_it_as_it_is(archive, plates, tmp_path):
-    before = load_archive(archive).get_weights()
-    settings = tiny_settings(plates, tmp_path / "run", recogniser=str(archive), character_weight=0.5)
+def test_an_interrupted_training_goes_on_to_the_same_recogniser(plates, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recogniser, "PART", 8)
+    weights = {}
+    for name, stopped_after in (("straight", None), ("stopped", 3)):
+        path = tmp_path / f"{name}.keras"
+        command = as_command(plates, path, steps=40)
+        if stopped_after:
+            parts = []
+            with monkeypatch.context() as patch:
+                patch.setattr(recogniser, "save_state", stop_after(parts, stopped_after, recogniser.save_state))
+                assert recogniser.main(command) == 1
+            assert recogniser.main(as_command(plates, path, steps=50)) == 2
+            assert "interrupted run with other settings" in capsys.readouterr().err
+        assert recogniser.main(command) == 0
+        weights[name] = load_archive(path).get_weights()
+        assert {each.name for each in tmp_path.glob(f"{name}*")} == {f"{name}.keras", f"{name}.json"}
+    for one, other in zip(*weights.values(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def stop_after(parts: list, count: int, save_state):
+    def save(*arguments):
+        save_state(*arguments)
+        parts.append(arguments)
+        if len(parts) == count:
+            raise KeyboardInterrupt
+
+    return save
+
+
+@pytest.fixture(scope="module")
+def reading_run(archive, plates, tmp_path_factory):
+    """A run whose generator carries the recogniser."""
+    run = tmp_path_factory.mktemp("reading") / "run"
+    settings = tiny_settings(
+        plates, run, recogniser=str(archive), pretrain_steps=6, pretrain_learning_rate=1e-2, ema=False
+    )
     assert train.main(as_flags(settings)) == 0
-    for row in read_rows(tmp_path / "run"):
-        if row["character"]:
-            assert float(row["weighted_character"]) == pytest.approx(0.5 * float(row["character"]), rel=1e-4)
-            assert float(row["g_loss"]) > float(row["weighted_character"]) > 0
-    assert {row["stage"] for row in read_rows(tmp_path / "run") if row["character"]} == {"pretrain", "adversarial"}
-    for old, new in zip(before, load_archive(archive).get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
+    return run
+
+
+def test_a_generator_with_a_recogniser_listens_to_it_and_leaves_it_as_it_is(archive, reading_run):
+    reader, generator = load_archive(archive), load_archive(reading_run / "pretrain.keras")
+    shared = [layer.name for layer in reader.layers if layer.name.startswith(PREFIX) and layer.weights]
+    assert len(shared) > 10
+    for name in shared:
+        for old, new in zip(reader.get_layer(name).get_weights(), generator.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new, err_msg=name)
+    assert np.abs(generator.get_layer("hint1").kernel).max() > 0
+    assert architecture(generator) == {"scale": 1, "filters": 8, "blocks": 1, "body": "srresnet", "reads": True}
+
+
+def test_a_run_that_began_with_a_recogniser_needs_no_file_to_go_on(archive, plates, tmp_path, monkeypatch):
+    own, run = tmp_path / "recogniser.keras", tmp_path / "run"
+    own.write_bytes(archive.read_bytes())
+    settings = tiny_settings(plates, run, recogniser=str(own), pretrain_steps=2, adversarial_steps=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Run, "_stops", lambda run, logs: run.progress.step == 1)
+        assert train.main(as_flags(settings)) == 1
+    own.unlink()
+    assert train.main(["--run", str(run), "--resume"]) == 0
+
+
+def test_a_generator_learns_to_listen_from_where_it_stands(archive, plates, reading_run, tmp_path):
+    """--init without a recogniser, and then with one: the same pictures at first."""
+    plain, run = tmp_path / "plain.keras", tmp_path / "run"
+    build_generator(1, 8, 2).save(plain)
+    settings = tiny_settings(
+        plates,
+        run,
+        init=str(plain),
+        recogniser=str(archive),
+        pretrain_steps=1,
+        pretrain_learning_rate=1e-9,
+        adversarial_steps=0,
+    )
+    assert train.main(as_flags(settings)) == 0
+    lq = np.random.default_rng(0).random((1, 32, 64, 3), dtype=np.float32)
+    before, after = (np.asarray(load_archive(each)(lq, training=False)) for each in (plain, run / "pretrain.keras"))
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))["settings"]
+    assert config["blocks"] == 2, "the generator's own, whatever the flags say"
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_enlarging_generators_read_too(scale):
+    generator = build_generator(scale, 8, 1, reads=True)
+    assert generator(np.zeros((1, 32, 48, 3), "float32"), training=False).shape == (1, 32 * scale, 48 * scale, 3)
+    with pytest.raises(ValueError, match="needs scale 1, 2 or 4"):
+        build_generator(8, 8, 1, reads=True)
+
+
+def test_a_generator_is_no_recogniser(plates, reading_run, tmp_path, capsys):
+    settings = tiny_settings(plates, tmp_path / "run", recogniser=str(reading_run / "generator.keras"))
+    assert train.main(as_flags(settings)) == 2
+    assert "generator.keras is none; train one with" in capsys.readouterr().err
 
 
 def test_a_recogniser_that_is_not_there_is_named(plates, tmp_path, capsys):
     settings = tiny_settings(plates, tmp_path / "run", recogniser=str(tmp_path / "nowhere.keras"))
     assert train.main(as_flags(settings)) == 2
-    assert "nowhere.keras: no such file; train one with" in capsys.readouterr().err
+    assert "nowhere.keras: no such file; give what training.recogniser has left" in capsys.readouterr().err
 
 
 def test_tiles_without_texts_teach_nothing(tmp_path, capsys):

@@ -21,7 +21,7 @@ def trainer() -> Trainer:
     generator.get_layer("difference").kernel.assign(np.full((3, 3, 8, 3), 0.02, "float32"))
     others = build_discriminator((16, 32), filters=4), build_features("random", "block1_conv1")
     return Trainer(
-        tf.distribute.get_strategy(), generator, *others, None, WEIGHTS, tiny_settings("", "run"), scale_loss=False
+        tf.distribute.get_strategy(), generator, *others, WEIGHTS, tiny_settings("", "run"), scale_loss=False
     )
 
 

@@ -33,6 +33,9 @@ class Settings:
     generator: str = _flag("srresnet", "body of the generator", choices=("srresnet", "rrdb"))
     filters: int = _flag(64, "width of the generator's body", metavar="N")
     blocks: int = _flag(16, "residual blocks of the generator", metavar="N")
+    recogniser: str = _flag(
+        "", "archive of training.recogniser (.keras), to be built into the generator", metavar="FILE"
+    )
     discriminator_filters: int = _flag(64, "width of the discriminator's first layer", metavar="N")
     vgg_weights: str = _flag("imagenet", "imagenet (a download), random, or a .weights.h5 file", metavar="WEIGHTS")
     vgg_layer: str = _flag("block2_conv2", "layer of VGG19 that the features come from", metavar="NAME")
@@ -41,10 +44,6 @@ class Settings:
     detail_weight: float = _flag(
         0.0, "weight in both stages of the MSE less its blocks' means (0: as published)", metavar="F"
     )
-    recogniser: str = _flag(
-        "", "archive that training.recogniser has left: adds the character term to both stages", metavar="FILE"
-    )
-    character_weight: float = _flag(0.01, "weight of the character term, where there is a --recogniser", metavar="F")
     vgg_weight: float = _flag(0.1, "weight of the VGG term in stage two", metavar="F")
     adversarial_weight: float = _flag(0.2, "weight of the adversarial term in stage two", metavar="F")
     # the optimisers
@@ -100,7 +99,7 @@ class Settings:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("pretrain_steps", "adversarial_steps", "blocks", "warmup_steps", "workers", "seed"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("mse_weight", "detail_weight", "character_weight", "vgg_weight", "adversarial_weight"):
+        for name in ("mse_weight", "detail_weight", "vgg_weight", "adversarial_weight"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("validation_limit", "reading_limit"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))

@@ -1,5 +1,6 @@
 """Builds the networks of a run inside its strategy, and turns the trained generator into an archive."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -7,21 +8,42 @@ import keras
 
 from models.discriminator import build_discriminator
 from models.features import build_features
-from models.generator import build_generator
+from models.generator import architecture, build_generator, take_over
 from models.loading import in_policy, load_archive
-from training.run_folder import init_file, write_json
+from models.recogniser import NAME as RECOGNISER
+from training.run_folder import INIT_NAME, existing, write_json
 
 
 def make_generator(settings, scale: int, policy: str) -> keras.Model:
-    """A new generator, or the one of --init, computing in `policy`. Raises ValueError for one of another scale."""
+    """The generator that the run begins with, computing in `policy`: new, or from --init; with the recogniser of --recogniser.
+    Raises ValueError for an --init of another scale, and for files that are missing or hold something else."""
     keras.mixed_precision.set_global_policy(policy)
-    if not settings.init:
-        return build_generator(scale, settings.filters, settings.blocks, settings.generator)
-    generator = in_policy(load_archive(init_file(settings)), policy)
-    own = generator.compute_output_shape((1, 16, 16, 3))[1] // 16
-    if own != scale:
-        raise ValueError(f"--init {settings.init} enlarges {own} times, the tiles ask for {scale} times")
+    begun = Path(settings.run) / INIT_NAME
+    if begun.exists():
+        return in_policy(load_archive(begun), policy)
+    sources, given = [], {"filters": settings.filters, "blocks": settings.blocks, "body": settings.generator}
+    if settings.init:
+        sources.append(load_archive(existing(settings.init, "--init", "a generator.keras that a run has left")))
+        given = architecture(sources[0])
+        if (own := given.pop("scale")) != scale:
+            raise ValueError(f"--init {settings.init} enlarges {own} times, the tiles ask for {scale} times")
+    if settings.recogniser:
+        sources.append(load_archive(existing(settings.recogniser, "--recogniser", "what training.recogniser has left")))
+        if sources[-1].name != RECOGNISER:
+            raise ValueError(
+                f"--recogniser {settings.recogniser} is none; train one with python -m training.recogniser"
+            )
+        given["reads"] = True
+    generator = build_generator(scale, **given)
+    for source in sources:
+        take_over(generator, source)
     return generator
+
+
+def with_architecture(settings, generator: keras.Model):
+    """The settings, saying what the generator is: that of --init may be another than the flags'."""
+    found = architecture(generator)
+    return dataclasses.replace(settings, generator=found["body"], filters=found["filters"], blocks=found["blocks"])
 
 
 def make_others(settings, tile: tuple[int, int], policy: str) -> tuple[keras.Model | None, keras.Model | None]:
@@ -33,25 +55,23 @@ def make_others(settings, tile: tuple[int, int], policy: str) -> tuple[keras.Mod
     return discriminator, build_features(settings.vgg_weights, settings.vgg_layer)
 
 
-def load_recogniser(settings) -> keras.Model | None:
-    """The frozen recogniser of the character term, in float32; None where none is asked for."""
-    if not settings.recogniser:
-        return None
-    if not Path(settings.recogniser).is_file():
-        raise ValueError(
-            f"--recogniser {settings.recogniser}: no such file; train one with python -m training.recogniser"
-        )
-    recogniser = load_archive(Path(settings.recogniser))
-    recogniser.trainable = False
-    return recogniser
+def keep_beginning(settings, generator: keras.Model) -> None:
+    """Keep the generator that the run begins with, where seed and flags alone do not make it again."""
+    if settings.init or settings.recogniser:
+        save_archive(in_policy(generator, "float32"), Path(settings.run) / INIT_NAME)
 
 
 def write_archive(model: keras.Model, path: Path, about: dict) -> None:
     """`path` (.keras) and the .json beside it, each replaced in one move."""
+    save_archive(model, path)
+    write_json(path.with_suffix(".json"), about)
+
+
+def save_archive(model: keras.Model, path: Path) -> None:
+    """Replaced in one move."""
     partial = path.with_name(f"{path.stem}.partial.keras")
     try:
         model.save(partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    write_json(path.with_suffix(".json"), about)

@@ -1,16 +1,18 @@
-"""Trains the recogniser whose opinion `train.py --recogniser` asks for.
+"""Trains the recogniser that `train.py --recogniser` builds into a generator.
 
     python -m training.recogniser --tiles datasets/tiles --out checkpoints/recogniser.keras
 
-It learns from the clean tiles and from damaged ones (the damage made anew each time), so that its answers to a half restored
-plate mean something. Leaves the archive and a .json with the characters it knows and how much of the validation tiles it reads.
+It learns to read damaged plates, the damage made anew each time. Leaves the archive and a .json with the characters it knows
+and how much of the validation tiles it reads. Stopped? The same command goes on where the last saved part ended.
 
-CTC alone stays for thousands of steps at "all blank". So the first third of the steps assumes that the characters stand
-evenly spread over the plate, and only then CTC finds where they do.
+CTC alone stays for thousands of steps at "all blank". So the first steps assume that the characters stand evenly spread over
+the plate, and show it the clean plates, too; only then CTC finds where they are.
 """
 
 import argparse
+import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,17 @@ import numpy as np
 from data import pairing
 from data.batches import Batches
 from data.pairs import Pairs
+from data.presets import PRESETS
 from data.tiles import Row, open_tiles, read_manifest
 from evaluation.matching import comparable
 from evaluation.metrics import is_readable
+from training.validation import spread_evenly
 
 BLANK = 0  # of the classes; the characters follow from 1 on
 LONGEST = 12  # characters of a plate
-EVENLY_SPREAD = 1 / 3  # of the steps
+EVENLY_SPREAD = 1 / 8  # of the steps
+PART = 250  # steps between two looks at the validation tiles, after which the state is saved
+LOOKED_AT = 240  # validation tiles, while training
 MARGIN = pairing.MARGIN / (1 + 2 * pairing.MARGIN)  # on each side of the plate, as a share of the tile's width
 
 
@@ -35,13 +41,13 @@ def readable(rows: list[Row], split: str) -> dict[str, str]:
     return {key: text for key, text in texts.items() if len(text) <= LONGEST}
 
 
-def pairs_of(tiles: str, split: str, texts: dict[str, str], seed: int) -> Pairs:
-    """The clean tiles that have a text, to be damaged."""
+def pairs_of(tiles: str, split: str, texts: dict[str, str], preset: str, seed: int) -> Pairs:
+    """The clean tiles that have a text, to be damaged by `preset`."""
     found = [pair for pair in open_tiles(tiles, split, clean_only=True).pairs if pair.key in texts]
     if not found:
         raise ValueError(f"--tiles {tiles}: no tile of the split {split} has a text in the manifest")
     keys, urls, _ = zip(*found, strict=True)
-    return Pairs(keys, urls, preset="street", augment=split == "train", seed=seed)
+    return Pairs(keys, urls, preset=preset, augment=split == "train", seed=seed)
 
 
 def labels_of(pairs: Pairs, texts: dict[str, str], characters: str) -> np.ndarray:
@@ -60,20 +66,20 @@ def evenly_spread(labels: np.ndarray, columns: int) -> np.ndarray:
     return np.where(inside, np.take_along_axis(labels, np.where(inside, spread, 0), axis=1), BLANK)
 
 
-def both_sides(batches: Batches, labels: np.ndarray, steps: range, batch_size: int):
-    """A tf.data.Dataset of (damaged and clean tiles, their labels): (2 * batch_size, H, W, 3) and (2 * batch_size, L)."""
+def examples(batches: Batches, answers: np.ndarray, steps: range, batch_size: int, with_clean: bool):
+    """A tf.data.Dataset of (tiles, their answers), `batch_size` of each: damaged ones, and half of them clean where asked."""
     import tensorflow as tf
 
-    def label(step):
-        positions = range(int(step) * batch_size, (int(step) + 1) * batch_size)
-        return labels[[batches.pairs.at(position)[1] for position in positions]]
+    plates = batch_size // 2 if with_clean else batch_size
+    tiles = [batches.pairs.at(position)[1] for position in range(steps.start * plates, steps.stop * plates)]
+    own = answers[tiles].reshape(len(steps), plates, -1)
 
-    def join(tiles, step):
-        own = tf.ensure_shape(tf.numpy_function(label, [step], tf.int32, stateful=False), (batch_size, labels.shape[1]))
-        return tf.cast(tf.concat(tiles, 0), tf.float32) / 255.0, tf.concat([own, own], 0)
+    def join(pair, answer):
+        shown, answer = (tf.concat(pair, 0), tf.concat([answer, answer], 0)) if with_clean else (pair[0], answer)
+        return tf.cast(shown, tf.float32) / 255.0, answer
 
-    tiles = batches.dataset(steps.start, steps.stop, batch_size)
-    return tf.data.Dataset.zip(tiles, tf.data.Dataset.range(steps.start, steps.stop)).map(join).prefetch(2)
+    pictures = batches.dataset(steps.start, steps.stop, plates)
+    return tf.data.Dataset.zip(pictures, tf.data.Dataset.from_tensor_slices(own)).map(join).prefetch(2)
 
 
 def train(flags: argparse.Namespace) -> dict:
@@ -81,47 +87,110 @@ def train(flags: argparse.Namespace) -> dict:
     rows = read_manifest(flags.tiles)
     texts = {split: readable(rows, split) for split in ("train", "val")}
     characters = "".join(sorted(set("".join(texts["train"].values()))))
-    pairs = pairs_of(flags.tiles, "train", texts["train"], flags.seed)
+    pairs = pairs_of(flags.tiles, "train", texts["train"], flags.preset, flags.seed)
+    held_out = pairs_of(flags.tiles, "val", texts["val"], flags.preset, flags.seed) if texts["val"] else None
 
-    import keras  # late: it takes seconds
-
-    from models.recogniser import COLUMN_PX, build_recogniser
+    from models.loading import in_policy  # late: keras takes seconds
+    from models.recogniser import COLUMN_PX
+    from training.devices import choose_precision
     from training.networks import write_archive
 
-    keras.utils.set_random_seed(flags.seed)
-    model = build_recogniser(len(characters))
-    warmup = flags.steps // 20
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, flags.steps - warmup, alpha=0.01, warmup_target=flags.learning_rate, warmup_steps=warmup
-    )
-    optimiser = keras.optimizers.Adam(rate, clipnorm=5.0)  # one for both parts: the schedule counts its steps
-    labels, first = labels_of(pairs, texts["train"], characters), round(flags.steps * EVENLY_SPREAD)
+    labels = labels_of(pairs, texts["train"], characters)
     spread = evenly_spread(labels, pairs.read("hr", 0).shape[1] // COLUMN_PX)
+    precision, reason = choose_precision(flags.precision)
+    print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
+    model = begin(flags, len(characters), precision)
+    done, first = int(model.optimizer.iterations), round(flags.steps * EVENLY_SPREAD)
+    bounds = [*range(0, first, PART), *range(first, flags.steps, PART), flags.steps]
     with Batches(pairs, flags.workers) as batches:
-        for part, answers, loss in (
-            (range(first), spread, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
-            (range(first, flags.steps), labels, keras.losses.CTC()),
-        ):
-            model.compile(optimiser, loss)
-            model.fit(both_sides(batches, answers, part, flags.batch_size), shuffle=False)
-    about = {"characters": characters, "tiles": flags.tiles, "steps": flags.steps, "seed": flags.seed}
-    if texts["val"]:
-        about["validation"] = reading_of(model, characters, flags.tiles, texts["val"], flags.seed)
+        for start, stop in pairwise(bounds):
+            if start < done:
+                continue
+            by_ctc = start >= first
+            if start in (done, first):  # one optimiser for both losses: its schedule counts all steps
+                model.compile(model.optimizer, ctc() if by_ctc else per_column())
+            answers = labels if by_ctc else spread
+            some = examples(batches, answers, range(start, stop), flags.batch_size, with_clean=not by_ctc)
+            model.fit(some, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
+            save_state(model, flags)
+            if held_out:
+                rates = reading_of(model, characters, held_out, texts["val"], LOOKED_AT)
+                print(f"step {stop}; read whole on validation: {rates}", flush=True)
+    about = {"characters": characters, "precision": precision, "settings": settings_of(flags)}
+    model = in_policy(model, "float32")
+    if held_out:
+        about["validation"] = reading_of(model, characters, held_out, texts["val"])
     write_archive(model, Path(flags.out), about)
+    for path in state_files(flags):
+        path.unlink(missing_ok=True)
     return about
 
 
-def reading_of(model, characters: str, tiles: str, texts: dict[str, str], seed: int) -> dict:
-    """{"clean", "damaged": share of the validation plates read whole, "n"}."""
-    pairs = pairs_of(tiles, "val", texts, seed)
-    lq, hr = (
-        np.stack(side).astype(np.float32) / 255 for side in zip(*map(pairs.fixed, range(len(pairs))), strict=True)
+def begin(flags: argparse.Namespace, characters: int, precision: str):
+    """The compiled model: a new one, or the one that an interrupted run has saved. Raises ValueError where that run had
+    other settings."""
+    import keras
+
+    from models.recogniser import build_recogniser
+    from training.run_folder import write_json
+
+    archive, about = state_files(flags)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    if about.exists() and json.loads(about.read_text(encoding="utf-8")) != settings_of(flags):
+        raise ValueError(f"{about} is of an interrupted run with other settings: finish that one, or remove {about}")
+    if about.exists() and archive.exists():
+        return keras.saving.load_model(archive, safe_mode=True)
+    write_json(about, settings_of(flags))
+    keras.utils.set_random_seed(flags.seed)
+    keras.mixed_precision.set_global_policy(precision)
+    model, warmup = build_recogniser(characters), flags.steps // 20
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, flags.steps - warmup, alpha=0.01, warmup_target=flags.learning_rate, warmup_steps=warmup
     )
+    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), per_column())
+    return model
+
+
+def per_column():
+    import keras
+
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def ctc():
+    import keras
+
+    return keras.losses.CTC()
+
+
+def save_state(model, flags: argparse.Namespace) -> None:
+    """Model and optimiser, whose count of steps says how far they are, in one move."""
+    from training.networks import save_archive
+
+    save_archive(model, state_files(flags)[0])
+
+
+def state_files(flags: argparse.Namespace) -> tuple[Path, Path]:
+    """The archive and the .json from which an interrupted run goes on."""
+    archive = Path(flags.out).with_suffix(".state.keras")
+    return archive, archive.with_suffix(".json")
+
+
+def settings_of(flags: argparse.Namespace) -> dict:
+    """What decides the result."""
+    return {name: value for name, value in vars(flags).items() if name not in ("out", "workers")}
+
+
+def reading_of(model, characters: str, pairs: Pairs, texts: dict[str, str], limit: int = 0) -> dict:
+    """{"clean", "damaged": share of plates read whole, "n"} of at most `limit` tiles (0: all), the same ones every time."""
+    chosen = spread_evenly(len(pairs), limit)
+    lq, hr = (np.stack(side).astype(np.float32) / 255 for side in zip(*map(pairs.fixed, chosen), strict=True))
     right = {}
     for name, pictures in (("clean", hr), ("damaged", lq)):
-        read = decode(model.predict(pictures, batch_size=64, verbose=0), characters)
-        right[name] = float(np.mean([text == texts[key] for text, key in zip(read, pairs.keys, strict=True)]))
-    return right | {"n": len(pairs)}
+        read = decode(model.predict(pictures, batch_size=16, verbose=0), characters)
+        expected = [texts[pairs.keys[tile]] for tile in chosen]
+        right[name] = float(np.mean([a == b for a, b in zip(read, expected, strict=True)]))
+    return right | {"n": len(chosen)}
 
 
 def decode(logits: np.ndarray, characters: str) -> list[str]:
@@ -140,9 +209,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--tiles", required=True, metavar="DIR", help="tile folder of preprocess.py, with texts in its manifest")
     add("--out", required=True, metavar="FILE", help="the archive to write (.keras)")
-    add("--steps", type=int, default=3000, metavar="N", help="steps of training")
-    add("--batch-size", type=int, default=16, metavar="N", help="plates per step, each once clean and once damaged")
+    add("--steps", type=int, default=6000, metavar="N", help="steps of training")
+    add("--batch-size", type=int, default=32, metavar="N", help="plates per step")
     add("--learning-rate", type=float, default=2e-3, metavar="F", help="highest learning rate")
+    add("--preset", default="street", choices=sorted(PRESETS), help="degradation preset")
+    add(
+        "--precision",
+        default="auto",
+        choices=("auto", "float32", "mixed_bfloat16"),
+        help="number format of the computation",
+    )
     add("--workers", type=int, default=1, metavar="N", help="processes that make the batches; 0: none")
     add("--seed", type=int, default=0, metavar="N", help="seed of weights, order and damage")
     return parser.parse_args(argv)
@@ -152,6 +228,9 @@ def main(argv: list[str] | None = None) -> int:
     flags = parse(argv)
     try:
         about = train(flags)
+    except KeyboardInterrupt:
+        print("training.recogniser: stopped; the same command goes on from the last saved part", file=sys.stderr)
+        return 1
     except (ValueError, OSError) as error:
         print(f"training.recogniser: {error}", file=sys.stderr)
         return 2

@@ -5,13 +5,12 @@ import datetime
 import json
 import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 
 from training.config import CONFIG_NAME, Settings, read_config
 
-INIT_NAME = "init.keras"  # the copy of --init that makes the run folder complete
+INIT_NAME = "init.keras"  # the generator that the run began with, where it was not a new one
 
 
 def check_folder(settings: Settings, resume: bool) -> None:
@@ -23,24 +22,17 @@ def check_folder(settings: Settings, resume: bool) -> None:
         )
 
 
-def init_file(settings: Settings) -> Path:
-    """Where the generator to start from lies: in the run folder once there is one, for the original may vanish. Raises
-    ValueError where it is in neither place."""
-    copy = Path(settings.run) / INIT_NAME
-    path = copy if copy.exists() else Path(settings.init)
-    if not path.is_file():
-        raise ValueError(f"--init {path}: no such file; give a generator.keras that a run has left")
-    return path
+def existing(path: str, flag: str, what: str) -> Path:
+    """Raises ValueError where there is no such file."""
+    if not Path(path).is_file():
+        raise ValueError(f"{flag} {path}: no such file; give {what}")
+    return Path(path)
 
 
 def make_folder(settings: Settings, precision: str, devices: str) -> None:
-    """The folder with its config.json, and the copy of --init."""
+    """The folder with its config.json."""
     folder = Path(settings.run)
     folder.mkdir(parents=True, exist_ok=True)
-    if settings.init:
-        partial = folder / (INIT_NAME + ".partial")
-        shutil.copyfile(settings.init, partial)
-        os.replace(partial, folder / INIT_NAME)
     settings_dict = dataclasses.asdict(settings)
     write_json(
         folder / CONFIG_NAME, {"settings": settings_dict, "precision": precision, "devices": devices, **environment()}

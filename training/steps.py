@@ -12,24 +12,19 @@ import losses
 from training.optimiser import Adam, Averages, reduce_and_clip
 
 LAST_LAYER = "difference"
-IN_BOTH_STAGES = ("detail", "character")  # the options beside the recipe
 
 
 class Trainer:
     """The networks with their optimisers. Make it inside `strategy.scope()`.
 
-    discriminator and features may be None where there is no stage two, recogniser where there is no character term.
-    weights: name of a term -> its weight in stage two; stage one has the MSE, weighing 1, and those of IN_BOTH_STAGES that
-    are among them.
+    discriminator and features may be None where there is no stage two. weights: name of a term -> its weight in stage two;
+    stage one has the MSE, weighing 1, and the detail term where it is among them.
     """
 
-    def __init__(
-        self, strategy, generator, discriminator, features, recogniser, weights: dict, settings, scale_loss: bool
-    ) -> None:
+    def __init__(self, strategy, generator, discriminator, features, weights: dict, settings, scale_loss: bool) -> None:
         self.strategy, self.weights, self.settings = strategy, weights, settings
-        self.pretrain_weights = {"mse": 1.0} | {name: weights[name] for name in IN_BOTH_STAGES if name in weights}
-        self.generator, self.discriminator = generator, discriminator
-        self.features, self.recogniser = features, recogniser
+        self.pretrain_weights = {"mse": 1.0} | {name: weights[name] for name in ("detail",) if name in weights}
+        self.generator, self.discriminator, self.features = generator, discriminator, features
         self.g_variables = [each.value for each in generator.trainable_variables]
         self.g_adam = Adam(strategy, self.g_variables, scale_loss)
         self.averages = Averages(strategy, self.g_variables, settings.ema_decay) if settings.ema else None
@@ -58,7 +53,7 @@ class Trainer:
 
     @tf.function(autograph=False)
     def pretrain(self, batch, g_rate) -> dict:
-        """Stage one: the generator on MSE (and the terms of IN_BOTH_STAGES, where they are asked for)."""
+        """Stage one: the generator on MSE (and the detail term, where it is asked for)."""
         gradients, finite, terms = self.strategy.run(self._pretrain_gradients, args=(batch,))
         self._update_generator(gradients, finite, g_rate)
         return self._total(terms)
@@ -156,13 +151,8 @@ class Trainer:
 
     def _generator_terms(self, hr, sr, fake_logits=None) -> dict:
         """Those of stage one; with the discriminator's answer those of stage two."""
-
-        def of_both(network):
-            return [network(pictures, training=False) for pictures in (hr, sr)]
-
-        features = None if fake_logits is None else of_both(self.features)
-        columns = None if self.recogniser is None else of_both(self.recogniser)
-        terms = losses.generator_terms(hr, sr, features, columns, fake_logits, with_detail="detail" in self.weights)
+        features = None if fake_logits is None else [self.features(pictures, training=False) for pictures in (hr, sr)]
+        terms = losses.generator_terms(hr, sr, features, fake_logits, with_detail="detail" in self.weights)
         return {name: self._mean(term) for name, term in terms.items()}
 
     def _weighted(self, terms: dict, weights: dict):
