@@ -10,7 +10,11 @@ import cv2
 import numpy as np
 
 MAX_SHIFT = 0.03  # share of the tile's width and height
-ZOOM = (0.92, 1.1)  # above 1 cuts the border off; plates lie in tiles with a margin of a tenth
+ZOOM = (
+    0.7,
+    1.15,
+)  # plates lie in tiles with a margin of a tenth; in people's own crops with hardly any, or with much more
+MAX_STRETCH = 0.08  # of the height against the width, as a logarithm
 MAX_TURN_DEGREES = 2.0
 SHARE_RESAMPLED = 0.5  # the other half is only shifted by whole pixels, which keeps noise and sharpness exactly
 MAX_BRIGHTNESS, MAX_CONTRAST, MAX_COLOUR = 0.05, 0.1, 0.06
@@ -31,10 +35,11 @@ def draw(rng: np.random.Generator, height: int, width: int, scale: int = 1) -> C
     shift = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
     whole = bool(rng.random() >= SHARE_RESAMPLED)
     zoom = 1.0 if whole else rng.uniform(*ZOOM)
+    stretch = 1.0 if whole else np.exp(rng.uniform(-MAX_STRETCH, MAX_STRETCH))
     turn = 0.0 if whole else np.deg2rad(rng.uniform(-MAX_TURN_DEGREES, MAX_TURN_DEGREES))
     if whole:
         shift = np.round(shift / scale) * scale  # whole pixels of the smaller tile too
-    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) / zoom
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) / [zoom, zoom * stretch]
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     matrix = np.column_stack([rotation, centre - rotation @ centre + shift])
     gain = (1 + rng.uniform(-MAX_CONTRAST, MAX_CONTRAST)) * (1 + rng.uniform(-MAX_COLOUR, MAX_COLOUR, 3))
@@ -51,7 +56,7 @@ def apply(picture: np.ndarray, change: Change, scale: int = 1) -> np.ndarray:
     matrix[:, 2] = (matrix[:, 2] + matrix[:, :2] @ [middle, middle] - middle) / scale
     filters = cv2.INTER_NEAREST if change.whole_pixels else cv2.INTER_CUBIC
     moved = cv2.warpAffine(
-        picture, matrix, (width, height), flags=filters | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101
+        picture, matrix, (width, height), flags=filters | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
     coloured = cv2.transform(moved, np.column_stack([np.diag(change.gain), change.offset]))
     return np.clip(coloured, 0, 1, out=coloured)

@@ -180,6 +180,22 @@ def test_a_recogniser_that_is_not_there_is_named(plates, tmp_path, capsys):
     assert "nowhere.keras: no such file; give what training.recogniser has left" in capsys.readouterr().err
 
 
+def test_windows_must_show_the_whole_text(plates, tmp_path, capsys):
+    assert recogniser.main(as_command(plates, tmp_path / "r.keras", crop="32x48")) == 2
+    assert "--crop must be as wide as the tiles, 64" in capsys.readouterr().err
+
+
+def test_a_recogniser_goes_on_from_another(archive, plates, tmp_path, capsys):
+    path = tmp_path / "further.keras"
+    assert recogniser.main(as_command(plates, path, init=archive, steps=4, **{"learning-rate": 1e-9})) == 0
+    name = f"{PREFIX}conv1"
+    for old, new in zip(*(load_archive(each).get_layer(name).get_weights() for each in (archive, path)), strict=True):
+        np.testing.assert_allclose(old, new, atol=1e-6)
+    assert recogniser.main(as_command(plates, tmp_path / "other.keras", init=tmp_path / "nowhere.keras")) == 2
+    assert "nowhere.keras: no such file" in capsys.readouterr().err
+    assert not list(tmp_path.glob("other*"))
+
+
 def test_tiles_without_texts_teach_nothing(tmp_path, capsys):
     tiles = make_tiles(tmp_path / "tiles")
     assert recogniser.main(["--tiles", str(tiles), "--out", str(tmp_path / "r.keras")]) == 2

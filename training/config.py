@@ -113,15 +113,20 @@ class Settings:
 
     def window(self) -> tuple[int, int]:
         """--crop as (height, width); () for whole tiles."""
-        if not self.crop:
-            return ()
-        sides = self.crop.lower().split("x")
-        _require(len(sides) == 2 and all(side.isdigit() and int(side) > 0 for side in sides), "crop", "HxW", self.crop)
-        return int(sides[0]), int(sides[1])
+        return parse_window(self.crop)
 
     def steps(self, stage: str) -> int:
         """Steps of "pretrain" or "adversarial"."""
         return {"pretrain": self.pretrain_steps, "adversarial": self.adversarial_steps}[stage]
+
+
+def parse_window(crop: str) -> tuple[int, int]:
+    """ "64x160" as (64, 160), "" as (). Raises ValueError for anything else."""
+    if not crop:
+        return ()
+    sides = crop.lower().split("x")
+    _require(len(sides) == 2 and all(side.isdigit() and int(side) > 0 for side in sides), "crop", "HxW", crop)
+    return int(sides[0]), int(sides[1])
 
 
 def _require(holds: bool, name: str, allowed: str, got) -> None:

@@ -12,6 +12,7 @@ the plate, and show it the clean plates, too; only then CTC finds where they are
 import argparse
 import json
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from data.presets import PRESETS
 from data.tiles import Row, open_tiles, read_manifest
 from evaluation.matching import comparable
 from evaluation.metrics import is_readable
+from training.config import parse_window
+from training.inputs import check_crop, tile_size
 from training.validation import spread_evenly
 
 BLANK = 0  # of the classes; the characters follow from 1 on
@@ -47,7 +50,7 @@ def pairs_of(tiles: str, split: str, texts: dict[str, str], preset: str, seed: i
     if not found:
         raise ValueError(f"--tiles {tiles}: no tile of the split {split} has a text in the manifest")
     keys, urls, _ = zip(*found, strict=True)
-    return Pairs(keys, urls, preset=preset, augment=split == "train", seed=seed)
+    return Pairs(keys, urls, preset=preset, seed=seed)
 
 
 def labels_of(pairs: Pairs, texts: dict[str, str], characters: str) -> np.ndarray:
@@ -88,6 +91,11 @@ def train(flags: argparse.Namespace) -> dict:
     texts = {split: readable(rows, split) for split in ("train", "val")}
     characters = "".join(sorted(set("".join(texts["train"].values()))))
     pairs = pairs_of(flags.tiles, "train", texts["train"], flags.preset, flags.seed)
+    height, width = tile_size(pairs.hr_urls[0])
+    crop = check_crop(parse_window(flags.crop), (height, width))
+    if crop and crop[1] != width:
+        raise ValueError(f"--crop must be as wide as the tiles, {width}, or it cuts characters off; got {flags.crop}")
+    pairs = replace(pairs, augment=True, crop=crop)
     held_out = pairs_of(flags.tiles, "val", texts["val"], flags.preset, flags.seed) if texts["val"] else None
 
     from models.loading import in_policy  # late: keras takes seconds
@@ -96,11 +104,11 @@ def train(flags: argparse.Namespace) -> dict:
     from training.networks import write_archive
 
     labels = labels_of(pairs, texts["train"], characters)
-    spread = evenly_spread(labels, pairs.read("hr", 0).shape[1] // COLUMN_PX)
+    spread = evenly_spread(labels, width // COLUMN_PX)
     precision, reason = choose_precision(flags.precision)
     print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
     model = begin(flags, len(characters), precision)
-    done, first = int(model.optimizer.iterations), round(flags.steps * EVENLY_SPREAD)
+    done, first = int(model.optimizer.iterations), 0 if flags.init else round(flags.steps * EVENLY_SPREAD)
     bounds = [*range(0, first, PART), *range(first, flags.steps, PART), flags.steps]
     with Batches(pairs, flags.workers) as batches:
         for start, stop in pairwise(bounds):
@@ -140,15 +148,28 @@ def begin(flags: argparse.Namespace, characters: int, precision: str):
         raise ValueError(f"{about} is of an interrupted run with other settings: finish that one, or remove {about}")
     if about.exists() and archive.exists():
         return keras.saving.load_model(archive, safe_mode=True)
-    write_json(about, settings_of(flags))
     keras.utils.set_random_seed(flags.seed)
     keras.mixed_precision.set_global_policy(precision)
-    model, warmup = build_recogniser(characters), flags.steps // 20
+    model, warmup = build_recogniser(characters), max(1, flags.steps // 20)
+    if flags.init:
+        take_weights(model, Path(flags.init))
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, flags.steps - warmup, alpha=0.01, warmup_target=flags.learning_rate, warmup_steps=warmup
     )
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), per_column())
+    write_json(about, settings_of(flags))
     return model
+
+
+def take_weights(model, path: Path) -> None:
+    """Raises ValueError for a file that is missing, or holds no recogniser of as many characters."""
+    from models.loading import load_archive
+    from training.run_folder import existing
+
+    try:
+        model.set_weights(load_archive(existing(path, "--init", "what training.recogniser has left")).get_weights())
+    except ValueError as error:
+        raise ValueError(f"--init {path} cannot be taken over: {error}") from error
 
 
 def per_column():
@@ -210,6 +231,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--tiles", required=True, metavar="DIR", help="tile folder of preprocess.py, with texts in its manifest")
     add("--out", required=True, metavar="FILE", help="the archive to write (.keras)")
     add("--steps", type=int, default=6000, metavar="N", help="steps of training")
+    add("--init", default="", metavar="FILE", help="recogniser to start from, of the same characters")
+    add("--crop", default="", metavar="HxW", help="train on windows of this size, as wide as the tiles")
     add("--batch-size", type=int, default=32, metavar="N", help="plates per step")
     add("--learning-rate", type=float, default=2e-3, metavar="F", help="highest learning rate")
     add("--preset", default="street", choices=sorted(PRESETS), help="degradation preset")
