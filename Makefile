@@ -83,8 +83,8 @@ pretrained: install
 	$(call train-or-resume,$(SHIPPED)/second,--init $(SHIPPED)/first/pretrain.keras --crop 64x160 --batch-size 4 --seed 6 \
 		--pretrain-steps 32000 --pretrain-learning-rate 5e-4 --adversarial-steps 0 --validate-every 4000)
 	$(call train-or-resume,$(SHIPPED)/third,--init $(SHIPPED)/second/pretrain.keras --recogniser $(SHIPPED)/recogniser.keras \
-		--crop 64x192 --batch-size 8 --seed 7 --pretrain-steps NNN --pretrain-learning-rate 6e-4 --adversarial-steps 600 \
-		--g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG) --validate-every 2000)
+		--crop 64x192 --batch-size 8 --seed 7 --pretrain-steps 10500 --pretrain-learning-rate 6e-4 --adversarial-steps 400 \
+		--g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG) --validate-every 2500)
 	for stage in pretrain generator; do \
 		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 0 --checkpoint $(SHIPPED)/third/$$stage.keras --write \
 		|| exit 1; done

@@ -60,12 +60,13 @@ def archive(plates, tmp_path_factory):
     path = tmp_path_factory.mktemp("recogniser") / "recogniser.keras"
     with pytest.MonkeyPatch.context() as patch:  # damage is for tiles nine times as large
         patch.setitem(PRESETS, "street", replace(PRESETS["street"], untouched=1.0))
+        patch.setattr(recogniser, "EVENLY_SPREAD", 0.6)
         assert recogniser.main(as_command(plates, path)) == 0
     return path
 
 
 def as_command(plates, path, **changes) -> list[str]:
-    flags = {"steps": 160, "batch-size": 8, "workers": 0, "learning-rate": 5e-3, "precision": "float32"} | changes
+    flags = {"steps": 240, "batch-size": 8, "workers": 0, "learning-rate": 5e-3, "precision": "float32"} | changes
     return ["--tiles", str(plates), "--out", str(path), *(f"--{name}={value}" for name, value in flags.items())]
 
 
