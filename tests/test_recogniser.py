@@ -66,7 +66,7 @@ def archive(plates, tmp_path_factory):
 
 
 def as_command(plates, path, **changes) -> list[str]:
-    flags = {"steps": 320, "batch-size": 8, "workers": 0, "learning-rate": 5e-3, "precision": "float32"} | changes
+    flags = {"steps": 320, "batch-size": 8, "workers": 0, "learning-rate": 2e-3, "precision": "float32"} | changes
     return ["--tiles", str(plates), "--out", str(path), *(f"--{name}={value}" for name, value in flags.items())]
 
 
