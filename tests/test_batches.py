@@ -130,7 +130,8 @@ def test_plate_stays_upright_and_inside_the_tile():
         change = augment.draw(np.random.default_rng(seed), 96, 192)
         inverse = np.linalg.inv(np.vstack([change.matrix, [0, 0, 1]]))
         assert 0.45 < np.linalg.det(inverse) < 1.44, "no mirror image"
-        assert np.rad2deg(abs(np.arctan2(inverse[1, 0], inverse[0, 0]))) <= augment.MAX_TURN_DEGREES * np.exp(augment.MAX_STRETCH)
+        turn = np.rad2deg(abs(np.arctan2(inverse[1, 0], inverse[0, 0])))
+        assert turn <= augment.MAX_TURN_DEGREES * np.exp(augment.MAX_STRETCH)
         x, y, _ = inverse @ corners.T
         assert x.min() > -rim, "columns lost on the left"
         assert x.max() < 192 + rim, "columns lost on the right"
