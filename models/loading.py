@@ -7,6 +7,7 @@ code: archives load in Keras' safe mode, ONNX files without custom operators.
 import json
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,8 @@ def load_archive(path: Path):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Pictures of many shapes make TensorFlow warn of retracing, until it has traced for any shape after some five
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # In a picture 16 px high, a built-in recogniser has one row to look at, and rightly gives it all its attention
+    warnings.filterwarnings("ignore", message="You are using a softmax over axis")
     import keras
 
     from models import exposure, pixel_shuffle  # noqa: F401  their layers are looked up by name
