@@ -1,6 +1,7 @@
 """The generators to compare: their names in the report, and whether they fit the tiles."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ RESERVED_NAMES = (INPUT, BASELINE, CLEAN)
 def shipped() -> tuple[str, ...]:
     """The generators that come with the project. ValueError where they are absent."""
     root = Path(__file__).resolve().parents[1]
-    found = tuple(str(root / file) for file in SHIPPED if (root / file).is_file())
+    # as seen from here: reports are passed on, and need not tell where somebody's files lie
+    found = tuple(os.path.relpath(root / file) for file in SHIPPED if (root / file).is_file())
     if not found:
         raise ValueError(
             "no generators come with this copy of the project; give some with --checkpoint FILE [FILE ...]"
