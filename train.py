@@ -31,19 +31,19 @@ def train(settings: Settings, resume: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     strategy, devices = choose_strategy()
     precision, reason = stored_precision(settings) if resume else choose_precision(settings.precision)
+    from training.networks import keep_beginning, with_architecture  # late: keras takes seconds
+
     seed_everything(settings)
     say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
     say(f"devices: {devices}; precision: {precision} ({reason})")
     if settings.adversarial_steps and settings.vgg_weights == "random":
         say("VGG weights: random, as --vgg-weights says: the perceptual term is weaker than with trained ones")
     tile = tile_size(pairs.hr_urls[0])
-    from training.networks import keep_beginning, with_architecture  # late: keras takes seconds
-
     trainer = make_trainer(settings, strategy, pairs.crop or tile, pairs.scale, precision)
     settings = with_architecture(settings, trainer.generator)
     if is_chief() and not resume:
+        keep_beginning(settings, trainer.generator)  # first: without it the folder is no run yet
         make_folder(settings, precision, devices)
-        keep_beginning(settings, trainer.generator)
     course(settings, resume, trainer, pairs, held_out, describe(settings, tile, precision))
     say(f"done: {settings.run} holds pretrain.keras and generator.keras, log.csv, curves.png, samples and tensorboard")
 

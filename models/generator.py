@@ -26,7 +26,7 @@ from keras import layers, ops
 
 from models.exposure import Relight, Standardise
 from models.pixel_shuffle import RepeatPixels, SpaceToDepth
-from models.recogniser import PREFIX, read_columns
+from models.recogniser import HEAD, PREFIX, read_columns
 
 SCALES = (1, 2, 4, 8)
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}  # pixels folded into channels before the body
@@ -92,17 +92,22 @@ def build_generator(
 
 
 def take_over(generator: keras.Model, source: keras.Model) -> None:
-    """Give the generator's layers the weights of the source's layers of the same name."""
-    names = {layer.name for layer in source.layers}
-    for layer in generator.layers:
-        if layer.name in names and layer.weights:
-            layer.set_weights(source.get_layer(layer.name).get_weights())
+    """Give the generator's layers the weights of the source's layers of the same name, a recogniser's last one left out. Raises
+    ValueError for a layer that the generator does not have."""
+    own = {layer.name: layer for layer in generator.layers}
+    for layer in source.layers:
+        if layer.weights and layer.name != HEAD:
+            if layer.name not in own:
+                raise ValueError(f"there is no place for its layer {layer.name}")
+            own[layer.name].set_weights(layer.get_weights())
 
 
 def architecture(generator: keras.Model) -> dict:
-    """The arguments of `build_generator` that made it."""
+    """The arguments of `build_generator` that made it; {} for a model that it did not make."""
     names = [layer.name for layer in generator.layers]
-    body, scale = generator.name.rsplit("_x", 1)
+    body, _, scale = generator.name.rpartition("_x")
+    if body not in BODIES:
+        return {}
     blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
     filters = generator.get_layer("stem").filters
     return {"scale": int(scale), "filters": filters, "blocks": blocks, "body": body, "reads": "hint1" in names}

@@ -18,6 +18,7 @@ STAGES = ((64, (1, 1), 1), (96, (2, 1), 1), (128, (2, 1), 2))
 COLUMN_WIDTH = 192
 COLUMN_BLOCKS = 2  # each reaches two columns further to both sides: long blur spreads a character over its neighbours
 NAME = "recogniser"
+HEAD = "logits"  # the layer that names characters, of no use to a generator
 PREFIX = "read_"  # of the names of the layers, which a generator takes over
 
 
@@ -28,7 +29,7 @@ def build_recogniser(characters: int) -> keras.Model:
     """
     picture = keras.Input((None, None, 3), name="picture")
     evened, _, _ = Standardise(name="standardise")(picture)  # a plate says the same in any light
-    logits = layers.Dense(1 + characters, dtype="float32", name="logits")(read_columns(evened))
+    logits = layers.Dense(1 + characters, dtype="float32", name=HEAD)(read_columns(evened))
     return keras.Model(picture, logits, name=NAME)
 
 

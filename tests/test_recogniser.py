@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import cv2
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -201,3 +202,18 @@ def test_tiles_without_texts_teach_nothing(tmp_path, capsys):
     tiles = make_tiles(tmp_path / "tiles")
     assert recogniser.main(["--tiles", str(tiles), "--out", str(tmp_path / "r.keras")]) == 2
     assert "no tile of the split train has a text" in capsys.readouterr().err
+
+
+def test_a_generator_of_another_make_is_trained_on_as_it_is_but_takes_no_recogniser_in(
+    archive, plates, tmp_path, capsys
+):
+    picture = keras.Input((None, None, 3))
+    changed = keras.layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros", name="difference")(picture)
+    foreign = tmp_path / "foreign.keras"
+    keras.Model(picture, keras.layers.Add()([picture, changed]), name="foreign").save(foreign)
+    settings = {"init": str(foreign), "pretrain_steps": 1, "adversarial_steps": 0}
+    assert train.main(as_flags(tiny_settings(plates, tmp_path / "run", **settings))) == 0
+    assert load_archive(tmp_path / "run" / "pretrain.keras").count_params() == 84
+    assert train.main(as_flags(tiny_settings(plates, tmp_path / "other", recogniser=str(archive), **settings))) == 2
+    assert "foreign.keras cannot take a recogniser in" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

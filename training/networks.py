@@ -11,38 +11,54 @@ from models.features import build_features
 from models.generator import architecture, build_generator, take_over
 from models.loading import in_policy, load_archive
 from models.recogniser import NAME as RECOGNISER
-from training.run_folder import INIT_NAME, existing, write_json
+from training.run_folder import INIT_NAME, write_json
 
 
 def make_generator(settings, scale: int, policy: str) -> keras.Model:
-    """The generator that the run begins with, computing in `policy`: new, or from --init; with the recogniser of --recogniser.
-    Raises ValueError for an --init of another scale, and for files that are missing or hold something else."""
+    """The generator that the run begins with, computing in `policy`: new, or that of --init; with the recogniser of
+    --recogniser built in. Raises ValueError for an --init of another scale, and for files that are missing or hold something
+    else."""
     keras.mixed_precision.set_global_policy(policy)
     begun = Path(settings.run) / INIT_NAME
     if begun.exists():
         return in_policy(load_archive(begun), policy)
-    sources, given = [], {"filters": settings.filters, "blocks": settings.blocks, "body": settings.generator}
-    if settings.init:
-        sources.append(load_archive(existing(settings.init, "--init", "a generator.keras that a run has left")))
-        given = architecture(sources[0])
-        if (own := given.pop("scale")) != scale:
+    init = load_given(settings.init, "--init", "a generator.keras that a run has left") if settings.init else None
+    if init is not None:
+        own = init.compute_output_shape((1, 16, 16, 3))[1] // 16
+        if own != scale:
             raise ValueError(f"--init {settings.init} enlarges {own} times, the tiles ask for {scale} times")
-    if settings.recogniser:
-        sources.append(load_archive(existing(settings.recogniser, "--recogniser", "what training.recogniser has left")))
-        if sources[-1].name != RECOGNISER:
-            raise ValueError(
-                f"--recogniser {settings.recogniser} is none; train one with python -m training.recogniser"
-            )
-        given["reads"] = True
-    generator = build_generator(scale, **given)
-    for source in sources:
-        take_over(generator, source)
+        if not settings.recogniser:
+            return in_policy(init, policy)
+    given = {"scale": scale, "filters": settings.filters, "blocks": settings.blocks, "body": settings.generator}
+    return _with_recogniser(settings, init, given) if settings.recogniser else build_generator(**given)
+
+
+def _with_recogniser(settings, init: keras.Model | None, given: dict) -> keras.Model:
+    """A generator that reads, with the weights of `init` where there is one; else made as `given`."""
+    recogniser = load_given(settings.recogniser, "--recogniser", "what training.recogniser has left")
+    if recogniser.name != RECOGNISER:
+        raise ValueError(f"--recogniser {settings.recogniser} is none; train one with python -m training.recogniser")
+    generator = build_generator(**{**given, **(architecture(init) if init else {}), "reads": True})
+    try:
+        for source in filter(None, (init, recogniser)):
+            take_over(generator, source)
+    except ValueError as error:
+        raise ValueError(f"--init {settings.init} cannot take a recogniser in: {error}") from error
     return generator
+
+
+def load_given(path: str, flag: str, what: str) -> keras.Model:
+    """The model in an archive that a flag names. Raises ValueError where there is none; `what` says what to give."""
+    if not Path(path).is_file():
+        raise ValueError(f"{flag} {path}: no such file; give {what}")
+    return load_archive(Path(path))
 
 
 def with_architecture(settings, generator: keras.Model):
     """The settings, saying what the generator is: that of --init may be another than the flags'."""
     found = architecture(generator)
+    if not found:
+        return settings
     return dataclasses.replace(settings, generator=found["body"], filters=found["filters"], blocks=found["blocks"])
 
 
@@ -58,6 +74,7 @@ def make_others(settings, tile: tuple[int, int], policy: str) -> tuple[keras.Mod
 def keep_beginning(settings, generator: keras.Model) -> None:
     """Keep the generator that the run begins with, where seed and flags alone do not make it again."""
     if settings.init or settings.recogniser:
+        Path(settings.run).mkdir(parents=True, exist_ok=True)
         save_archive(in_policy(generator, "float32"), Path(settings.run) / INIT_NAME)
 
 

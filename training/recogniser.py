@@ -12,6 +12,7 @@ the plate, and show it the clean plates, too; only then CTC finds where they are
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -44,13 +45,22 @@ def readable(rows: list[Row], split: str) -> dict[str, str]:
     return {key: text for key, text in texts.items() if len(text) <= LONGEST}
 
 
-def pairs_of(tiles: str, split: str, texts: dict[str, str], preset: str, seed: int) -> Pairs:
-    """The clean tiles that have a text, to be damaged by `preset`."""
-    found = [pair for pair in open_tiles(tiles, split, clean_only=True).pairs if pair.key in texts]
+def pairs_of(flags: argparse.Namespace, split: str, texts: dict[str, str]) -> Pairs:
+    """The clean tiles that have a text, to be damaged by --preset."""
+    found = [pair for pair in open_tiles(flags.tiles, split, clean_only=True).pairs if pair.key in texts]
     if not found:
-        raise ValueError(f"--tiles {tiles}: no tile of the split {split} has a text in the manifest")
+        raise ValueError(f"--tiles {flags.tiles}: no tile of the split {split} has a text in the manifest")
     keys, urls, _ = zip(*found, strict=True)
-    return Pairs(keys, urls, preset=preset, seed=seed)
+    return Pairs(keys, urls, preset=flags.preset, seed=flags.seed)
+
+
+def windows_of(flags: argparse.Namespace, pairs: Pairs) -> Pairs:
+    """The pairs as training shows them: changed a little each time, and windows of --crop."""
+    height, width = tile_size(pairs.hr_urls[0])
+    crop = check_crop(parse_window(flags.crop), (height, width))
+    if crop and crop[1] != width:
+        raise ValueError(f"--crop must be as wide as the tiles, {width}, or it cuts characters off; got {flags.crop}")
+    return replace(pairs, augment=True, crop=crop)
 
 
 def labels_of(pairs: Pairs, texts: dict[str, str], characters: str) -> np.ndarray:
@@ -90,56 +100,60 @@ def train(flags: argparse.Namespace) -> dict:
     rows = read_manifest(flags.tiles)
     texts = {split: readable(rows, split) for split in ("train", "val")}
     characters = "".join(sorted(set("".join(texts["train"].values()))))
-    pairs = pairs_of(flags.tiles, "train", texts["train"], flags.preset, flags.seed)
-    height, width = tile_size(pairs.hr_urls[0])
-    crop = check_crop(parse_window(flags.crop), (height, width))
-    if crop and crop[1] != width:
-        raise ValueError(f"--crop must be as wide as the tiles, {width}, or it cuts characters off; got {flags.crop}")
-    pairs = replace(pairs, augment=True, crop=crop)
-    held_out = pairs_of(flags.tiles, "val", texts["val"], flags.preset, flags.seed) if texts["val"] else None
+    pairs = windows_of(flags, pairs_of(flags, "train", texts["train"]))
+    held_out = pairs_of(flags, "val", texts["val"]) if texts["val"] else None
 
     from models.loading import in_policy  # late: keras takes seconds
-    from models.recogniser import COLUMN_PX
     from training.devices import choose_precision
     from training.networks import write_archive
 
-    labels = labels_of(pairs, texts["train"], characters)
-    spread = evenly_spread(labels, width // COLUMN_PX)
     precision, reason = choose_precision(flags.precision)
     print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
     model = begin(flags, len(characters), precision)
-    done, first = int(model.optimizer.iterations), 0 if flags.init else round(flags.steps * EVENLY_SPREAD)
-    bounds = [*range(0, first, PART), *range(first, flags.steps, PART), flags.steps]
+    seen = plates_to_read(held_out, texts["val"], LOOKED_AT) if held_out else None
     with Batches(pairs, flags.workers) as batches:
-        for start, stop in pairwise(bounds):
-            if start < done:
-                continue
-            by_ctc = start >= first
-            if start in (done, first):  # one optimiser for both losses: its schedule counts all steps
-                model.compile(model.optimizer, ctc() if by_ctc else per_column())
-            answers = labels if by_ctc else spread
-            some = examples(batches, answers, range(start, stop), flags.batch_size, with_clean=not by_ctc)
-            model.fit(some, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
+        for step in fit(model, flags, batches, labels_of(pairs, texts["train"], characters)):
             save_state(model, flags)
-            if held_out:
-                rates = reading_of(model, characters, held_out, texts["val"], LOOKED_AT)
-                print(f"step {stop}; read whole on validation: {rates}", flush=True)
+            if seen:
+                print(f"step {step}; read whole on validation: {reading_of(model, characters, *seen)}", flush=True)
     about = {"characters": characters, "precision": precision, "settings": settings_of(flags)}
     model = in_policy(model, "float32")
     if held_out:
-        about["validation"] = reading_of(model, characters, held_out, texts["val"])
+        about["validation"] = reading_of(model, characters, *plates_to_read(held_out, texts["val"]))
     write_archive(model, Path(flags.out), about)
     for path in state_files(flags):
         path.unlink(missing_ok=True)
     return about
 
 
-def begin(flags: argparse.Namespace, characters: int, precision: str):
-    """The compiled model: a new one, or the one that an interrupted run has saved. Raises ValueError where that run had
-    other settings."""
+def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) -> Iterator[int]:
+    """Train from where the model stands; gives the step after each part."""
     import keras
 
-    from models.recogniser import build_recogniser
+    from models.recogniser import COLUMN_PX
+
+    done, first = int(model.optimizer.iterations), 0 if flags.init else round(flags.steps * EVENLY_SPREAD)
+    spread = evenly_spread(labels, tile_size(batches.pairs.hr_urls[0])[1] // COLUMN_PX)
+    for start, stop in pairwise([*range(0, first, PART), *range(first, flags.steps, PART), flags.steps]):
+        if start < done:
+            continue
+        by_ctc = start >= first
+        if start in (done, first):  # one optimiser for both losses: its schedule counts all steps
+            per_column = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            model.compile(model.optimizer, keras.losses.CTC() if by_ctc else per_column)
+        answers = labels if by_ctc else spread
+        some = examples(batches, answers, range(start, stop), flags.batch_size, with_clean=not by_ctc)
+        model.fit(some, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
+        yield stop
+
+
+def begin(flags: argparse.Namespace, characters: int, precision: str):
+    """The model with its optimiser: a new one, or the one that an interrupted run has saved. Raises ValueError where that run
+    had other settings, and for an --init that is no such recogniser."""
+    import keras
+
+    from models.recogniser import NAME, build_recogniser
+    from training.networks import load_given
     from training.run_folder import write_json
 
     archive, about = state_files(flags)
@@ -152,36 +166,16 @@ def begin(flags: argparse.Namespace, characters: int, precision: str):
     keras.mixed_precision.set_global_policy(precision)
     model, warmup = build_recogniser(characters), max(1, flags.steps // 20)
     if flags.init:
-        take_weights(model, Path(flags.init))
+        source = load_given(flags.init, "--init", "what training.recogniser has left")
+        if (source.name, source.output_shape) != (NAME, model.output_shape):
+            raise ValueError(f"--init {flags.init} is no recogniser of {characters} characters")
+        model.set_weights(source.get_weights())
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, flags.steps - warmup, alpha=0.01, warmup_target=flags.learning_rate, warmup_steps=warmup
     )
-    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0), per_column())
+    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))
     write_json(about, settings_of(flags))
     return model
-
-
-def take_weights(model, path: Path) -> None:
-    """Raises ValueError for a file that is missing, or holds no recogniser of as many characters."""
-    from models.loading import load_archive
-    from training.run_folder import existing
-
-    try:
-        model.set_weights(load_archive(existing(path, "--init", "what training.recogniser has left")).get_weights())
-    except ValueError as error:
-        raise ValueError(f"--init {path} cannot be taken over: {error}") from error
-
-
-def per_column():
-    import keras
-
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def ctc():
-    import keras
-
-    return keras.losses.CTC()
 
 
 def save_state(model, flags: argparse.Namespace) -> None:
@@ -202,16 +196,21 @@ def settings_of(flags: argparse.Namespace) -> dict:
     return {name: value for name, value in vars(flags).items() if name not in ("out", "workers")}
 
 
-def reading_of(model, characters: str, pairs: Pairs, texts: dict[str, str], limit: int = 0) -> dict:
-    """{"clean", "damaged": share of plates read whole, "n"} of at most `limit` tiles (0: all), the same ones every time."""
+def plates_to_read(pairs: Pairs, texts: dict[str, str], limit: int = 0) -> tuple[dict[str, np.ndarray], list[str]]:
+    """({"damaged", "clean": (N, H, W, 3) float32}, texts) of at most `limit` tiles (0: all), the same ones every time."""
     chosen = spread_evenly(len(pairs), limit)
-    lq, hr = (np.stack(side).astype(np.float32) / 255 for side in zip(*map(pairs.fixed, chosen), strict=True))
+    sides = zip(*map(pairs.fixed, chosen), strict=True)
+    pictures = [np.stack(side).astype(np.float32) / 255 for side in sides]
+    return dict(zip(("damaged", "clean"), pictures, strict=True)), [texts[pairs.keys[tile]] for tile in chosen]
+
+
+def reading_of(model, characters: str, pictures: dict[str, np.ndarray], texts: list[str]) -> dict:
+    """{"damaged", "clean": share of plates read whole, "n"}."""
     right = {}
-    for name, pictures in (("clean", hr), ("damaged", lq)):
-        read = decode(model.predict(pictures, batch_size=16, verbose=0), characters)
-        expected = [texts[pairs.keys[tile]] for tile in chosen]
-        right[name] = float(np.mean([a == b for a, b in zip(read, expected, strict=True)]))
-    return right | {"n": len(chosen)}
+    for name, some in pictures.items():
+        read = decode(model.predict(some, batch_size=16, verbose=0), characters)
+        right[name] = float(np.mean([a == b for a, b in zip(read, texts, strict=True)]))
+    return right | {"n": len(texts)}
 
 
 def decode(logits: np.ndarray, characters: str) -> list[str]:

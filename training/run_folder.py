@@ -22,15 +22,8 @@ def check_folder(settings: Settings, resume: bool) -> None:
         )
 
 
-def existing(path: str, flag: str, what: str) -> Path:
-    """Raises ValueError where there is no such file."""
-    if not Path(path).is_file():
-        raise ValueError(f"{flag} {path}: no such file; give {what}")
-    return Path(path)
-
-
 def make_folder(settings: Settings, precision: str, devices: str) -> None:
-    """The folder with its config.json."""
+    """The folder with its config.json, which makes it one that can be resumed."""
     folder = Path(settings.run)
     folder.mkdir(parents=True, exist_ok=True)
     settings_dict = dataclasses.asdict(settings)
