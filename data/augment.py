@@ -10,10 +10,8 @@ import cv2
 import numpy as np
 
 MAX_SHIFT = 0.03  # share of the tile's width and height
-ZOOM = (
-    0.7,
-    1.15,
-)  # plates lie in tiles with a margin of a tenth; in people's own crops with hardly any, or with much more
+# plates lie in tiles with a margin of a tenth; in people's own crops with hardly any, or with much more
+ZOOM = (0.7, 1.15)
 MAX_STRETCH = 0.08  # of the height against the width, as a logarithm
 MAX_TURN_DEGREES = 2.0
 SHARE_RESAMPLED = 0.5  # the other half is only shifted by whole pixels, which keeps noise and sharpness exactly

@@ -36,7 +36,7 @@ class Shipping:
     def validate(self) -> tuple[dict, tuple]:
         """(figures, (lq, sr, hr) samples) of the current weights; remembers them if they are the best."""
         weights = self.current_weights()
-        self._show(weights)
+        self._set_weights(weights)
         generator = from_model(self.model)
         figures, sr = self.validator.figures(lambda lq: restore(generator, lq))
         figure = figures.get(FIGURES.get(self.select, ""))
@@ -46,13 +46,13 @@ class Shipping:
             self.best, self.best_weights, self.figures = figure, weights, figures
         return figures, self.validator.samples(sr)
 
-    def _show(self, weights: list[np.ndarray]) -> None:
+    def _set_weights(self, weights: list[np.ndarray]) -> None:
         """A built-in recogniser's weights are no part of these: they never change."""
         for variable, weight in zip(self.model.trainable_variables, weights, strict=True):
             variable.assign(weight)
 
     def write(self, path: Path, stage: str, steps: int, warnings: list[str]) -> None:
         """The archive and the JSON beside it."""
-        self._show(self.chosen_weights())
+        self._set_weights(self.chosen_weights())
         about = {**self.about, "stage": stage, "steps": steps, "validation": self.figures, "warnings": warnings}
         networks.write_archive(self.model, path, about)

@@ -23,7 +23,7 @@ class Trainer:
 
     def __init__(self, strategy, generator, discriminator, features, weights: dict, settings, scale_loss: bool) -> None:
         self.strategy, self.weights, self.settings = strategy, weights, settings
-        self.pretrain_weights = {"mse": 1.0} | {name: weights[name] for name in ("detail",) if name in weights}
+        self.pretrain_weights = {"mse": 1.0} | ({"detail": weights["detail"]} if "detail" in weights else {})
         self.generator, self.discriminator, self.features = generator, discriminator, features
         self.g_variables = [each.value for each in generator.trainable_variables]
         self.g_adam = Adam(strategy, self.g_variables, scale_loss)
