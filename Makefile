@@ -86,5 +86,5 @@ pretrained: install
 		--crop 64x192 --batch-size 8 --seed 7 --pretrain-steps 10500 --pretrain-learning-rate 6e-4 --adversarial-steps 400 \
 		--g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG) --validate-every 2500)
 	for stage in pretrain generator; do \
-		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 0 --checkpoint $(SHIPPED)/third/$$stage.keras --write \
+		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --checkpoint $(SHIPPED)/third/$$stage.keras --write \
 		|| exit 1; done
