@@ -14,9 +14,9 @@ MSE_WEIGHT, VGG_WEIGHT, ADVERSARIAL_WEIGHT = 1.0, 0.1, 0.2
 
 
 def mse(hr, sr):
-    """Mean squared error of each picture, or of each picture's features (the VGG term, SRGAN Eq. 5)."""
+    """Mean squared error of each picture, or of each picture's features (the VGG term, SRGAN Eq. 5; the reading term)."""
     difference = ops.cast(hr, "float32") - ops.cast(sr, "float32")
-    return ops.mean(ops.square(difference), axis=(1, 2, 3))
+    return ops.mean(ops.square(difference), axis=tuple(range(1, len(difference.shape))))
 
 
 def detail(hr, sr):
@@ -42,15 +42,15 @@ def discriminator_loss(real_logits, fake_logits):
 
 
 def generator_terms(hr, sr, features=None, fake_logits=None, with_detail=False) -> dict:
-    """The generator's unweighted terms by name: "mse" always, "vgg" and "adversarial" where their inputs are given.
+    """The generator's unweighted terms by name: "mse" always, the others where they are asked for.
 
-    features: VGG's, of the clean and of the restored pictures. with_detail: an option beside the recipe (`--detail-weight`).
+    features: name of a term ("vgg", "reading") -> features of the clean and of the restored pictures. "reading" and
+    "detail" are options beside the recipe (`--reading-weight`, `--detail-weight`).
     """
     terms = {"mse": mse(hr, sr)}
     if with_detail:
         terms["detail"] = detail(hr, sr)
-    if features is not None:
-        terms["vgg"] = mse(*features)
+    terms |= {name: mse(*pair) for name, pair in (features or {}).items()}
     if fake_logits is not None:
         terms["adversarial"] = cross_entropy(fake_logits, real=True)
     return terms

@@ -68,11 +68,13 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
         )
     with strategy.scope():
         generator = networks.make_generator(settings, scale, precision)
-        discriminator, features = networks.make_others(settings, size, precision)
+        discriminator = networks.make_discriminator(settings, size, precision)
+        observers = networks.make_observers(settings, generator, precision)
         weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
-        weights |= {"detail": settings.detail_weight} if settings.detail_weight else {}
+        options = {"detail": settings.detail_weight, "reading": settings.reading_weight}
+        weights |= {name: weight for name, weight in options.items() if weight}
         half = precision == "mixed_float16"
-        return Trainer(strategy, generator, discriminator, features, weights, settings, scale_loss=half)
+        return Trainer(strategy, generator, discriminator, observers, weights, settings, scale_loss=half)
 
 
 def course(settings: Settings, resume: bool, trainer, pairs, held_out, about: dict) -> None:

@@ -3,7 +3,7 @@
 Strength 1 is, for each kind of failure, where a plate of about 170 px can just not be read any more.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Range = tuple[float, float]
 
@@ -118,3 +118,5 @@ PRESETS = {
         second_round=0.15,
     ),
 }
+# For training on from there: mostly plates that can hardly be read, where there is most to learn.
+PRESETS["severe"] = replace(PRESETS["street"], severity=(2.5, 1.1))

@@ -15,8 +15,9 @@ untrained generator already returns its input; x2 stages that repeat pixels and 
 left a grid of four pixels that a reader took for strokes (Odena et al. 2016, "Deconvolution and checkerboard artifacts"), and
 that narrow as the resolution grows.
 
-A generator may carry a recogniser (`models/recogniser.py`), frozen: what that sees in each column is added to every block's
-input, so that the body knows which characters are likely where. How to draw them it learns from the pictures alone.
+A generator may carry a recogniser (`models/recogniser.py`), frozen: what that sees in each column scales and shifts the input
+of every block (the spatial feature transform of Wang et al. 2018, arXiv 1804.02815, Eq. 3), so that the body knows which
+characters are likely where. How to draw them it learns from the pictures alone.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from keras import layers, ops
 
 from models.exposure import Relight, Standardise
 from models.pixel_shuffle import RepeatPixels, SpaceToDepth
-from models.recogniser import HEAD, PREFIX, read_columns
+from models.recogniser import COLUMN_WIDTH, HEAD, PREFIX, read_columns
 
 SCALES = (1, 2, 4, 8)
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}  # pixels folded into channels before the body
@@ -36,6 +37,7 @@ DENSE_GROWTH = 32  # channels that each convolution of a dense block adds; ESRGA
 MIN_CHANNELS = 8  # of the x2 stages, for very narrow test networks and scale 8
 LIGHT_FEATURES = 64  # of the layer that judges the light
 LEAK = 0.2  # slope of the leaky ReLU below zero
+LISTEN_BLOCKS = 2  # between recogniser and body: CTC names a character in one column, it is drawn in three or four
 
 
 def build_generator(
@@ -65,9 +67,8 @@ def build_generator(
     x = shallow = _activate(layers.Add(name="stem_light")([x, layers.Dense(filters, name="light_features")(light)]))
     columns = _columns(evened, scale) if reads else None
     for index in range(blocks):
-        if reads:  # zeros: a generator that already restores plates goes on as it is, and learns to listen
-            hint = layers.Dense(filters, kernel_initializer="zeros", name=f"hint{index + 1}")(columns)
-            x = layers.Add(name=f"hinted{index + 1}")([x, hint])
+        if reads:
+            x = _hinted(x, columns, filters, f"{index + 1}")
         x = BODIES[body](x, filters, f"block{index + 1}")
     x = features = layers.Add(name="long_skip")([_branch_end(filters, name="body_end")(x), shallow])
 
@@ -117,7 +118,24 @@ def _columns(evened, scale: int):
     """(N, H, W, 3) -> (N, 1, W*scale/4, features): what the recogniser sees, in columns as wide as the body's cells."""
     if scale > 1:
         evened = layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge_to_read")(evened)
-    return ops.expand_dims(read_columns(evened), axis=1)
+    columns = ops.expand_dims(read_columns(evened), axis=1)
+    for index in range(LISTEN_BLOCKS):
+        y = _activate(_column_conv("he_normal", name=f"listen{index + 1}a")(columns))
+        columns = layers.Add(name=f"listen{index + 1}")([columns, _column_conv("zeros", name=f"listen{index + 1}b")(y)])
+    return columns
+
+
+def _column_conv(initializer: str, name: str) -> layers.Conv2D:
+    return layers.Conv2D(COLUMN_WIDTH, (1, 5), padding="same", kernel_initializer=initializer, name=name)
+
+
+def _hinted(x, columns, filters: int, name: str):
+    """x scaled and shifted by what was seen in each column; untrained, by nothing: a generator that already restores plates
+    goes on as it is, and learns to listen."""
+    gate, hint = (
+        layers.Dense(filters, kernel_initializer="zeros", name=f"{kind}{name}")(columns) for kind in ("gate", "hint")
+    )
+    return layers.Add(name=f"hinted{name}")([x, layers.Multiply(name=f"gated{name}")([x, gate]), hint])
 
 
 def _new_light(features, light):

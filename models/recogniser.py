@@ -33,6 +33,15 @@ def build_recogniser(characters: int) -> keras.Model:
     return keras.Model(picture, logits, name=NAME)
 
 
+def build_eye() -> keras.Model:
+    """A recogniser without its names for characters: pictures -> what it sees in each column, (N, W/4, COLUMN_WIDTH)."""
+    picture = keras.Input((None, None, 3), name="picture")
+    evened, _, _ = Standardise(name="standardise")(picture)
+    eye = keras.Model(picture, read_columns(evened), name="eye")
+    eye.trainable = False
+    return eye
+
+
 def read_columns(evened):
     """Pictures without their light, (N, H, W, 3) -> what the recogniser sees in each column, (N, W/4, COLUMN_WIDTH)."""
     x = SpaceToDepth(COLUMN_PX, name=f"{PREFIX}fold")(evened)

@@ -37,7 +37,9 @@ def test_half_precision_pictures_are_compared_in_float32():
 def test_terms_follow_what_is_given():
     picture, features = np.zeros((1, 4, 4, 3), "float32"), np.ones((1, 2, 2, 8), "float32")
     assert set(losses.generator_terms(picture, picture)) == {"mse"}
-    terms = losses.generator_terms(picture, picture, (features, 3 * features), fake_logits=np.zeros((1, 1), "float32"))
+    terms = losses.generator_terms(
+        picture, picture, {"vgg": (features, 3 * features)}, fake_logits=np.zeros((1, 1), "float32")
+    )
     np.testing.assert_allclose(terms["vgg"], 4.0)
     np.testing.assert_allclose(terms["adversarial"], math.log(2), rtol=1e-6)
 

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_runs import as_flags, make_tiles, tiny_settings
+from tiny_runs import as_flags, make_tiles, read_rows, tiny_settings
 
+import losses
 import train
 from data.presets import PRESETS
 from data.tiles import Row, format_rows
@@ -17,6 +18,7 @@ from models.generator import architecture, build_generator
 from models.loading import load_archive
 from models.recogniser import PREFIX, build_recogniser
 from training import loop, recogniser
+from training.networks import make_observers
 
 
 def test_repetitions_and_blanks_are_left_out():
@@ -128,6 +130,43 @@ def test_a_generator_with_a_recogniser_listens_to_it_and_leaves_it_as_it_is(arch
             np.testing.assert_array_equal(old, new, err_msg=name)
     assert np.abs(generator.get_layer("hint1").kernel).max() > 0
     assert architecture(generator) == {"scale": 1, "filters": 8, "blocks": 1, "body": "srresnet", "reads": True}
+
+
+def test_the_reading_term_is_the_distance_of_what_the_recogniser_sees(archive, plates, reading_run, tmp_path):
+    reader = load_archive(archive)
+    columns = keras.Model(reader.input, reader.layers[-2].output)
+    hr, lq = np.random.default_rng(0).random((2, 2, 32, 64, 3), dtype=np.float32)
+    settings = tiny_settings(plates, tmp_path / "run", adversarial_steps=0, reading_weight=0.5)
+    observers = make_observers(settings, load_archive(reading_run / "pretrain.keras"), "float32")
+    assert set(observers) == {"reading"}
+    seen = [np.asarray(observers["reading"](each, training=False)) for each in (hr, lq)]
+    np.testing.assert_allclose(seen[0], np.asarray(columns(hr, training=False)), atol=1e-5)
+    term = losses.generator_terms(hr, lq, {"reading": seen})["reading"]
+    np.testing.assert_allclose(np.asarray(term), np.square(seen[0] - seen[1]).mean((1, 2)), rtol=1e-5)
+    assert np.all(np.asarray(term) > 0)
+
+
+def test_both_stages_weigh_the_reading_term_and_a_resumed_run_too(archive, plates, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    settings = tiny_settings(plates, run, recogniser=str(archive), reading_weight=0.5, log_every=1, detail_weight=2.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Run, "_stops", lambda run, logs: run.progress.step == 2)
+        assert train.main(as_flags(settings)) == 1
+    assert train.main(["--run", str(run), "--resume"]) == 0
+    rows = read_rows(run)
+    assert {row["stage"] for row in rows} == {"pretrain", "adversarial"}
+    for row in rows:
+        assert float(row["weighted_reading"]) == pytest.approx(0.5 * float(row["reading"]), rel=1e-4)
+        assert float(row["reading"]) > 0
+        if row["stage"] == "pretrain":
+            whole = float(row["mse"]) + float(row["weighted_detail"]) + float(row["weighted_reading"])
+            assert float(row["g_loss"]) == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_reading_term_needs_a_recogniser(plates, tmp_path, capsys):
+    settings = tiny_settings(plates, tmp_path / "run", reading_weight=0.5)
+    assert train.main(as_flags(settings)) == 2
+    assert "--reading-weight needs a generator that carries a recogniser" in capsys.readouterr().err
 
 
 def test_a_run_that_began_with_a_recogniser_needs_no_file_to_go_on(archive, plates, tmp_path, monkeypatch):

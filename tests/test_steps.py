@@ -19,7 +19,7 @@ def trainer() -> Trainer:
     keras.utils.set_random_seed(0)
     generator = build_generator(1, filters=8, blocks=1)
     generator.get_layer("difference").kernel.assign(np.full((3, 3, 8, 3), 0.02, "float32"))
-    others = build_discriminator((16, 32), filters=4), build_features("random", "block1_conv1")
+    others = build_discriminator((16, 32), filters=4), {"vgg": build_features("random", "block1_conv1")}
     return Trainer(
         tf.distribute.get_strategy(), generator, *others, WEIGHTS, tiny_settings("", "run"), scale_loss=False
     )
@@ -38,7 +38,7 @@ def snapshot(trainer: Trainer) -> dict[str, list[np.ndarray]]:
     parts = {
         "g": trainer.g_variables,
         "d": trainer.d_variables,
-        "vgg": [weight.value for weight in trainer.features.weights],
+        "vgg": [weight.value for weight in trainer.observers["vgg"].weights],
         "ema": trainer.averages.values,
     }
     return {name: [variable.numpy() for variable in variables] for name, variables in parts.items()}
@@ -69,7 +69,7 @@ def test_stage_two_loss_is_the_hybrid_one(trainer, batch):
     sr = trainer.generator(lq, training=True)
     fake, real = trainer.discriminator(sr, training=True), trainer.discriminator(hr, training=True)
     mse = np.mean((hr - sr) ** 2)
-    vgg = np.mean((trainer.features(hr) - trainer.features(sr)) ** 2)
+    vgg = np.mean((trainer.observers["vgg"](hr) - trainer.observers["vgg"](sr)) ** 2)
     adversarial = np.mean(np.log1p(np.exp(-fake)))
     terms = {name: float(term) for name, term in trainer.adversarial(batch, RATE, RATE, True, True).items()}
     assert terms["mse"] == pytest.approx(mse, rel=1e-4)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-TERMS = ("mse", "detail", "vgg", "adversarial")
+TERMS = ("mse", "detail", "reading", "vgg", "adversarial")
 # panel -> (columns, unit, logarithmic, validation: drawn dashed)
 PANELS = {
     "generator's terms, weighted": (tuple(f"weighted_{term}" for term in TERMS), "loss", True, False),

@@ -11,6 +11,7 @@ from models.features import build_features
 from models.generator import architecture, build_generator, take_over
 from models.loading import in_policy, load_archive
 from models.recogniser import NAME as RECOGNISER
+from models.recogniser import build_eye
 from training.run_folder import INIT_NAME, write_json
 
 
@@ -62,13 +63,31 @@ def with_architecture(settings, generator: keras.Model):
     return dataclasses.replace(settings, generator=found["body"], filters=found["filters"], blocks=found["blocks"])
 
 
-def make_others(settings, tile: tuple[int, int], policy: str) -> tuple[keras.Model | None, keras.Model | None]:
-    """(discriminator, VGG features), or (None, None) where there is no stage two."""
-    if not settings.adversarial_steps:
-        return None, None
+def make_discriminator(settings, tile: tuple[int, int], policy: str) -> keras.Model | None:
+    """None where there is no stage two."""
     keras.mixed_precision.set_global_policy(policy)
-    discriminator = build_discriminator(tile, settings.discriminator_filters)
-    return discriminator, build_features(settings.vgg_weights, settings.vgg_layer)
+    return build_discriminator(tile, settings.discriminator_filters) if settings.adversarial_steps else None
+
+
+def make_observers(settings, generator: keras.Model, policy: str) -> dict[str, keras.Model]:
+    """Name of a term -> the frozen network in whose features clean and restored pictures are compared. Raises ValueError for a
+    reading term where the generator carries no recogniser."""
+    keras.mixed_precision.set_global_policy(policy)
+    observers = {"vgg": build_features(settings.vgg_weights, settings.vgg_layer)} if settings.adversarial_steps else {}
+    if settings.reading_weight:
+        observers["reading"] = _eye_of(generator)
+    return observers
+
+
+def _eye_of(generator: keras.Model) -> keras.Model:
+    """The recogniser that the generator carries, by itself."""
+    eye, inside = build_eye(), {layer.name: layer for layer in generator.layers}
+    for layer in eye.layers:
+        if layer.weights:
+            if layer.name not in inside:
+                raise ValueError("--reading-weight needs a generator that carries a recogniser: see --recogniser")
+            layer.set_weights(inside[layer.name].get_weights())
+    return eye
 
 
 def keep_beginning(settings, generator: keras.Model) -> None:

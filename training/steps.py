@@ -12,19 +12,23 @@ import losses
 from training.optimiser import Adam, Averages, reduce_and_clip
 
 LAST_LAYER = "difference"
+OPTIONS = ("detail", "reading")  # terms beside the recipe, in both stages where they are asked for
 
 
 class Trainer:
     """The networks with their optimisers. Make it inside `strategy.scope()`.
 
-    discriminator and features may be None where there is no stage two. weights: name of a term -> its weight in stage two;
-    stage one has the MSE, weighing 1, and the detail term where it is among them.
+    discriminator may be None where there is no stage two. observers: name of a term -> the frozen network in whose features it
+    compares. weights: name of a term -> its weight in stage two; stage one has the MSE, weighing 1, and of the others those of
+    `OPTIONS`.
     """
 
-    def __init__(self, strategy, generator, discriminator, features, weights: dict, settings, scale_loss: bool) -> None:
+    def __init__(
+        self, strategy, generator, discriminator, observers: dict, weights: dict, settings, scale_loss: bool
+    ) -> None:
         self.strategy, self.weights, self.settings = strategy, weights, settings
-        self.pretrain_weights = {"mse": 1.0} | ({"detail": weights["detail"]} if "detail" in weights else {})
-        self.generator, self.discriminator, self.features = generator, discriminator, features
+        self.pretrain_weights = {"mse": 1.0} | {name: weights[name] for name in OPTIONS if name in weights}
+        self.generator, self.discriminator, self.observers = generator, discriminator, observers
         self.g_variables = [each.value for each in generator.trainable_variables]
         self.g_adam = Adam(strategy, self.g_variables, scale_loss)
         self.averages = Averages(strategy, self.g_variables, settings.ema_decay) if settings.ema else None
@@ -53,7 +57,7 @@ class Trainer:
 
     @tf.function(autograph=False)
     def pretrain(self, batch, g_rate) -> dict:
-        """Stage one: the generator on MSE (and the detail term, where it is asked for)."""
+        """Stage one: the generator on MSE (and on those of `OPTIONS` that are asked for)."""
         gradients, finite, terms = self.strategy.run(self._pretrain_gradients, args=(batch,))
         self._update_generator(gradients, finite, g_rate)
         return self._total(terms)
@@ -151,7 +155,12 @@ class Trainer:
 
     def _generator_terms(self, hr, sr, fake_logits=None) -> dict:
         """Those of stage one; with the discriminator's answer those of stage two."""
-        features = None if fake_logits is None else [self.features(pictures, training=False) for pictures in (hr, sr)]
+        wanted = self.pretrain_weights if fake_logits is None else self.weights
+        features = {
+            name: [observer(pictures, training=False) for pictures in (hr, sr)]
+            for name, observer in self.observers.items()
+            if name in wanted
+        }
         terms = losses.generator_terms(hr, sr, features, fake_logits, with_detail="detail" in self.weights)
         return {name: self._mean(term) for name, term in terms.items()}
 

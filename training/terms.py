@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 
-CHECKED = ("mse", "detail", "vgg", "adversarial", "g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm")
+CHECKED = (
+    *("mse", "detail", "reading", "vgg", "adversarial"),
+    *("g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm"),
+)
 
 
 class TrainingFailed(Exception):
