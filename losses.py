@@ -14,7 +14,7 @@ MSE_WEIGHT, VGG_WEIGHT, ADVERSARIAL_WEIGHT = 1.0, 0.1, 0.2
 
 
 def mse(hr, sr):
-    """Mean squared error of each picture, or of each picture's features (the VGG term, SRGAN Eq. 5; the reading term)."""
+    """Mean squared error of each picture, or of each picture's features (SRGAN Eq. 5)."""
     difference = ops.cast(hr, "float32") - ops.cast(sr, "float32")
     return ops.mean(ops.square(difference), axis=tuple(range(1, len(difference.shape))))
 
@@ -44,13 +44,14 @@ def discriminator_loss(real_logits, fake_logits):
 def generator_terms(hr, sr, features=None, fake_logits=None, with_detail=False) -> dict:
     """The generator's unweighted terms by name: "mse" always, the others where they are asked for.
 
-    features: name of a term ("vgg", "reading") -> features of the clean and of the restored pictures. "reading" and
-    "detail" are options beside the recipe (`--reading-weight`, `--detail-weight`).
+    features: name of a term ("vgg", "reading") -> lists of features of the clean and of the restored pictures, whose errors add
+    up. "reading" and "detail" are options beside the recipe (`--reading-weight`, `--detail-weight`).
     """
     terms = {"mse": mse(hr, sr)}
     if with_detail:
         terms["detail"] = detail(hr, sr)
-    terms |= {name: mse(*pair) for name, pair in (features or {}).items()}
+    for name, pair in (features or {}).items():
+        terms[name] = sum(mse(*maps) for maps in zip(*pair, strict=True))
     if fake_logits is not None:
         terms["adversarial"] = cross_entropy(fake_logits, real=True)
     return terms

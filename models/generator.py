@@ -27,7 +27,7 @@ from keras import layers, ops
 
 from models.exposure import Relight, Standardise
 from models.pixel_shuffle import RepeatPixels, SpaceToDepth
-from models.recogniser import COLUMN_WIDTH, HEAD, PREFIX, read_columns
+from models.recogniser import COLUMN_WIDTH, HEAD, PREFIX, read_cells, read_columns
 
 SCALES = (1, 2, 4, 8)
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}  # pixels folded into channels before the body
@@ -118,7 +118,7 @@ def _columns(evened, scale: int):
     """(N, H, W, 3) -> (N, 1, W*scale/4, features): what the recogniser sees, in columns as wide as the body's cells."""
     if scale > 1:
         evened = layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge_to_read")(evened)
-    columns = ops.expand_dims(read_columns(evened), axis=1)
+    columns = ops.expand_dims(read_columns(read_cells(evened)), axis=1)
     for index in range(LISTEN_BLOCKS):
         y = _activate(_column_conv("he_normal", name=f"listen{index + 1}a")(columns))
         columns = layers.Add(name=f"listen{index + 1}")([columns, _column_conv("zeros", name=f"listen{index + 1}b")(y)])

@@ -29,29 +29,35 @@ def build_recogniser(characters: int) -> keras.Model:
     """
     picture = keras.Input((None, None, 3), name="picture")
     evened, _, _ = Standardise(name="standardise")(picture)  # a plate says the same in any light
-    logits = layers.Dense(1 + characters, dtype="float32", name=HEAD)(read_columns(evened))
+    logits = layers.Dense(1 + characters, dtype="float32", name=HEAD)(read_columns(read_cells(evened)))
     return keras.Model(picture, logits, name=NAME)
 
 
 def build_eye() -> keras.Model:
-    """A recogniser without its names for characters: pictures -> what it sees in each column, (N, W/4, COLUMN_WIDTH)."""
+    """A recogniser without its names for characters: pictures -> [what it sees in each cell, and in each column]."""
     picture = keras.Input((None, None, 3), name="picture")
     evened, _, _ = Standardise(name="standardise")(picture)
-    eye = keras.Model(picture, read_columns(evened), name="eye")
+    cells = read_cells(evened)
+    eye = keras.Model(picture, [cells, read_columns(cells)], name="eye")
     eye.trainable = False
     return eye
 
 
-def read_columns(evened):
-    """Pictures without their light, (N, H, W, 3) -> what the recogniser sees in each column, (N, W/4, COLUMN_WIDTH)."""
+def read_cells(evened):
+    """Pictures without their light, (N, H, W, 3) -> what the recogniser sees in each cell, (N, H/16, W/4, 128)."""
     x = SpaceToDepth(COLUMN_PX, name=f"{PREFIX}fold")(evened)
     for stage, (width, strides, blocks) in enumerate(STAGES, start=1):
         x = layers.ReLU()(_normed_conv(x, layers.Conv2D, width, 3, f"conv{stage}", strides))
         for block in range(1, blocks + 1):
             x = _residual(x, layers.Conv2D, width, 3, f"conv{stage}_{block}")
+    return x
+
+
+def read_columns(cells):
+    """What the recogniser sees in each cell -> in each column, (N, W/4, COLUMN_WIDTH)."""
     # the text lies at any height of a window: each column looks where there is something to see
-    heights = layers.Softmax(axis=1, name=f"{PREFIX}heights")(layers.Conv2D(1, 1, name=f"{PREFIX}attention")(x))
-    x = ops.sum(layers.Multiply(name=f"{PREFIX}attended")([x, heights]), axis=1)
+    heights = layers.Softmax(axis=1, name=f"{PREFIX}heights")(layers.Conv2D(1, 1, name=f"{PREFIX}attention")(cells))
+    x = ops.sum(layers.Multiply(name=f"{PREFIX}attended")([cells, heights]), axis=1)
     x = layers.ReLU()(_normed_conv(x, layers.Conv1D, COLUMN_WIDTH, 5, "columns"))
     for block in range(1, COLUMN_BLOCKS + 1):
         x = _residual(x, layers.Conv1D, COLUMN_WIDTH, 5, f"columns_{block}")

@@ -38,7 +38,7 @@ def test_terms_follow_what_is_given():
     picture, features = np.zeros((1, 4, 4, 3), "float32"), np.ones((1, 2, 2, 8), "float32")
     assert set(losses.generator_terms(picture, picture)) == {"mse"}
     terms = losses.generator_terms(
-        picture, picture, {"vgg": (features, 3 * features)}, fake_logits=np.zeros((1, 1), "float32")
+        picture, picture, {"vgg": ([features], [3 * features])}, fake_logits=np.zeros((1, 1), "float32")
     )
     np.testing.assert_allclose(terms["vgg"], 4.0)
     np.testing.assert_allclose(terms["adversarial"], math.log(2), rtol=1e-6)

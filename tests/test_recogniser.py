@@ -16,7 +16,7 @@ from data.presets import PRESETS
 from data.tiles import Row, format_rows
 from models.generator import architecture, build_generator
 from models.loading import load_archive
-from models.recogniser import PREFIX, build_recogniser
+from models.recogniser import HEAD, PREFIX, build_recogniser
 from training import loop, recogniser
 from training.networks import make_observers
 
@@ -134,16 +134,21 @@ def test_a_generator_with_a_recogniser_listens_to_it_and_leaves_it_as_it_is(arch
 
 def test_the_reading_term_is_the_distance_of_what_the_recogniser_sees(archive, plates, reading_run, tmp_path):
     reader = load_archive(archive)
-    columns = keras.Model(reader.input, reader.layers[-2].output)
+    layers = [reader.get_layer(f"{PREFIX}attention").input, reader.get_layer(HEAD).input]
     hr, lq = np.random.default_rng(0).random((2, 2, 32, 64, 3), dtype=np.float32)
     settings = tiny_settings(plates, tmp_path / "run", adversarial_steps=0, reading_weight=0.5)
     observers = make_observers(settings, load_archive(reading_run / "pretrain.keras"), "float32")
     assert set(observers) == {"reading"}
-    seen = [np.asarray(observers["reading"](each, training=False)) for each in (hr, lq)]
-    np.testing.assert_allclose(seen[0], np.asarray(columns(hr, training=False)), atol=1e-5)
-    term = losses.generator_terms(hr, lq, {"reading": seen})["reading"]
-    np.testing.assert_allclose(np.asarray(term), np.square(seen[0] - seen[1]).mean((1, 2)), rtol=1e-5)
-    assert np.all(np.asarray(term) > 0)
+    clean, restored = (
+        [np.asarray(each) for each in observers["reading"](picture, training=False)] for picture in (hr, lq)
+    )
+    for one, other in zip(clean, keras.Model(reader.input, layers)(hr, training=False), strict=True):
+        np.testing.assert_allclose(one, np.asarray(other), atol=1e-5)
+    term = np.asarray(losses.generator_terms(hr, lq, {"reading": (clean, restored)})["reading"])
+    (cells, columns), (other_cells, other_columns) = clean, restored
+    expected = np.square(cells - other_cells).mean((1, 2, 3)) + np.square(columns - other_columns).mean((1, 2))
+    np.testing.assert_allclose(term, expected, rtol=1e-5)
+    assert np.all(term > 0)
 
 
 def test_both_stages_weigh_the_reading_term_and_a_resumed_run_too(archive, plates, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ loss terms as scalars of the whole batch. The losses are divided by the global b
 summed over the replicas, so that any number of devices takes the same step.
 """
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -157,7 +158,7 @@ class Trainer:
         """Those of stage one; with the discriminator's answer those of stage two."""
         wanted = self.pretrain_weights if fake_logits is None else self.weights
         features = {
-            name: [observer(pictures, training=False) for pictures in (hr, sr)]
+            name: [keras.tree.flatten(observer(pictures, training=False)) for pictures in (hr, sr)]
             for name, observer in self.observers.items()
             if name in wanted
         }
