@@ -69,8 +69,8 @@ SHIPPED_TILES := datasets/shipped/tiles
 SHIPPED_SETTINGS := --tiles $(SHIPPED_TILES) --degrade-online --detail-weight 3 --cache --validation-limit 240
 train-or-resume = $(PY) train.py --run $(1) $(if $(wildcard $(1)/config.json),--resume,$(SHIPPED_SETTINGS) $(2))
 
-# A generator, trained on, then given a recogniser to listen to. The first two runs had fewer of these photos, 16,000 and 36,000,
-# and they and the reader saw plates zoomed by 0.92 to 1.1 only.
+# A generator, trained on, then given a recogniser to listen to, then a better one. The first two runs had fewer of these photos,
+# 16,000 and 36,000; they and the reader saw plates zoomed by 0.92 to 1.1 only; the third shifted features, but scaled none.
 pretrained: install
 	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 48000 --seed 1
 	$(PY) preprocess.py --raw datasets/shipped/photos --out $(SHIPPED_TILES) --val 0.025 --test 0
@@ -78,13 +78,23 @@ pretrained: install
 		--steps 6600 --seed 1
 	test -f $(SHIPPED)/recogniser.keras || $(PY) -m training.recogniser --tiles $(SHIPPED_TILES) --out $(SHIPPED)/recogniser.keras \
 		--init $(SHIPPED)/reader.keras --crop 64x192 --steps 3200 --learning-rate 1e-3 --seed 2
+	test -f $(SHIPPED)/recogniser-severe.keras || $(PY) -m training.recogniser --tiles $(SHIPPED_TILES) \
+		--out $(SHIPPED)/recogniser-severe.keras --init $(SHIPPED)/recogniser.keras --crop 64x192 --preset severe --steps 3800 \
+		--learning-rate 1e-3 --seed 3
 	$(call train-or-resume,$(SHIPPED)/first,--filters 64 --blocks 8 --crop 64x160 --batch-size 4 --seed 1 --pretrain-steps 44000 \
 		--pretrain-learning-rate 6e-4 --adversarial-steps 0 --validate-every 4000)
 	$(call train-or-resume,$(SHIPPED)/second,--init $(SHIPPED)/first/pretrain.keras --crop 64x160 --batch-size 4 --seed 6 \
 		--pretrain-steps 32000 --pretrain-learning-rate 5e-4 --adversarial-steps 0 --validate-every 4000)
 	$(call train-or-resume,$(SHIPPED)/third,--init $(SHIPPED)/second/pretrain.keras --recogniser $(SHIPPED)/recogniser.keras \
-		--crop 64x192 --batch-size 8 --seed 7 --pretrain-steps 10500 --pretrain-learning-rate 6e-4 --adversarial-steps 400 \
-		--g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG) --validate-every 2500)
+		--crop 64x192 --batch-size 8 --seed 7 --pretrain-steps 10500 --pretrain-learning-rate 6e-4 --adversarial-steps 0 \
+		--validate-every 2500)
+	$(call train-or-resume,$(SHIPPED)/fourth,--init $(SHIPPED)/third/pretrain.keras --recogniser $(SHIPPED)/recogniser.keras \
+		--reading-weight 0.15 --preset severe --crop 64x192 --batch-size 8 --seed 8 --pretrain-steps 1200 --adversarial-steps 0 \
+		--validate-every 1200 --select last)
+	$(call train-or-resume,$(SHIPPED)/fifth,--init $(SHIPPED)/fourth/pretrain.keras --recogniser $(SHIPPED)/recogniser-severe.keras \
+		--reading-weight 0.15 --preset severe --crop 64x192 --batch-size 8 --seed 9 --pretrain-steps 11000 \
+		--pretrain-learning-rate 6e-4 --adversarial-steps 400 --g-learning-rate 5e-5 --d-learning-rate 1e-4 \
+		--discriminator-filters 32 --vgg-weights $(VGG) --validate-every 4000)
 	for stage in pretrain generator; do \
-		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --checkpoint $(SHIPPED)/third/$$stage.keras --write \
+		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --checkpoint $(SHIPPED)/fifth/$$stage.keras --write \
 		|| exit 1; done
