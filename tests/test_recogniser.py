@@ -128,7 +128,8 @@ def test_a_generator_with_a_recogniser_listens_to_it_and_leaves_it_as_it_is(arch
     for name in shared:
         for old, new in zip(reader.get_layer(name).get_weights(), generator.get_layer(name).get_weights(), strict=True):
             np.testing.assert_array_equal(old, new, err_msg=name)
-    assert np.abs(generator.get_layer("hint1").kernel).max() > 0
+    for name in ("hint1", "gate1", "listen2b"):
+        assert np.abs(generator.get_layer(name).kernel).max() > 0, name
     assert architecture(generator) == {"scale": 1, "filters": 8, "blocks": 1, "body": "srresnet", "reads": True}
 
 
