@@ -77,7 +77,7 @@ def test_it_learns_to_read(archive):
     about = json.loads(archive.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["characters"] == "0123456789"
     assert about["validation"]["n"] == 7  # the plate of two lines is left out
-    assert about["validation"]["clean"] >= 0.4  # by chance: 0.01
+    assert about["validation"]["clean"] >= 0.7
 
 
 def test_an_interrupted_training_goes_on_to_the_same_recogniser(plates, tmp_path, monkeypatch, capsys):
