@@ -20,14 +20,14 @@ of every block (the spatial feature transform of Wang et al. 2018, arXiv 1804.02
 characters are likely where. How to draw them it learns from the pictures alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
 from keras import layers, ops
 
 from models.exposure import Relight, Standardise
 from models.pixel_shuffle import RepeatPixels, SpaceToDepth
-from models.recogniser import COLUMN_WIDTH, HEAD, PREFIX, read_cells, read_columns
+from models.recogniser import COLUMN_WIDTH, PREFIX, read_cells, read_columns
 
 SCALES = (1, 2, 4, 8)
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}  # pixels folded into channels before the body
@@ -92,12 +92,12 @@ def build_generator(
     return generator
 
 
-def take_over(generator: keras.Model, source: keras.Model) -> None:
-    """Give the generator's layers the weights of the source's layers of the same name, a recogniser's last one left out. Raises
-    ValueError for a layer that the generator does not have."""
-    own = {layer.name: layer for layer in generator.layers}
-    for layer in source.layers:
-        if layer.weights and layer.name != HEAD:
+def take_over(model: keras.Model, given: Iterable[keras.Layer]) -> None:
+    """Give the model's layers the weights of the given layers of the same name. Raises ValueError for a given layer that the
+    model does not have."""
+    own = {layer.name: layer for layer in model.layers}
+    for layer in given:
+        if layer.weights:
             if layer.name not in own:
                 raise ValueError(f"there is no place for its layer {layer.name}")
             own[layer.name].set_weights(layer.get_weights())

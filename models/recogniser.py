@@ -27,20 +27,18 @@ def build_recogniser(characters: int) -> keras.Model:
 
     Class 0 is the blank of CTC (Graves et al. 2006). Fully convolutional: a window of a plate has its answer, too.
     """
-    picture = keras.Input((None, None, 3), name="picture")
-    evened, _, _ = Standardise(name="standardise")(picture)  # a plate says the same in any light
-    logits = layers.Dense(1 + characters, dtype="float32", name=HEAD)(read_columns(read_cells(evened)))
-    return keras.Model(picture, logits, name=NAME)
+    eye = build_eye()
+    _, columns = eye.outputs
+    logits = layers.Dense(1 + characters, dtype="float32", name=HEAD)(columns)
+    return keras.Model(eye.inputs[0], logits, name=NAME)
 
 
 def build_eye() -> keras.Model:
     """A recogniser without its names for characters: pictures -> [what it sees in each cell, and in each column]."""
     picture = keras.Input((None, None, 3), name="picture")
-    evened, _, _ = Standardise(name="standardise")(picture)
+    evened, _, _ = Standardise(name="standardise")(picture)  # a plate says the same in any light
     cells = read_cells(evened)
-    eye = keras.Model(picture, [cells, read_columns(cells)], name="eye")
-    eye.trainable = False
-    return eye
+    return keras.Model(picture, [cells, read_columns(cells)], name="eye")
 
 
 def read_cells(evened):

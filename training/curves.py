@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-TERMS = ("mse", "detail", "reading", "vgg", "adversarial")
+from training.terms import TERMS
+
 # panel -> (columns, unit, logarithmic, validation: drawn dashed)
 PANELS = {
     "generator's terms, weighted": (tuple(f"weighted_{term}" for term in TERMS), "loss", True, False),

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from training.terms import TERMS
+
 COLUMNS = (
     "stage", "step", "seconds", "tiles_per_second", "wait_share",
-    "mse", "weighted_mse", "detail", "weighted_detail", "reading", "weighted_reading",
-    "vgg", "weighted_vgg", "adversarial", "weighted_adversarial",
+    *(name for term in TERMS for name in (term, f"weighted_{term}")),
     "g_loss", "d_loss", "d_real", "d_fake", "d_accuracy", "d_accuracy_running", "fake_spread",
     "g_learning_rate", "d_learning_rate", "g_every", "d_every", "g_gradient_norm", "d_gradient_norm", "loss_scale",
-    "gradient_mse", "gradient_detail", "gradient_reading", "gradient_vgg", "gradient_adversarial",
+    *(f"gradient_{term}" for term in TERMS),
     "val_psnr_db", "val_ssim", "val_char_acc", "val_plate_acc",
 )  # fmt: skip
 TEXT_COLUMNS = ("stage",)

@@ -10,8 +10,8 @@ from models.discriminator import build_discriminator
 from models.features import build_features
 from models.generator import architecture, build_generator, take_over
 from models.loading import in_policy, load_archive
+from models.recogniser import HEAD, PREFIX, build_eye
 from models.recogniser import NAME as RECOGNISER
-from models.recogniser import build_eye
 from training.run_folder import INIT_NAME, write_json
 
 
@@ -42,7 +42,7 @@ def _with_recogniser(settings, init: keras.Model | None, given: dict) -> keras.M
     generator = build_generator(**{**given, **(architecture(init) if init else {}), "reads": True})
     try:
         for source in filter(None, (init, recogniser)):
-            take_over(generator, source)
+            take_over(generator, (layer for layer in source.layers if layer.name != HEAD))
     except ValueError as error:
         raise ValueError(f"--init {settings.init} cannot take a recogniser in: {error}") from error
     return generator
@@ -81,12 +81,12 @@ def make_observers(settings, generator: keras.Model, policy: str) -> dict[str, k
 
 def _eye_of(generator: keras.Model) -> keras.Model:
     """The recogniser that the generator carries, by itself."""
-    eye, inside = build_eye(), {layer.name: layer for layer in generator.layers}
-    for layer in eye.layers:
-        if layer.weights:
-            if layer.name not in inside:
-                raise ValueError("--reading-weight needs a generator that carries a recogniser: see --recogniser")
-            layer.set_weights(inside[layer.name].get_weights())
+    inside = [layer for layer in generator.layers if layer.name.startswith(PREFIX)]
+    if not inside:
+        raise ValueError("--reading-weight needs a generator that carries a recogniser: see --recogniser")
+    eye = build_eye()
+    take_over(eye, inside)
+    eye.trainable = False
     return eye
 
 

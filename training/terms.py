@@ -4,10 +4,8 @@ import math
 
 import numpy as np
 
-CHECKED = (
-    *("mse", "detail", "reading", "vgg", "adversarial"),
-    *("g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm"),
-)
+TERMS = ("mse", "detail", "reading", "vgg", "adversarial")  # of the generator's loss
+CHECKED = (*TERMS, "g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm")
 
 
 class TrainingFailed(Exception):
