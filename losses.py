@@ -7,6 +7,8 @@ Pictures are NHWC float32 in [0, 1], logits (N, 1). Every term is one number per
 average over the global batch, however many devices it is spread over.
 """
 
+from collections.abc import Collection
+
 from keras import ops
 
 DETAIL_BLOCK_PX = 16  # half a character's height or so
@@ -30,6 +32,22 @@ def detail(hr, sr):
     return ops.mean(ops.square(difference), axis=(1, 2, 3)) - ops.mean(ops.square(means), axis=(1, 2, 3))
 
 
+def strokes(hr, sr):
+    """Mean absolute error of each picture after the mean of each block of 16 x 16 pixels has been taken off both.
+
+    Where a Q is likelier than an O, the squared error is least for a tail drawn as faint as it is unlikely, the absolute error
+    for the whole tail (the mean and the median of what may be there). Height and width must divide by 16.
+    """
+    difference = ops.cast(hr, "float32") - ops.cast(sr, "float32")
+    means = ops.average_pool(difference, DETAIL_BLOCK_PX, DETAIL_BLOCK_PX)
+    for axis in (1, 2):
+        means = ops.repeat(means, DETAIL_BLOCK_PX, axis=axis)
+    return ops.mean(ops.abs(difference - means), axis=(1, 2, 3))
+
+
+PIXEL_OPTIONS = {"detail": detail, "strokes": strokes}
+
+
 def cross_entropy(logits, real: bool):
     """-log p of the given answer. `real` True: CE(., 1) = softplus(-logit); False: CE(., 0) = softplus(logit)."""
     logits = ops.cast(logits[:, 0], "float32")
@@ -41,15 +59,14 @@ def discriminator_loss(real_logits, fake_logits):
     return cross_entropy(fake_logits, real=False) + cross_entropy(real_logits, real=True)
 
 
-def generator_terms(hr, sr, features=None, fake_logits=None, with_detail=False) -> dict:
+def generator_terms(hr, sr, features=None, fake_logits=None, options: Collection[str] = ()) -> dict:
     """The generator's unweighted terms by name: "mse" always, the others where they are asked for.
 
     features: name of a term ("vgg", "reading") -> lists of features of the clean and of the restored pictures, whose errors add
-    up. "reading" and "detail" are options beside the recipe (`--reading-weight`, `--detail-weight`).
+    up. options: which of `PIXEL_OPTIONS` to add. These and "reading" are beside the recipe (`--detail-weight` and so on).
     """
     terms = {"mse": mse(hr, sr)}
-    if with_detail:
-        terms["detail"] = detail(hr, sr)
+    terms |= {name: error(hr, sr) for name, error in PIXEL_OPTIONS.items() if name in options}
     for name, pair in (features or {}).items():
         terms[name] = sum(mse(*maps) for maps in zip(*pair, strict=True))
     if fake_logits is not None:

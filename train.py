@@ -60,7 +60,7 @@ def seed_everything(settings: Settings) -> None:
 def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int, precision: str):
     """The networks and optimisers, inside the strategy's scope. size: (height, width) of what the discriminator sees."""
     from training import networks
-    from training.steps import Trainer
+    from training.steps import OPTIONS, Trainer
 
     if settings.batch_size % strategy.num_replicas_in_sync:
         raise ValueError(
@@ -71,7 +71,7 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
         discriminator = networks.make_discriminator(settings, size, precision)
         observers = networks.make_observers(settings, generator, precision)
         weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
-        options = {"detail": settings.detail_weight, "reading": settings.reading_weight}
+        options = {name: getattr(settings, f"{name}_weight") for name in OPTIONS}
         weights |= {name: weight for name, weight in options.items() if weight}
         half = precision == "mixed_float16"
         return Trainer(strategy, generator, discriminator, observers, weights, settings, scale_loss=half)

@@ -5,8 +5,8 @@ is known, and written to its JSON.
 
 prints the plates read right by strength; at the best of these, by effective width as enhance.py measures it (from the picture
 alone: the true degradation of a user's picture is unknown) and by agreement. With --write, the JSON beside the checkpoint gets
-`strength`, the one at which most are read right, and `min_effective_width_px`, below which fewer than half are: enhance.py
-takes the one, and warns below the other.
+`strength`, the lowest that reads as many as any, and `min_effective_width_px`, below which fewer than half are read right:
+enhance.py takes the one, and warns below the other.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def table(measured: np.ndarray, column: int, edges: Sequence[float], name: str) 
 
 def trials_table(trials: Sequence[Trial]) -> str:
     head = ["| strength | plates right, % | characters right, % | flipped, % |", "| ---: | ---: | ---: | ---: |"]
-    shares = ((trial.strength, *(100 * share for share in trial[1:])) for trial in trials)
+    shares = [(t.strength, 100 * t.right.mean(), 100 * t.characters, 100 * t.flipped) for t in trials]
     return "\n".join(head + ["| {:g} | {:.1f} | {:.1f} | {:.1f} |".format(*each) for each in shares])
 
 
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print(f"{len(pairs)} plates", trials_table(trials), sep="\n\n", end="\n\n")
     print(table(measured, 0, WIDTHS_PX, "effective width, px"), table(measured, 1, AGREEMENTS, "agreement"), sep="\n\n")
-    print(f"\nstrength {chosen.strength:g}: most plates are read right")
+    print(f"\nstrength {chosen.strength:g}: as many plates are read right as at any, within the error of their number")
     print(f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
     return 0
 

@@ -55,3 +55,21 @@ def test_detail_is_the_mse_without_each_blocks_mean():
     expected = np.mean((difference - difference.mean(axis=(2, 4), keepdims=True)) ** 2, axis=(1, 2, 3, 4, 5))
     np.testing.assert_allclose(np.asarray(losses.detail(hr, sr)), expected, rtol=1e-4)
     np.testing.assert_allclose(np.asarray(losses.detail(hr, hr + 0.3)), 0, atol=1e-6)
+
+
+def test_strokes_are_the_absolute_error_without_each_blocks_mean():
+    rng = np.random.default_rng(0)
+    hr, sr = rng.random((2, 2, 32, 48, 3), dtype="float32")
+    difference = (hr - sr).reshape(2, 2, 16, 3, 16, 3)
+    expected = np.mean(np.abs(difference - difference.mean(axis=(2, 4), keepdims=True)), axis=(1, 2, 3, 4, 5))
+    np.testing.assert_allclose(np.asarray(losses.strokes(hr, sr)), expected, rtol=1e-4)
+    np.testing.assert_allclose(np.asarray(losses.strokes(hr, hr + 0.3)), 0, atol=1e-6)
+
+
+def test_strokes_are_least_for_the_likelier_picture_where_the_mse_is_least_for_the_mean():
+    tail = np.zeros((1, 16, 16, 3), "float32")
+    tail[:, :4, :4] = 1
+    may_be = np.repeat(np.concatenate([tail, np.zeros_like(tail)]), (6, 4), axis=0)
+    drawn = {share: np.repeat(share * tail, 10, axis=0) for share in (0.0, 0.6, 1.0)}
+    for error, least in ((losses.detail, 0.6), (losses.strokes, 1.0)):
+        assert min(drawn, key=lambda share: float(np.mean(error(may_be, drawn[share])))) == least

@@ -44,6 +44,9 @@ class Settings:
     detail_weight: float = _flag(
         0.0, "weight in both stages of the MSE less its blocks' means (0: as published)", metavar="F"
     )
+    strokes_weight: float = _flag(
+        0.0, "weight in both stages of the absolute error less its blocks' means (0: as published)", metavar="F"
+    )
     reading_weight: float = _flag(
         0.0,
         "weight in both stages of how far the result differs from the clean tile for the built-in recogniser (0: as published)",
@@ -104,7 +107,14 @@ class Settings:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("pretrain_steps", "adversarial_steps", "blocks", "warmup_steps", "workers", "seed"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("mse_weight", "detail_weight", "reading_weight", "vgg_weight", "adversarial_weight"):
+        for name in (
+            "mse_weight",
+            "detail_weight",
+            "strokes_weight",
+            "reading_weight",
+            "vgg_weight",
+            "adversarial_weight",
+        ):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("validation_limit", "reading_limit"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))

@@ -13,7 +13,7 @@ import losses
 from training.optimiser import Adam, Averages, reduce_and_clip
 
 LAST_LAYER = "difference"
-OPTIONS = ("detail", "reading")  # terms beside the recipe, in both stages where they are asked for
+OPTIONS = (*losses.PIXEL_OPTIONS, "reading")  # terms beside the recipe, in both stages where they are asked for
 
 
 class Trainer:
@@ -162,7 +162,7 @@ class Trainer:
             for name, observer in self.observers.items()
             if name in wanted
         }
-        terms = losses.generator_terms(hr, sr, features, fake_logits, with_detail="detail" in self.weights)
+        terms = losses.generator_terms(hr, sr, features, fake_logits, options=self.weights)
         return {name: self._mean(term) for name, term in terms.items()}
 
     def _weighted(self, terms: dict, weights: dict):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-TERMS = ("mse", "detail", "reading", "vgg", "adversarial")  # of the generator's loss
+TERMS = ("mse", "detail", "strokes", "reading", "vgg", "adversarial")  # of the generator's loss
 CHECKED = (*TERMS, "g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm")
 
 
