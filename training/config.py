@@ -107,16 +107,9 @@ class Settings:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("pretrain_steps", "adversarial_steps", "blocks", "warmup_steps", "workers", "seed"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in (
-            "mse_weight",
-            "detail_weight",
-            "strokes_weight",
-            "reading_weight",
-            "vgg_weight",
-            "adversarial_weight",
-        ):
+        for name in ("mse_weight", "detail_weight", "strokes_weight", "reading_weight", "vgg_weight"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("validation_limit", "reading_limit"):
+        for name in ("adversarial_weight", "validation_limit", "reading_limit"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("pretrain_learning_rate", "g_learning_rate", "d_learning_rate", "clip_norm", "save_minutes"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
