@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from data import augment, degrade
+from data.randomise import randomised
 from data.tiles import read_picture
 
 VALIDATION_EPOCH = 2**31  # beyond any epoch of training: fixed degradations of their own
@@ -20,9 +21,10 @@ VALIDATION_EPOCH = 2**31  # beyond any epoch of training: fixed degradations of 
 class Pairs:
     """The tiles of one split. Small and picklable: worker processes get a copy and read the pictures themselves.
 
-    hr_urls, lq_urls: sorted by key; lq_urls is empty when the low-quality tiles are made by `preset`. crop: (height, width)
-    of the window of the clean tile that is shown, at another place each time; () for the whole tile. caches: files of
-    decoded tiles (one .npy per side) instead of pictures.
+    hr_urls, lq_urls: sorted by key; lq_urls is empty when the low-quality tiles are made by `preset`, from clean tiles
+    that are varied first (`data/randomise.py`) where `randomise` is set. crop: (height, width) of the window of the clean tile
+    that is shown, at another place each time; () for the whole tile. caches: files of decoded tiles (one .npy per side)
+    instead of pictures.
     """
 
     keys: tuple[str, ...]
@@ -31,6 +33,7 @@ class Pairs:
     preset: str = ""
     scale: int = 1
     augment: bool = False
+    randomise: bool = False
     seed: int = 0
     crop: tuple[int, int] = ()
     caches: dict[str, str] = field(default_factory=dict)
@@ -53,6 +56,8 @@ class Pairs:
         """(lq, hr) of one tile as epoch `epoch` shows it, uint8."""
         rng = np.random.default_rng([self.seed, epoch, tile])
         hr = self.read("hr", tile)
+        if self.randomise:
+            hr = to_uint8(randomised(to_float(hr), rng))
         lq = None if self.preset else self.read("lq", tile)
         if self.augment:
             change = augment.draw(rng, *hr.shape[:2], self.scale)

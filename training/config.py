@@ -77,6 +77,9 @@ class Settings:
     preset: str = _flag("street", "degradation preset of --degrade-online", metavar="NAME")
     scale: int = _flag(1, "with --degrade-online: how much smaller the low-quality tile is", choices=(1, 2, 4, 8))
     augment: bool = _flag(True, "train on the tiles as they are: no shift, zoom, turn or colour change")
+    randomise: bool = _flag(
+        False, "with --degrade-online: bend, turn, thin and thicken the plates, for rendered photos"
+    )
     crop: str = _flag("", "train on windows of this size, cut anew out of each tile: cheaper steps", metavar="HxW")
     workers: int = _flag(2, "processes that make the batches; 0 makes them inside this process", metavar="N")
     cache: bool = _flag(False, "keep the decoded tiles in one mapped file in the run folder")

@@ -25,6 +25,8 @@ def find_pairs(settings) -> tuple[Pairs, Pairs | None]:
     """
     if settings.degrade_online and settings.preset not in PRESETS:
         raise ValueError(f"--preset must be one of {', '.join(PRESETS)}, got {settings.preset!r}")
+    if settings.randomise and not settings.degrade_online:
+        raise ValueError("--randomise changes the clean tiles, and needs --degrade-online to make their partners")
     train, val = (open_tiles(settings.tiles, split, settings.degrade_online).pairs for split in ("train", "val"))
     if train and train == val:  # a plain folder of pairs, without splits
         val = tuple(pair for pair in train if _is_held_out(pair.key))
@@ -33,7 +35,8 @@ def find_pairs(settings) -> tuple[Pairs, Pairs | None]:
         raise ValueError(f"--tiles {settings.tiles} holds no tiles for training; make some with preprocess.py")
     pairs = _checked(settings, train)
     crop = check_crop(settings.window(), tile_size(pairs.hr_urls[0]))
-    return replace(pairs, augment=settings.augment, crop=crop), _checked(settings, val) if val else None
+    pairs = replace(pairs, augment=settings.augment, randomise=settings.randomise, crop=crop)
+    return pairs, _checked(settings, val) if val else None
 
 
 def check_crop(crop: tuple[int, int], tile: tuple[int, int]) -> tuple[int, int]:

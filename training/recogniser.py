@@ -60,7 +60,7 @@ def windows_of(flags: argparse.Namespace, pairs: Pairs) -> Pairs:
     crop = check_crop(parse_window(flags.crop), (height, width))
     if crop and crop[1] != width:
         raise ValueError(f"--crop must be as wide as the tiles, {width}, or it cuts characters off; got {flags.crop}")
-    return replace(pairs, augment=True, crop=crop)
+    return replace(pairs, augment=True, randomise=flags.randomise, crop=crop)
 
 
 def labels_of(pairs: Pairs, texts: dict[str, str], characters: str) -> np.ndarray:
@@ -234,6 +234,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--crop", default="", metavar="HxW", help="train on windows of this size, as wide as the tiles")
     add("--batch-size", type=int, default=32, metavar="N", help="plates per step")
     add("--learning-rate", type=float, default=2e-3, metavar="F", help="highest learning rate")
+    add("--randomise", action="store_true", help="bend, turn, thin and thicken the plates, for rendered photos")
     add("--preset", default="street", choices=sorted(PRESETS), help="degradation preset")
     add(
         "--precision",

@@ -1,0 +1,74 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from tiny_runs import TILE, make_tiles, tiny_settings
+
+from data import randomise
+from data.pairs import Pairs
+from data.randomise import randomised
+from training.inputs import find_pairs
+
+
+@pytest.fixture
+def striped() -> np.ndarray:
+    """Black strokes of three pixels on white."""
+    picture = np.ones((96, 192, 3), np.float32)
+    for left in range(40, 150, 16):
+        picture[30:66, left : left + 3] = 0
+    return picture
+
+
+def many(picture: np.ndarray, count: int = 40) -> list[np.ndarray]:
+    return [randomised(picture, np.random.default_rng(seed)) for seed in range(count)]
+
+
+def test_the_size_and_range_stay_and_the_seed_decides(striped):
+    for first, second in zip(many(striped, 10), many(striped, 10), strict=True):
+        assert (first.shape, first.dtype) == (striped.shape, np.float32)
+        assert 0 <= first.min() <= first.max() <= 1
+        np.testing.assert_array_equal(first, second)
+
+
+def test_a_fifth_of_the_plates_stay_as_they_are(striped):
+    same = np.mean([plate is striped for plate in many(striped, 400)])
+    assert same == pytest.approx(1 - randomise.SHARE, abs=0.06)
+
+
+def test_strokes_become_thinner_and_bolder_but_stay(striped, monkeypatch):
+    monkeypatch.setattr(randomise, "SHARE", 1)
+    monkeypatch.setattr(randomise, "ZOOM", (0, 0))
+    monkeypatch.setattr(randomise, "MAX_STRETCH", 0)
+    dark = np.array([(1 - plate).sum() for plate in many(striped)]) / (1 - striped).sum()
+    assert dark.min() < 0.8
+    assert dark.max() > 1.2
+    assert dark.min() > 0.5  # a stroke of three pixels does not vanish
+
+
+def test_the_plate_stays_in_the_tile(striped, monkeypatch):
+    monkeypatch.setattr(randomise, "SHARE", 1)
+    for plate in many(striped):
+        edge = np.concatenate([plate[0], plate[-1], plate[:, 0], plate[:, -1]])
+        assert edge.min() > 0.7
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_tiles(tmp_path_factory.mktemp("tiles"), train=10)
+
+
+def test_the_clean_tile_is_varied_before_it_is_damaged_and_never_for_validation(folder, tmp_path):
+    settings = tiny_settings(folder, tmp_path / "run", degrade_online=True, randomise=True, augment=False)
+    train, val = find_pairs(settings)
+    plain = dataclasses.replace(train, randomise=False)
+    varied = [not np.array_equal(train.pair(0, tile)[1], plain.pair(0, tile)[1]) for tile in range(10)]
+    assert sum(varied) >= 5
+    assert train.pair(0, 0)[0].shape == (*TILE, 3)
+    np.testing.assert_array_equal(train.pair(0, 0)[1], train.pair(0, 0)[1])
+    assert isinstance(val, Pairs)
+    np.testing.assert_array_equal(val.fixed(0)[1], val.read("hr", 0))
+
+
+def test_stored_partners_cannot_follow(folder, tmp_path):
+    with pytest.raises(ValueError, match="--randomise .* needs --degrade-online"):
+        find_pairs(tiny_settings(folder, tmp_path / "run", randomise=True))
