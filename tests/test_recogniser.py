@@ -243,6 +243,35 @@ def test_a_recogniser_goes_on_from_another(archive, plates, tmp_path, capsys):
     assert not list(tmp_path.glob("other*"))
 
 
+def test_the_recogniser_that_a_generator_carries_goes_on_too(archive, plates, reading_run, tmp_path, capsys):
+    """It has no names for characters any more: they are learned again, from clean tiles."""
+    path = tmp_path / "again.keras"
+    generator = reading_run / "pretrain.keras"
+    assert recogniser.main(as_command(plates, path, init=generator, steps=4, **{"learning-rate": 1e-9})) == 0
+    for name in (f"{PREFIX}conv1", f"{PREFIX}columns_2b"):
+        old, new = (load_archive(each).get_layer(name).kernel for each in (archive, path))
+        np.testing.assert_allclose(old, new, atol=1e-6)
+    old, new = (json.loads(each.with_suffix(".json").read_text(encoding="utf-8")) for each in (archive, path))
+    assert new["validation"]["clean"] >= old["validation"]["clean"] - 0.15  # one plate of seven
+    blind = tmp_path / "blind.keras"
+    build_generator(1, 8, 1).save(blind)
+    assert recogniser.main(as_command(plates, tmp_path / "other.keras", init=blind)) == 2
+    assert "blind.keras holds no recogniser" in capsys.readouterr().err
+
+
+def test_names_of_another_alphabet_are_not_taken_for_these(archive, plates, tmp_path):
+    model, other = load_archive(archive), tmp_path / "other.keras"
+    kernel, bias = model.get_layer(HEAD).get_weights()
+    model.get_layer(HEAD).set_weights([each[..., [0, *range(10, 0, -1)]] for each in (kernel, bias)])
+    model.save(other)
+    about = json.loads(archive.with_suffix(".json").read_text(encoding="utf-8"))
+    other.with_suffix(".json").write_text(json.dumps(about | {"characters": "9876543210"}), encoding="utf-8")
+    path = tmp_path / "further.keras"
+    assert recogniser.main(as_command(plates, path, init=other, steps=4, **{"learning-rate": 1e-9})) == 0
+    read = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["validation"]
+    assert read["clean"] >= about["validation"]["clean"] - 0.15
+
+
 def test_tiles_without_texts_teach_nothing(tmp_path, capsys):
     tiles = make_tiles(tmp_path / "tiles")
     assert recogniser.main(["--tiles", str(tiles), "--out", str(tmp_path / "r.keras")]) == 2

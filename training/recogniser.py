@@ -35,6 +35,10 @@ LONGEST = 12  # characters of a plate
 EVENLY_SPREAD = 1 / 8  # of the steps
 PART = 250  # steps between two looks at the validation tiles, after which the state is saved
 LOOKED_AT = 240  # validation tiles, while training
+NAMED_FROM, NAMING_STEPS = (
+    4000,
+    1500,
+)  # clean tiles from which an eye without names for characters learns them, and steps of 32
 MARGIN = pairing.MARGIN / (1 + 2 * pairing.MARGIN)  # on each side of the plate, as a share of the tile's width
 
 
@@ -109,10 +113,11 @@ def train(flags: argparse.Namespace) -> dict:
 
     precision, reason = choose_precision(flags.precision)
     print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
-    model = begin(flags, len(characters), precision)
+    labels = labels_of(pairs, texts["train"], characters)
+    model = begin(flags, pairs, labels, characters, precision)
     seen = plates_to_read(held_out, texts["val"], LOOKED_AT) if held_out else None
     with Batches(pairs, flags.workers) as batches:
-        for step in fit(model, flags, batches, labels_of(pairs, texts["train"], characters)):
+        for step in fit(model, flags, batches, labels):
             save_state(model, flags)
             if seen:
                 print(f"step {step}; read whole on validation: {reading_of(model, characters, *seen)}", flush=True)
@@ -147,13 +152,12 @@ def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) 
         yield stop
 
 
-def begin(flags: argparse.Namespace, characters: int, precision: str):
+def begin(flags: argparse.Namespace, pairs: Pairs, labels: np.ndarray, characters: str, precision: str):
     """The model with its optimiser: a new one, or the one that an interrupted run has saved. Raises ValueError where that run
-    had other settings, and for an --init that is no such recogniser."""
+    had other settings, and for an --init that holds no recogniser."""
     import keras
 
-    from models.recogniser import NAME, build_recogniser
-    from training.networks import load_given
+    from models.recogniser import build_recogniser
     from training.run_folder import write_json
 
     archive, about = state_files(flags)
@@ -164,18 +168,55 @@ def begin(flags: argparse.Namespace, characters: int, precision: str):
         return keras.saving.load_model(archive, safe_mode=True)
     keras.utils.set_random_seed(flags.seed)
     keras.mixed_precision.set_global_policy(precision)
-    model, warmup = build_recogniser(characters), max(1, flags.steps // 20)
+    model, warmup = build_recogniser(len(characters)), max(1, flags.steps // 20)
     if flags.init:
-        source = load_given(flags.init, "--init", "what training.recogniser has left")
-        if (source.name, source.output_shape) != (NAME, model.output_shape):
-            raise ValueError(f"--init {flags.init} is no recogniser of {characters} characters")
-        model.set_weights(source.get_weights())
+        start_from(flags.init, model, pairs, labels, characters)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, flags.steps - warmup, alpha=0.01, warmup_target=flags.learning_rate, warmup_steps=warmup
     )
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))
     write_json(about, settings_of(flags))
     return model
+
+
+def start_from(init: str, model, pairs: Pairs, labels: np.ndarray, characters: str) -> None:
+    """Give the model the weights of a recogniser, or of the one that a generator carries. That has no names for characters, and
+    another alphabet's are of no use: then they are learned first. Raises ValueError where there is none in `init`."""
+    from models.loading import read_info
+    from models.recogniser import HEAD, PREFIX
+    from training.networks import load_given, take_over
+
+    source = load_given(init, "--init", "what training.recogniser has left, or a generator that carries it")
+    eye = [layer for layer in source.layers if layer.name.startswith(PREFIX)]
+    if not eye:
+        raise ValueError(f"--init {init} holds no recogniser")
+    take_over(model, eye)
+    if read_info(Path(init)).get("characters") == characters:
+        take_over(model, [source.get_layer(HEAD)])
+    else:
+        learn_names(model, pairs, labels)
+
+
+def learn_names(model, pairs: Pairs, labels: np.ndarray) -> None:
+    """Fit the layer that names characters alone, on what the rest sees in clean tiles: the errors of a layer that knows nothing
+    would spoil that rest."""
+    import keras
+    import tensorflow as tf
+
+    from models.recogniser import HEAD
+
+    chosen = spread_evenly(len(pairs), NAMED_FROM)
+    pictures = np.stack([pairs.read("hr", tile) for tile in chosen]).astype(np.float32) / 255
+    columns = keras.Model(model.input, model.get_layer(HEAD).input).predict(pictures, batch_size=16, verbose=0)
+    head = keras.Sequential(
+        [keras.Input(columns.shape[1:]), keras.layers.Dense(model.output_shape[-1], dtype="float32")]
+    )
+    head.compile(keras.optimizers.Adam(1e-2), keras.losses.CTC())
+    known = (
+        tf.data.Dataset.from_tensor_slices((columns, labels[chosen])).shuffle(len(chosen), seed=0).repeat().batch(32)
+    )
+    head.fit(known, shuffle=False, steps_per_epoch=NAMING_STEPS, verbose=0)
+    model.get_layer(HEAD).set_weights(head.get_weights())
 
 
 def save_state(model, flags: argparse.Namespace) -> None:
@@ -230,7 +271,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--tiles", required=True, metavar="DIR", help="tile folder of preprocess.py, with texts in its manifest")
     add("--out", required=True, metavar="FILE", help="the archive to write (.keras)")
     add("--steps", type=int, default=6000, metavar="N", help="steps of training")
-    add("--init", default="", metavar="FILE", help="recogniser to start from, of the same characters")
+    add("--init", default="", metavar="FILE", help="recogniser, or generator that carries one, to start from")
     add("--crop", default="", metavar="HxW", help="train on windows of this size, as wide as the tiles")
     add("--batch-size", type=int, default=32, metavar="N", help="plates per step")
     add("--learning-rate", type=float, default=2e-3, metavar="F", help="highest learning rate")
