@@ -43,6 +43,7 @@ class Preset:
     haze: float
     haze_amount: Range
     cast: float
+    cast_strengths: tuple[Range, ...]  # of casts: standard deviation of the gains' logarithms, and its share
     uneven: float
     processing: float  # smear or sharpen, inside the camera
     second_round: float  # share that is saved, shrunk and coded once more
@@ -79,6 +80,7 @@ PRESETS = {
         haze=0.3,
         haze_amount=(0.05, 0.65),
         cast=0.5,
+        cast_strengths=((0.06, 0.7), (0.2, 0.3)),
         uneven=0.35,
         processing=0.35,
         second_round=0.15,
@@ -113,6 +115,7 @@ PRESETS = {
         haze=0.2,
         haze_amount=(0.05, 0.5),
         cast=0.5,
+        cast_strengths=((0.06, 0.7), (0.2, 0.3)),
         uneven=0.3,
         processing=0.3,
         second_round=0.15,
@@ -120,3 +123,5 @@ PRESETS = {
 }
 # For training on from there: mostly plates that can hardly be read, where there is most to learn.
 PRESETS["severe"] = replace(PRESETS["street"], severity=(2.5, 1.1))
+# The same behind windscreens and under lamps, whose light is red, pink or orange to the point of clipping.
+PRESETS["lamps"] = replace(PRESETS["severe"], cast_strengths=((0.06, 0.5), (0.2, 0.2), (0.5, 0.3)))

@@ -145,7 +145,7 @@ def _tone(rng: np.random.Generator, preset: Preset) -> list[Step]:
     if _chance(rng, preset.contrast):
         steps.append({"stage": "contrast", "factor": _uniform(rng, 0.35, 1.2), "pivot": _uniform(rng, 0.05, 0.45)})
     if _chance(rng, preset.cast):
-        steps.append(_cast(rng))
+        steps.append(_cast(rng, preset))
     return steps
 
 
@@ -156,8 +156,9 @@ def _veil(rng: np.random.Generator) -> list[float]:
     return [_rounded(np.clip(value + rng.normal(0, spread), 0, 1)) for _ in range(3)]
 
 
-def _cast(rng: np.random.Generator) -> Step:
-    spread = rng.choice([0.06, 0.2], p=[0.7, 0.3])
+def _cast(rng: np.random.Generator, preset: Preset) -> Step:
+    spreads, shares = zip(*preset.cast_strengths, strict=True)
+    spread = rng.choice(spreads, p=shares)
     gains = np.exp(rng.normal(0, spread, 3))
     gains /= max(1, gains.mean())
     saturation = 0.0 if _chance(rng, 0.06) else _uniform(rng, 0.4, 1.4)

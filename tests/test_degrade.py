@@ -212,6 +212,18 @@ def test_samples_span_from_untouched_to_strong():
     assert used == {*degrade.STAGES, "up"}
 
 
+def test_lamps_colour_more_than_they_harm_otherwise():
+    strongest, blurs = {}, {}
+    for preset in ("severe", "lamps"):
+        drawn = samples(preset, 2000)
+        gains = [step["gains"] for steps in drawn for step in steps if step["stage"] == "cast"]
+        strongest[preset] = np.max(gains, axis=1) / np.min(gains, axis=1)
+        blurs[preset] = np.median([degrade.blur_length(steps) for steps in drawn])
+    assert blurs["lamps"] == pytest.approx(blurs["severe"], rel=0.1)
+    assert np.mean(strongest["severe"] > 2.5) < 0.01
+    assert 0.1 < np.mean(strongest["lamps"] > 2.5) < 0.3
+
+
 def test_the_benchmark_preset_is_frozen():
     """Published figures rest on it: a change to the sampler or the stages that moves it needs a preset of another name."""
     drawn = samples("benchmark", 200, seed=2026)
