@@ -1,6 +1,7 @@
 """The first tab: one picture, before and after."""
 
 import os
+from dataclasses import replace
 from typing import NamedTuple
 
 import gradio as gr
@@ -42,6 +43,15 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
                 info="Press on the plate's four corners in the picture, or type them: x,y x,y x,y x,y",
                 elem_id="corners",
             )
+            strength = gr.Slider(
+                0,
+                1,
+                examiner.generator.strength,
+                step=0.1,
+                label="Strength",
+                info="1: all that the generator draws, crisp and sure of itself. Less keeps its doubt visible.",
+                elem_id="strength",
+            )
             with gr.Row():
                 clear = gr.Button("Clear corners", min_width=120)
                 start = gr.Button("Enhance", variant="primary", interactive=False, min_width=120, elem_id="enhance")
@@ -79,15 +89,18 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
     def redraw(state: Photo | None, text: str):
         return marked(state, text) if state else gr.skip()
 
-    def enhance(state: Photo | None, text: str):
-        return _enhance(examiner, folder, state, text)
+    def enhance(state: Photo | None, text: str, strength: float):
+        return _enhance(_at(examiner, strength), folder, state, text)
 
-    def example(number: int):
+    def again(state: Photo | None, text: str, strength: float):
+        return enhance(state, text, strength) if state else (*EMPTY_RESULT, gr.skip())
+
+    def example(number: int, strength: float):
         path, text = examples.singles[number]
         taken, _, message, button = _take(Upload(str(path), path.name))
         if taken is None:
             return None, None, button, "", *EMPTY_RESULT, message
-        return taken, marked(taken, text), button, text, *_enhance(examiner, folder, taken, text)
+        return taken, marked(taken, text), button, text, *enhance(taken, text, strength)
 
     taken = [state, photo, notice, start]
     photo.upload(take, photo, [*taken, corners], api_visibility="private", show_progress="minimal")
@@ -105,17 +118,27 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
         redraw, [state, corners], photo, api_visibility="private", show_progress="hidden", trigger_mode="always_last"
     )
     clear.click(lambda: "", None, corners, api_visibility="private")
-    start.click(
-        enhance, [state, corners], [*shown, notice], api_visibility="private", concurrency_id=QUEUE, concurrency_limit=1
-    )
+    for event, made in ((start.click, enhance), (strength.release, again)):
+        event(
+            made,
+            [state, corners, strength],
+            [*shown, notice],
+            api_visibility="private",
+            concurrency_id=QUEUE,
+            concurrency_limit=1,
+        )
     ready.click(
         example,
-        ready,
+        [ready, strength],
         [state, photo, start, corners, *shown, notice],
         api_visibility="private",
         concurrency_id=QUEUE,
         concurrency_limit=1,
     )
+
+
+def _at(examiner: Examiner, strength: float) -> Examiner:
+    return replace(examiner, generator=replace(examiner.generator, strength=strength))
 
 
 def _as_uploaded(photo: gr.Image) -> None:

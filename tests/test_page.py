@@ -129,6 +129,20 @@ def crop(tmp_path) -> Path:
     return path
 
 
+def test_the_strength_is_the_visitors_choice(page, crop, checkpoint, tmp_path):
+    upload(page, crop)
+    enhanced(page)
+    whole = download(page, "#download", tmp_path / "whole")
+    slider = page.locator("#strength input[type=range]")
+    slider.fill("0.2")
+    slider.dispatch_event("pointerup")  # let go, which is enough: no press on the button
+    until = time.monotonic() + PATIENCE_MS / 1000
+    while np.array_equal(little := download(page, "#download", tmp_path / "little"), whole):
+        assert time.monotonic() < until
+    expected = by_command(checkpoint, tmp_path / "out", str(crop), "--strength", "0.2")
+    np.testing.assert_array_equal(little, expected)
+
+
 def test_a_picture_is_enhanced_as_by_the_command(page, crop, checkpoint, tmp_path):
     upload(page, crop)
     enhanced(page)
