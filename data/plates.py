@@ -7,6 +7,9 @@ import numpy as np
 from data import glyphs, registrations
 from data.canvas import Canvas, Colour, Face, between, vary
 from data.ccpd import CHINA
+from data.registrations import Rules
+
+Design = Callable[[np.random.Generator, float, Rules], Face]  # (rng, px per mm, registration numbers by country)
 
 WHITE, BLACK, RED = (0.93, 0.93, 0.92), (0.07, 0.07, 0.08), (0.7, 0.06, 0.08)
 YELLOW, GOLD = (0.95, 0.75, 0.1), (0.95, 0.72, 0.1)
@@ -15,11 +18,11 @@ EU_COUNTRIES = ("DE", "RO", "PL", "FR", "IT", "ES", "NL", "PT", "SE", "CZ", "HU"
 DRAWN_SHARE = 1.15  # faces are drawn a little larger than they appear, so that turning them costs no sharpness
 
 
-def draw_face(rng: np.random.Generator, width_px: float) -> Face:
-    """A plate of a random design, by the shares of `DESIGNS`, to be seen `width_px` wide."""
+def draw_face(rng: np.random.Generator, width_px: float, rules: Rules = registrations.RULES) -> Face:
+    """A plate of a random design, by the shares of `DESIGNS`, seen `width_px` wide; `rules` for all countries but China."""
     shares = np.array([share for share, _, _ in DESIGNS])
     _, width_mm, design = DESIGNS[rng.choice(len(DESIGNS), p=shares / shares.sum())]
-    return design(rng, DRAWN_SHARE * width_px / width_mm)
+    return design(rng, DRAWN_SHARE * width_px / width_mm, rules)
 
 
 # --- China (GA 36): 440 x 140 mm, characters 45 x 90 mm -----------------------------------------------------------------
@@ -32,8 +35,8 @@ CHINESE_COLOURS: dict[str, tuple[Colour, Colour, Colour]] = {  # two ends of the
 }
 
 
-def chinese(kind: str) -> Callable[[np.random.Generator, float], Face]:
-    def draw(rng: np.random.Generator, scale: float) -> Face:
+def chinese(kind: str) -> Design:
+    def draw(rng: np.random.Generator, scale: float, _: Rules) -> Face:
         one, other, ink = CHINESE_COLOURS[kind]
         ink = vary(rng, ink)
         canvas = Canvas(440, 140, scale, between(rng, one, other))
@@ -46,7 +49,7 @@ def chinese(kind: str) -> Callable[[np.random.Generator, float], Face]:
     return draw
 
 
-def chinese_new_energy(rng: np.random.Generator, scale: float) -> Face:
+def chinese_new_energy(rng: np.random.Generator, scale: float, _: Rules) -> Face:
     """480 x 140 mm, characters 43 mm wide but for the province's 45: white running into green on cars, green and yellow on
     lorries and buses, whose serial ends in the letter."""
     canvas = Canvas(480, 140, scale, vary(rng, WHITE))
@@ -75,7 +78,7 @@ def _chinese_row(
         x += width + (gap_after_second if index == 1 else gap)
 
 
-def chinese_two_lines(rng: np.random.Generator, scale: float) -> Face:
+def chinese_two_lines(rng: np.random.Generator, scale: float, _: Rules) -> Face:
     """The yellow rear plate of a lorry: 440 x 220 mm, province and letter above the serial."""
     one, other, ink = CHINESE_COLOURS["yellow"]
     canvas = Canvas(440, 220, scale, between(rng, one, other))
@@ -94,7 +97,7 @@ def chinese_two_lines(rng: np.random.Generator, scale: float) -> Face:
 EU_SHARES = np.array([0.22, 0.26, 0.12, 0.05, 0.04, 0.08, 0.08, 0.02, 0.04, 0.03, 0.04, 0.02])
 
 
-def european(rng: np.random.Generator, scale: float) -> Face:
+def european(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     """520 x 110 mm with the blue band; yellow in the Netherlands, red characters in Belgium, two bands in Italy, the seals of
     town and inspection in Germany."""
     country = str(rng.choice(EU_COUNTRIES, p=EU_SHARES))
@@ -108,7 +111,7 @@ def european(rng: np.random.Generator, scale: float) -> Face:
         canvas.rectangle(480, 0, 40, 110, (0.85, 0.7, 0.15) if country == "PT" else EU_BLUE)
     if rng.random() < 0.8:
         canvas.border(rng.uniform(1.5, 3), rng.uniform(1.5, 3), 8, ink if country == "BE" else BLACK)
-    groups = registrations.RULES[country](rng)
+    groups = rules[country](rng)
     font = str(rng.choice([*glyphs.ROADGEEK, *glyphs.ROADGEEK, *glyphs.NARROW, *glyphs.BROAD, *glyphs.FIXED]))
     sealed = country == "DE" and rng.random() < 0.25
     gaps = canvas.line(rng, groups, font, (44, right), (17.5, 75), ink, gap=52 if sealed else None)
@@ -119,14 +122,14 @@ def european(rng: np.random.Generator, scale: float) -> Face:
     return canvas.face("".join(groups), country)
 
 
-def british(rng: np.random.Generator, scale: float) -> Face:
+def british(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     """520 x 111 mm: white in front, yellow behind; characters 50 x 79 mm; the maker's name below."""
     canvas = Canvas(520, 111, scale, vary(rng, WHITE if rng.random() < 0.5 else (0.97, 0.78, 0.1)))
     left = 8.0
     if rng.random() < 0.3:
         _blue_band(rng, canvas, "GB")
         left = 46
-    groups = registrations.RULES["GB"](rng)
+    groups = rules["GB"](rng)
     font = str(
         rng.choice([*glyphs.ROADGEEK, "LiberationSans-Bold.ttf", "BebasNeue-Bold.otf", "NationalPark-Heavy.otf"])
     )
@@ -136,12 +139,12 @@ def british(rng: np.random.Generator, scale: float) -> Face:
     return canvas.face("".join(groups), "GB")
 
 
-def european_two_lines(rng: np.random.Generator, scale: float) -> Face:
+def european_two_lines(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     country = str(rng.choice(EU_COUNTRIES, p=EU_SHARES))
     canvas = Canvas(280, 200, scale, vary(rng, WHITE))
     _blue_band(rng, canvas, country)
     canvas.border(2, 2, 8, BLACK)
-    groups = registrations.RULES[country](rng)
+    groups = rules[country](rng)
     font, ink = str(rng.choice(glyphs.ROADGEEK)), vary(rng, BLACK)
     lines = [groups[:1], groups[1:]]
     for y, line in zip((16, 107), lines, strict=True):
@@ -159,12 +162,12 @@ def _blue_band(rng: np.random.Generator, canvas: Canvas, country: str) -> None:
 # --- The Americas -----------------------------------------------------------------------------------------------------------
 
 
-def american(rng: np.random.Generator, scale: float) -> Face:
+def american(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     """12 x 6 inches: a coloured scene behind, the state above, a motto below."""
     canvas = Canvas(305, 152, scale, WHITE)
     _coloured_scene(rng, canvas)
     ink = vary(rng, ((0.05, 0.1, 0.35), (0.5, 0.05, 0.08), BLACK, (0.05, 0.3, 0.15))[rng.integers(4)])
-    groups = registrations.RULES["US"](rng)
+    groups = rules["US"](rng)
     canvas.line(rng, groups, str(rng.choice([*glyphs.NARROW, *glyphs.ROADGEEK])), (8, 297), (42, 70), ink)
     head = ink if rng.random() < 0.6 else vary(rng, RED)
     canvas.small_print(str(rng.choice(registrations.STATES)), 152, 12, rng.uniform(13, 18), head)
@@ -187,13 +190,13 @@ def _coloured_scene(rng: np.random.Generator, canvas: Canvas) -> None:
         canvas.paint((np.arange(height)[:, None] > hills[None]).astype(np.float32), tuple(rng.uniform(0.62, 0.9, 3)))
 
 
-def brazilian(rng: np.random.Generator, scale: float) -> Face:
+def brazilian(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     """Mercosul: 400 x 130 mm, a blue band along the top with the country's name."""
     canvas = Canvas(400, 130, scale, vary(rng, WHITE))
     canvas.rectangle(0, 0, 400, 30, vary(rng, EU_BLUE))
     canvas.small_print("BRASIL", 200, 8, 15, WHITE)
     canvas.border(1.5, 2, 8, BLACK)
-    groups = registrations.RULES["BR"](rng)
+    groups = rules["BR"](rng)
     font = str(rng.choice([*glyphs.ROADGEEK, "LiberationSans-Bold.ttf"]))
     canvas.line(rng, groups, font, (12, 388), (45, 68), vary(rng, BLACK))
     return canvas.face("".join(groups), "BR")
@@ -210,20 +213,20 @@ PLAIN: dict[str, tuple[Colour, Colour]] = {  # background, characters
 }
 
 
-def plain(rng: np.random.Generator, scale: float) -> Face:
+def plain(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     """A frame and a number and nothing else, 480 x 115 mm, as in much of the world."""
     country = str(rng.choice(list(PLAIN)))
     background, ink = (vary(rng, colour) for colour in PLAIN[country])
     canvas = Canvas(480, 115, scale, background)
     if rng.random() < 0.6:
         canvas.border(rng.uniform(1.5, 5), rng.uniform(1.5, 4), 8, ink)
-    groups = registrations.RULES[country](rng)
+    groups = rules[country](rng)
     font = str(rng.choice([*glyphs.ROADGEEK, *glyphs.NARROW, *glyphs.BROAD, *glyphs.FIXED]))
     canvas.line(rng, groups, font, (10, 470), (19, 77), ink)
     return canvas.face("".join(groups), country)
 
 
-DESIGNS: list[tuple[float, float, Callable[[np.random.Generator, float], Face]]] = [  # share, width in mm, design
+DESIGNS: list[tuple[float, float, Design]] = [  # share, width in mm, design
     (0.25, 440, chinese("blue")),
     (0.12, 480, chinese_new_energy),
     (0.04, 440, chinese("yellow")),

@@ -47,6 +47,9 @@ MOTTOES = (
 DEALERS = ("AUTOHAUS", "MOTORS", "CARS", "AUTO GROUP", "GARAGE", "VEHICLES", "AUTO SERVICE", "SELECT")
 
 Groups = list[str]
+Rule = Callable[[np.random.Generator], Groups]
+Rules = dict[str, Rule]  # by country
+FREED_SHARE = 0.5  # of the letters
 
 
 def pick(rng: np.random.Generator, alphabet: str, count: int) -> str:
@@ -113,7 +116,7 @@ def american(rng: np.random.Generator) -> Groups:
     return rules[rng.integers(len(rules))]()
 
 
-def _pattern(pattern: str, letters: str = NO_IO) -> Callable[[np.random.Generator], Groups]:
+def _pattern(pattern: str, letters: str = NO_IO) -> Rule:
     """A rule from a picture of it: A is a letter, 9 a digit, a space a gap."""
 
     def rule(rng: np.random.Generator) -> Groups:
@@ -124,7 +127,7 @@ def _pattern(pattern: str, letters: str = NO_IO) -> Callable[[np.random.Generato
     return rule
 
 
-RULES: dict[str, Callable[[np.random.Generator], Groups]] = {
+RULES: Rules = {
     "DE": german,
     "RO": romanian,
     "PL": polish,
@@ -146,3 +149,21 @@ RULES: dict[str, Callable[[np.random.Generator], Groups]] = {
     "MY": _pattern("AAA 9999"),
     "BR": _pattern("AAA9A99", NO_IOQ),
 }
+
+
+def _freed(rule: Rule) -> Rule:
+    def rule_with_any_letters(rng: np.random.Generator) -> Groups:
+        return [
+            "".join(_any_letter(rng) if c.isalpha() and rng.random() < FREED_SHARE else c for c in g) for g in rule(rng)
+        ]
+
+    return rule_with_any_letters
+
+
+def _any_letter(rng: np.random.Generator) -> str:
+    return pick(rng, LETTERS, 1)
+
+
+# The rules above are stricter than the world's: they change with years and states, and Romania's, say, do have an O. What has
+# learned them takes every O for a 0 or a D.
+FREE_RULES: Rules = {country: _freed(rule) for country, rule in RULES.items()}

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from data.ccpd import CHINA, PROVINCES, format_name
 from data.plates import draw_face
+from data.registrations import FREE_RULES, RULES
 from data.scene import photograph, place
 
 FRAME = (360, 480)  # height, width
@@ -32,11 +33,11 @@ TIGHT_SHARE = 0.2  # photos cut close to the plate's sides, as people cut them
 BATCH = 32  # photos a worker renders per task
 
 
-def render(seed: int, index: int) -> tuple[np.ndarray, np.ndarray, str, str]:
+def render(seed: int, index: int, any_letters: bool = False) -> tuple[np.ndarray, np.ndarray, str, str]:
     """Photo number `index`: (H, W, 3) uint8 RGB, corners (4, 2) in CCPD's order, plate text, country."""
     rng = np.random.default_rng([seed, index])
     width_px = np.exp(rng.uniform(*np.log(PLATE_PX)))
-    face = draw_face(rng, width_px)
+    face = draw_face(rng, width_px, FREE_RULES if any_letters else RULES)
     corners = place(rng, FRAME, width_px, face.ink.shape[1] / face.ink.shape[0])
     photo = photograph(rng, face, corners, FRAME)
     if rng.random() < TIGHT_SHARE:
@@ -57,9 +58,9 @@ def _tight(rng: np.random.Generator, photo: np.ndarray, corners: np.ndarray) -> 
     return photo[top:bottom, left:right], corners - (left, top)
 
 
-def write_photo(folder: Path, seed: int, index: int) -> tuple[str, str, str]:
+def write_photo(folder: Path, seed: int, index: int, any_letters: bool = False) -> tuple[str, str, str]:
     """Render photo number `index` into `folder`; returns its row of text.csv."""
-    photo, corners, text, country = render(seed, index)
+    photo, corners, text, country = render(seed, index, any_letters)
     name = _name(photo, corners, text, country, index)
     stream = io.BytesIO()
     Image.fromarray(photo).save(stream, "JPEG", quality=94, subsampling=0)
@@ -83,12 +84,12 @@ def _name(photo: np.ndarray, corners: np.ndarray, text: str, country: str, index
     return f"{stem}.jpg"
 
 
-def write_photos(folder: Path, seed: int, indices: range) -> list[tuple[str, str, str]]:
+def write_photos(folder: Path, seed: int, any_letters: bool, indices: range) -> list[tuple[str, str, str]]:
     cv2.setNumThreads(1)  # the processes are the parallelism
-    return [write_photo(folder, seed, index) for index in indices]
+    return [write_photo(folder, seed, index, any_letters) for index in indices]
 
 
-def render_folder(folder: Path, count: int, seed: int = 0, workers: int = 1) -> None:
+def render_folder(folder: Path, count: int, seed: int = 0, workers: int = 1, any_letters: bool = False) -> None:
     """Write `count` photos and their text.csv. Raises ValueError if the folder holds anything already."""
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: give a new --out")
@@ -96,7 +97,7 @@ def render_folder(folder: Path, count: int, seed: int = 0, workers: int = 1) -> 
     batches = [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
     rows: list[tuple[str, str, str]] = []
     with tqdm(total=count, unit="photo", desc="rendering") as bar:
-        for batch in _in_order(partial(write_photos, folder, seed), batches, workers):
+        for batch in _in_order(partial(write_photos, folder, seed, any_letters), batches, workers):
             rows += batch
             bar.update(len(batch))
     _write_texts(folder / "text.csv", rows)
@@ -123,12 +124,12 @@ def _write_texts(path: Path, rows: list[tuple[str, str, str]]) -> None:
     os.replace(part, path)
 
 
-def draw_sheet(path: Path, seed: int, columns: int = 6, rows: int = 10) -> None:
+def draw_sheet(path: Path, seed: int, any_letters: bool = False, columns: int = 6, rows: int = 10) -> None:
     """One PNG of columns x rows photos, the first of the seed, each fitted into the same cell."""
     height, width = FRAME[0] // 2, FRAME[1] // 2
     sheet = np.full((rows * (height + 4), columns * (width + 4), 3), 255, np.uint8)
     for index in range(columns * rows):
-        photo = render(seed, index)[0]
+        photo = render(seed, index, any_letters)[0]
         fit = min(height / photo.shape[0], width / photo.shape[1])
         small = cv2.resize(photo, None, fx=fit, fy=fit, interpolation=cv2.INTER_AREA)
         top, left = (index // columns) * (height + 4), (index % columns) * (width + 4)
@@ -145,6 +146,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="a new folder for the photos")
     parser.add_argument("--count", type=int, required=True, help="how many photos")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other photos")
+    parser.add_argument(
+        "--any-letters",
+        action="store_true",
+        help="half of the letters drawn from A to Z, whatever a country's rule (not China's)",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--sheet", type=Path, help="also draw a contact sheet of the first 60 photos into this PNG")
     return parser.parse_args(argv)
@@ -155,9 +161,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if flags.count < 1 or flags.workers < 1:
             raise ValueError(f"--count and --workers must be 1 or more, got {flags.count} and {flags.workers}")
-        render_folder(flags.out, flags.count, flags.seed, flags.workers)
+        render_folder(flags.out, flags.count, flags.seed, flags.workers, flags.any_letters)
         if flags.sheet:
-            draw_sheet(flags.sheet, flags.seed)
+            draw_sheet(flags.sheet, flags.seed, flags.any_letters)
     except (ValueError, OSError) as error:
         print(f"data.synthetic: {error}", file=sys.stderr)
         return 2

@@ -91,10 +91,35 @@ def test_chinese_serials_have_neither_i_nor_o_and_the_right_length():
             assert not set(text) & set("IO")
 
 
+def test_any_letter_may_stand_where_the_rules_have_one():
+    rng = np.random.default_rng(0)
+    texts = ["".join(registrations.FREE_RULES["RO"](rng)) for _ in range(400)]
+    assert all(re.fullmatch(r"[A-Z]{1,2}\d{2,3}[A-Z]{3}", text) for text in texts)
+    serials = "".join(text[-3:] for text in texts)
+    assert set(serials) == set(registrations.LETTERS)
+    assert 0.01 < serials.count("O") / len(serials) < 0.03  # half of 1/26
+    followed = [re.fullmatch(r"(B\d{2,3}|[A-Z]{2}\d{2}).*", text) is not None for text in texts]
+    assert 0.4 < np.mean(followed) < 0.9
+
+
+def test_the_flag_frees_the_letters_but_not_those_of_china(tmp_path, capsys):
+    texts = {}
+    for name, flags in (("rules", []), ("any", ["--any-letters"])):
+        assert synthetic.main(["--out", str(tmp_path / name), "--count=24", "--seed=5", "--workers=1", *flags]) == 0
+        with (tmp_path / name / "text.csv").open(encoding="utf-8") as file:
+            texts[name] = [(row["country"], row["text"]) for row in csv.DictReader(file)]
+    assert [country for country, _ in texts["rules"]] == [country for country, _ in texts["any"]]
+    changed = {"China": [], "elsewhere": []}
+    for one, other in zip(texts["rules"], texts["any"], strict=True):
+        changed["China" if one[0] == CHINA else "elsewhere"].append(one != other)
+    assert not any(changed["China"])
+    assert np.mean(changed["elsewhere"]) > 0.6  # some have no letters, or keep theirs by chance
+
+
 def test_every_design_can_be_drawn_and_shows_its_characters():
     rng = np.random.default_rng(0)
     for _, width_mm, design in DESIGNS:
-        face = design(rng, 0.8)
+        face = design(rng, 0.8, registrations.RULES)
         assert face.size_mm[0] == width_mm
         assert face.pixels.shape[:2] == face.ink.shape
         assert face.ink.mean() > 0.03, "hardly any ink"
