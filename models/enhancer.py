@@ -20,7 +20,6 @@ PAD_PX = (
 )
 MAX_TALLNESS = 4  # a taller picture is scaled to its height: a strip of 1 x 5000 px would else become 192 x 960,000
 BATCH_SIZE = 16
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 MOST_GAIN = 20.0  # by which contrast is raised: a picture of one colour has none, only noise
 
 
@@ -108,18 +107,17 @@ def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size:
 
 
 def mix(lq: np.ndarray, sr: np.ndarray, strength: float) -> np.ndarray:
-    """sr, its luma so much its own and for the rest that of lq, enlarged to sr's size and brought to its mean and contrast.
+    """strength * sr + (1 - strength) * lq, the latter enlarged to sr's size and brought to sr's mean and contrast per colour.
 
     Both in [0, 1]. A generator commits itself: where a character is in doubt it draws one of those that it may be. What is in
-    the picture itself, mixed in, keeps the doubt visible, to a person and to a reader. Its colours are not: where a lamp's
-    light has clipped one of them, no gain takes its cast away.
+    the picture itself, mixed in, keeps the doubt visible, to a person and to a reader.
     """
     if strength == 1:
         return sr
-    own, new = resize(lq, *sr.shape[:2]) @ LUMA, sr @ LUMA
-    gain = min(new.std() / max(own.std(), 1e-3), MOST_GAIN)
-    relit = np.clip((own - own.mean()) * gain + new.mean(), 0, 1)
-    return np.clip(sr + ((1 - strength) * (relit - new))[..., None], 0, 1)
+    lq = resize(lq, *sr.shape[:2])
+    gain = np.minimum(sr.std((0, 1)) / np.maximum(lq.std((0, 1)), 1e-3), MOST_GAIN)
+    relit = np.clip((lq - lq.mean((0, 1))) * gain + sr.mean((0, 1)), 0, 1)
+    return strength * sr + (1 - strength) * relit
 
 
 def working_size(generator: Generator, height: int, width: int) -> tuple[int, int]:

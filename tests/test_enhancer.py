@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from models.enhancer import (
-    LUMA,
     Generator,
     enhance,
     from_model,
@@ -101,29 +100,16 @@ def test_output_stays_a_picture():
     assert result.max() == 1
 
 
-def test_a_mixture_has_the_results_colours_and_a_luma_between_its_own_and_the_inputs():
+def test_a_mixture_lies_between_the_result_and_the_input_in_its_light():
     lq = 0.2 + 0.1 * RNG.random((24, 48, 3), dtype="float32")
-    sr = 0.4 + 0.2 * RNG.random((48, 96, 3), dtype="float32")  # mild: nothing is clipped
+    sr = RNG.random((48, 96, 3), dtype="float32") ** 2
     relit, half = mix(lq, sr, 0.0), mix(lq, sr, 0.5)
-    own, seen = relit @ LUMA, resize(lq, 48, 96) @ LUMA
-    assert own.mean() == pytest.approx((sr @ LUMA).mean(), abs=1e-4)
-    assert own.std() == pytest.approx((sr @ LUMA).std(), rel=1e-3)
-    assert np.corrcoef(own.ravel(), seen.ravel())[0, 1] > 0.9
+    np.testing.assert_allclose(relit.mean((0, 1)), sr.mean((0, 1)), atol=0.03)  # not exactly: it is clipped
+    assert np.corrcoef(relit.ravel(), resize(lq, 48, 96).ravel())[0, 1] > 0.9
     np.testing.assert_allclose(half, (sr + relit) / 2, atol=1e-6)
-    np.testing.assert_allclose(relit - own[..., None], sr - (sr @ LUMA)[..., None], atol=1e-6)
     np.testing.assert_array_equal(mix(lq, sr, 1.0), sr)
     flat = np.full((24, 48, 3), 0.1, np.float32)
-    np.testing.assert_allclose(mix(flat, sr, 0.0) @ LUMA, (sr @ LUMA).mean(), atol=2e-2)
-
-
-def test_a_clipped_cast_leaves_no_other_cast_behind():
-    """Red light on a plate: red is clipped where it is bright, so that no gain of each colour makes both grounds grey."""
-    clean = np.full((32, 64, 3), 0.3, np.float32)
-    clean[8:24, 8:56] = 0.8
-    lit = np.clip(clean * np.array([1.9, 0.6, 0.7], np.float32), 0, 1)
-    result = mix(lit, clean, 0.3)
-    assert np.ptp(result, axis=-1).max() < 1e-5
-    assert np.abs(result - clean).max() < 0.05
+    np.testing.assert_allclose(mix(flat, sr, 0.0), np.broadcast_to(sr.mean((0, 1)), sr.shape), atol=1e-3)
 
 
 def test_the_strength_is_that_of_the_json_or_the_one_asked_for(archive, tmp_path):
