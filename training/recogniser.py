@@ -35,10 +35,8 @@ LONGEST = 12  # characters of a plate
 EVENLY_SPREAD = 1 / 8  # of the steps
 PART = 250  # steps between two looks at the validation tiles, after which the state is saved
 LOOKED_AT = 240  # validation tiles, while training
-NAMED_FROM, NAMING_STEPS = (
-    4000,
-    1500,
-)  # clean tiles from which an eye without names for characters learns them, and steps of 32
+# Clean tiles from which a recogniser without names for characters learns them, and the steps of 32 that it takes
+NAMED_FROM, NAMING_STEPS = 4000, 1500
 MARGIN = pairing.MARGIN / (1 + 2 * pairing.MARGIN)  # on each side of the plate, as a share of the tile's width
 
 
