@@ -35,8 +35,6 @@ LONGEST = 12  # characters of a plate
 EVENLY_SPREAD = 1 / 8  # of the steps
 PART = 250  # steps between two looks at the validation tiles, after which the state is saved
 LOOKED_AT = 240  # validation tiles, while training
-# Clean tiles from which a recogniser without names for characters learns them, and the steps of 32 that it takes
-NAMED_FROM, NAMING_STEPS = 4000, 1500
 MARGIN = pairing.MARGIN / (1 + 2 * pairing.MARGIN)  # on each side of the plate, as a share of the tile's width
 
 
@@ -157,6 +155,7 @@ def begin(flags: argparse.Namespace, pairs: Pairs, labels: np.ndarray, character
 
     from models.recogniser import build_recogniser
     from training.run_folder import write_json
+    from training.starting import start_from
 
     archive, about = state_files(flags)
     archive.parent.mkdir(parents=True, exist_ok=True)
@@ -175,46 +174,6 @@ def begin(flags: argparse.Namespace, pairs: Pairs, labels: np.ndarray, character
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))
     write_json(about, settings_of(flags))
     return model
-
-
-def start_from(init: str, model, pairs: Pairs, labels: np.ndarray, characters: str) -> None:
-    """Give the model the weights of a recogniser, or of the one that a generator carries. That has no names for characters, and
-    another alphabet's are of no use: then they are learned first. Raises ValueError where there is none in `init`."""
-    from models.loading import read_info
-    from models.recogniser import HEAD, PREFIX
-    from training.networks import load_given, take_over
-
-    source = load_given(init, "--init", "what training.recogniser has left, or a generator that carries it")
-    eye = [layer for layer in source.layers if layer.name.startswith(PREFIX)]
-    if not eye:
-        raise ValueError(f"--init {init} holds no recogniser")
-    take_over(model, eye)
-    if read_info(Path(init)).get("characters") == characters:
-        take_over(model, [source.get_layer(HEAD)])
-    else:
-        learn_names(model, pairs, labels)
-
-
-def learn_names(model, pairs: Pairs, labels: np.ndarray) -> None:
-    """Fit the layer that names characters alone, on what the rest sees in clean tiles: the errors of a layer that knows nothing
-    would spoil that rest."""
-    import keras
-    import tensorflow as tf
-
-    from models.recogniser import HEAD
-
-    chosen = spread_evenly(len(pairs), NAMED_FROM)
-    pictures = np.stack([pairs.read("hr", tile) for tile in chosen]).astype(np.float32) / 255
-    columns = keras.Model(model.input, model.get_layer(HEAD).input).predict(pictures, batch_size=16, verbose=0)
-    head = keras.Sequential(
-        [keras.Input(columns.shape[1:]), keras.layers.Dense(model.output_shape[-1], dtype="float32")]
-    )
-    head.compile(keras.optimizers.Adam(1e-2), keras.losses.CTC())
-    known = (
-        tf.data.Dataset.from_tensor_slices((columns, labels[chosen])).shuffle(len(chosen), seed=0).repeat().batch(32)
-    )
-    head.fit(known, shuffle=False, steps_per_epoch=NAMING_STEPS, verbose=0)
-    model.get_layer(HEAD).set_weights(head.get_weights())
 
 
 def save_state(model, flags: argparse.Namespace) -> None:
