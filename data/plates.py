@@ -7,7 +7,7 @@ import numpy as np
 from data import glyphs, registrations
 from data.canvas import Canvas, Colour, Face, between, vary
 from data.ccpd import CHINA
-from data.registrations import Rules
+from data.registrations import RULES, Rules
 
 Design = Callable[[np.random.Generator, float, Rules], Face]  # (rng, px per mm, registration numbers by country)
 
@@ -18,7 +18,7 @@ EU_COUNTRIES = ("DE", "RO", "PL", "FR", "IT", "ES", "NL", "PT", "SE", "CZ", "HU"
 DRAWN_SHARE = 1.15  # faces are drawn a little larger than they appear, so that turning them costs no sharpness
 
 
-def draw_face(rng: np.random.Generator, width_px: float, rules: Rules = registrations.RULES) -> Face:
+def draw_face(rng: np.random.Generator, width_px: float, rules: Rules = RULES) -> Face:
     """A plate of a random design, by the shares of `DESIGNS`, seen `width_px` wide; `rules` for all countries but China."""
     shares = np.array([share for share, _, _ in DESIGNS])
     _, width_mm, design = DESIGNS[rng.choice(len(DESIGNS), p=shares / shares.sum())]

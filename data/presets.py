@@ -43,7 +43,7 @@ class Preset:
     haze: float
     haze_amount: Range
     cast: float
-    cast_strengths: tuple[Range, ...]  # of casts: standard deviation of the gains' logarithms, and its share
+    cast_strengths: tuple[tuple[float, float], ...]  # standard deviation of the gains' logarithms, and its share
     uneven: float
     processing: float  # smear or sharpen, inside the camera
     second_round: float  # share that is saved, shrunk and coded once more

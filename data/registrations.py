@@ -154,16 +154,13 @@ RULES: Rules = {
 def _freed(rule: Rule) -> Rule:
     def rule_with_any_letters(rng: np.random.Generator) -> Groups:
         return [
-            "".join(_any_letter(rng) if c.isalpha() and rng.random() < FREED_SHARE else c for c in g) for g in rule(rng)
+            "".join(pick(rng, LETTERS, 1) if c.isalpha() and rng.random() < FREED_SHARE else c for c in group)
+            for group in rule(rng)
         ]
 
     return rule_with_any_letters
 
 
-def _any_letter(rng: np.random.Generator) -> str:
-    return pick(rng, LETTERS, 1)
-
-
-# The rules above are stricter than the world's: they change with years and states, and Romania's, say, do have an O. What has
-# learned them takes every O for a 0 or a D.
+# The rules above are stricter than the world's: those change with years and states, and Romania's, say, do have an O. What has
+# learned them takes every O for a 0 or a D. They stay as they are, since the frozen benchmark is drawn by them.
 FREE_RULES: Rules = {country: _freed(rule) for country, rule in RULES.items()}

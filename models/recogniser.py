@@ -41,6 +41,11 @@ def build_eye() -> keras.Model:
     return keras.Model(picture, [cells, read_columns(cells)], name="eye")
 
 
+def layers_of_recogniser(model: keras.Model) -> list[keras.Layer]:
+    """Those of the recogniser that a model is or carries, less its names for characters; [] where there is none."""
+    return [layer for layer in model.layers if layer.name.startswith(PREFIX)]
+
+
 def read_cells(evened):
     """Pictures without their light, (N, H, W, 3) -> what the recogniser sees in each cell, (N, H/16, W/4, 128)."""
     x = SpaceToDepth(COLUMN_PX, name=f"{PREFIX}fold")(evened)

@@ -102,7 +102,7 @@ def test_any_letter_may_stand_where_the_rules_have_one():
     assert 0.4 < np.mean(followed) < 0.9
 
 
-def test_the_flag_frees_the_letters_but_not_those_of_china(tmp_path, capsys):
+def test_the_flag_frees_the_letters_but_not_those_of_china(tmp_path):
     texts = {}
     for name, flags in (("rules", []), ("any", ["--any-letters"])):
         assert synthetic.main(["--out", str(tmp_path / name), "--count=24", "--seed=5", "--workers=1", *flags]) == 0

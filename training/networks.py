@@ -10,7 +10,7 @@ from models.discriminator import build_discriminator
 from models.features import build_features
 from models.generator import architecture, build_generator, take_over
 from models.loading import in_policy, load_archive
-from models.recogniser import HEAD, PREFIX, build_eye
+from models.recogniser import HEAD, build_eye, layers_of_recogniser
 from models.recogniser import NAME as RECOGNISER
 from training.run_folder import INIT_NAME, write_json
 
@@ -81,7 +81,7 @@ def make_observers(settings, generator: keras.Model, policy: str) -> dict[str, k
 
 def _eye_of(generator: keras.Model) -> keras.Model:
     """The recogniser that the generator carries, by itself."""
-    inside = [layer for layer in generator.layers if layer.name.startswith(PREFIX)]
+    inside = layers_of_recogniser(generator)
     if not inside:
         raise ValueError("--reading-weight needs a generator that carries a recogniser: see --recogniser")
     eye = build_eye()

@@ -9,7 +9,7 @@ import tensorflow as tf
 from data.pairs import Pairs
 from models.generator import take_over
 from models.loading import read_info
-from models.recogniser import HEAD, PREFIX
+from models.recogniser import HEAD, layers_of_recogniser
 from training.networks import load_given
 from training.validation import spread_evenly
 
@@ -21,7 +21,7 @@ def start_from(init: str, model: keras.Model, pairs: Pairs, labels: np.ndarray, 
     """Give the model the weights of a recogniser, or of the one that a generator carries. That has no names for characters, and
     another alphabet's are of no use: then they are learned first. Raises ValueError where there is none in `init`."""
     source = load_given(init, "--init", "what training.recogniser has left, or a generator that carries it")
-    eye = [layer for layer in source.layers if layer.name.startswith(PREFIX)]
+    eye = layers_of_recogniser(source)
     if not eye:
         raise ValueError(f"--init {init} holds no recogniser")
     take_over(model, eye)
