@@ -70,51 +70,50 @@ MORE_TILES := datasets/shipped/more-tiles
 SHIPPED_SETTINGS := --degrade-online --cache --validation-limit 240
 PLAIN := --tiles $(SHIPPED_TILES) --detail-weight 3
 STROKES := --crop 64x192 --batch-size 8 --reading-weight 0.15 --strokes-weight 0.4 --pretrain-learning-rate 6e-4
-train-or-resume = $(PY) train.py --run $(1) $(if $(wildcard $(1)/config.json),--resume,$(SHIPPED_SETTINGS) $(2))
+AGAINST := --adversarial-steps 400 --g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG)
+recogniser = test -f $(SHIPPED)/$(1).keras || $(PY) -m training.recogniser --out $(SHIPPED)/$(1).keras $(2)
+train-or-resume = $(PY) train.py --run $(SHIPPED)/$(1) \
+	$(if $(wildcard $(SHIPPED)/$(1)/config.json),--resume,$(SHIPPED_SETTINGS) $(2))
+stage-one = $(call train-or-resume,$(1),$(2) --adversarial-steps 0)
 
-# A generator, trained on, then given a recogniser to listen to, then better ones: the last two have seen more than the renderer
-# draws by itself. The first two runs had fewer of these photos, 16,000 and 36,000; they and the reader saw plates zoomed by 0.92
-# to 1.1 only; the third shifted features, but scaled none.
+# A generator, trained on, then given a recogniser to listen to, then better ones: the last three have seen more than the
+# renderer draws by itself. The first two runs had fewer of these photos, 16,000 and 36,000; they and the reader saw plates zoomed
+# by 0.92 to 1.1 only; the third shifted features, but scaled none; recognisers before the deep one had half as many blocks.
 pretrained: install
 	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 48000 --seed 1
 	$(PY) preprocess.py --raw datasets/shipped/photos --out $(SHIPPED_TILES) --val 0.025 --test 0
-	test -f $(SHIPPED)/reader.keras || $(PY) -m training.recogniser --tiles $(SHIPPED_TILES) --out $(SHIPPED)/reader.keras \
-		--steps 6600 --seed 1
-	test -f $(SHIPPED)/recogniser.keras || $(PY) -m training.recogniser --tiles $(SHIPPED_TILES) --out $(SHIPPED)/recogniser.keras \
-		--init $(SHIPPED)/reader.keras --crop 64x192 --steps 3200 --learning-rate 1e-3 --seed 2
-	test -f $(SHIPPED)/recogniser-severe.keras || $(PY) -m training.recogniser --tiles $(SHIPPED_TILES) \
-		--out $(SHIPPED)/recogniser-severe.keras --init $(SHIPPED)/recogniser.keras --crop 64x192 --preset severe --steps 3800 \
-		--learning-rate 1e-3 --seed 3
-	$(call train-or-resume,$(SHIPPED)/first,$(PLAIN) --filters 64 --blocks 8 --crop 64x160 --batch-size 4 --seed 1 --pretrain-steps 44000 \
-		--pretrain-learning-rate 6e-4 --adversarial-steps 0 --validate-every 4000)
-	$(call train-or-resume,$(SHIPPED)/second,$(PLAIN) --init $(SHIPPED)/first/pretrain.keras --crop 64x160 --batch-size 4 --seed 6 \
-		--pretrain-steps 32000 --pretrain-learning-rate 5e-4 --adversarial-steps 0 --validate-every 4000)
-	$(call train-or-resume,$(SHIPPED)/third,$(PLAIN) --init $(SHIPPED)/second/pretrain.keras --recogniser $(SHIPPED)/recogniser.keras \
-		--crop 64x192 --batch-size 8 --seed 7 --pretrain-steps 10500 --pretrain-learning-rate 6e-4 --adversarial-steps 0 \
-		--validate-every 2500)
-	$(call train-or-resume,$(SHIPPED)/fourth,$(PLAIN) --init $(SHIPPED)/third/pretrain.keras --recogniser $(SHIPPED)/recogniser.keras \
+	$(call recogniser,reader,--tiles $(SHIPPED_TILES) --steps 6600 --seed 1)
+	$(call recogniser,recogniser,--tiles $(SHIPPED_TILES) --init $(SHIPPED)/reader.keras --crop 64x192 --steps 3200 \
+		--learning-rate 1e-3 --seed 2)
+	$(call recogniser,recogniser-severe,--tiles $(SHIPPED_TILES) --init $(SHIPPED)/recogniser.keras --crop 64x192 \
+		--preset severe --steps 3800 --learning-rate 1e-3 --seed 3)
+	$(call stage-one,first,$(PLAIN) --filters 64 --blocks 8 --crop 64x160 --batch-size 4 --seed 1 --pretrain-steps 44000 \
+		--pretrain-learning-rate 6e-4 --validate-every 4000)
+	$(call stage-one,second,$(PLAIN) --init $(SHIPPED)/first/pretrain.keras --crop 64x160 --batch-size 4 --seed 6 \
+		--pretrain-steps 32000 --pretrain-learning-rate 5e-4 --validate-every 4000)
+	$(call stage-one,third,$(PLAIN) --init $(SHIPPED)/second/pretrain.keras --recogniser $(SHIPPED)/recogniser.keras \
+		--crop 64x192 --batch-size 8 --seed 7 --pretrain-steps 10500 --pretrain-learning-rate 6e-4 --validate-every 2500)
+	$(call stage-one,fourth,$(PLAIN) --init $(SHIPPED)/third/pretrain.keras --recogniser $(SHIPPED)/recogniser.keras \
 		--reading-weight 0.15 --preset severe --crop 64x192 --batch-size 8 --seed 8 --pretrain-steps 1200 \
-		--adversarial-steps 0 --validate-every 1200 --select last)
-	$(call train-or-resume,$(SHIPPED)/fifth,$(PLAIN) --init $(SHIPPED)/fourth/pretrain.keras --recogniser $(SHIPPED)/recogniser-severe.keras \
+		--validate-every 1200 --select last)
+	$(call stage-one,fifth,$(PLAIN) --init $(SHIPPED)/fourth/pretrain.keras --recogniser $(SHIPPED)/recogniser-severe.keras \
 		--reading-weight 0.15 --preset severe --crop 64x192 --batch-size 8 --seed 9 --pretrain-steps 11000 \
-		--pretrain-learning-rate 6e-4 --adversarial-steps 0 --validate-every 4000)
-	test -f $(SHIPPED)/recogniser-varied.keras || $(PY) -m training.recogniser --tiles $(SHIPPED_TILES) \
-		--out $(SHIPPED)/recogniser-varied.keras --init $(SHIPPED)/fifth/pretrain.keras --crop 64x192 --preset severe --randomise \
-		--steps 4800 --batch-size 64 --learning-rate 1e-3 --seed 5
-	$(call train-or-resume,$(SHIPPED)/sixth,--tiles $(SHIPPED_TILES) --init $(SHIPPED)/fifth/pretrain.keras $(STROKES) --preset severe \
-		--randomise --seed 12 --pretrain-steps 16000 --adversarial-steps 0 --validate-every 4000 --select last)
-	test -f datasets/shipped/more-photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/more-photos --count 32000 \
-		--seed 2 --any-letters
+		--pretrain-learning-rate 6e-4 --validate-every 4000)
+	$(call recogniser,recogniser-varied,--tiles $(SHIPPED_TILES) --init $(SHIPPED)/fifth/pretrain.keras --crop 64x192 \
+		--preset severe --randomise --steps 4800 --batch-size 64 --learning-rate 1e-3 --seed 5)
+	$(call stage-one,sixth,--tiles $(SHIPPED_TILES) --init $(SHIPPED)/fifth/pretrain.keras $(STROKES) --preset severe \
+		--randomise --seed 12 --pretrain-steps 16000 --validate-every 4000 --select last)
+	test -f datasets/shipped/more-photos/text.csv || \
+		$(PY) -m data.synthetic --out datasets/shipped/more-photos --count 32000 --seed 2 --any-letters
 	$(PY) preprocess.py --raw datasets/shipped/more-photos --out $(MORE_TILES) --val 0.025 --test 0
-	test -f $(SHIPPED)/recogniser-letters.keras || $(PY) -m training.recogniser --tiles $(MORE_TILES) \
-		--out $(SHIPPED)/recogniser-letters.keras --init $(SHIPPED)/recogniser-varied.keras --crop 64x192 --preset lamps --randomise \
-		--steps 1800 --batch-size 64 --learning-rate 5e-4 --seed 6
-	$(call train-or-resume,$(SHIPPED)/seventh,--tiles $(MORE_TILES) --init $(SHIPPED)/sixth/pretrain.keras \
+	$(call recogniser,recogniser-letters,--tiles $(MORE_TILES) --init $(SHIPPED)/recogniser-varied.keras --crop 64x192 \
+		--preset lamps --randomise --steps 1800 --batch-size 64 --learning-rate 5e-4 --seed 6)
+	$(call stage-one,seventh,--tiles $(MORE_TILES) --init $(SHIPPED)/sixth/pretrain.keras \
 		--recogniser $(SHIPPED)/recogniser-varied.keras $(STROKES) --preset lamps --randomise --seed 13 --pretrain-steps 5500 \
-		--adversarial-steps 0 --validate-every 5500 --select last)
-	$(call train-or-resume,$(SHIPPED)/eighth,--tiles $(MORE_TILES) --init $(SHIPPED)/seventh/pretrain.keras \
-		--recogniser $(SHIPPED)/recogniser-letters.keras $(STROKES) --preset lamps --seed 14 --pretrain-steps 6000 --adversarial-steps 400 \
-		--g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG) --validate-every 6000)
+		--validate-every 5500 --select last)
+	$(call train-or-resume,eighth,--tiles $(MORE_TILES) --init $(SHIPPED)/seventh/pretrain.keras \
+		--recogniser $(SHIPPED)/recogniser-letters.keras $(STROKES) --preset lamps --seed 14 --pretrain-steps 6000 \
+		$(AGAINST) --validate-every 6000)
 	for stage in pretrain generator; do \
 		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --checkpoint $(SHIPPED)/eighth/$$stage.keras --write \
 		|| exit 1; done

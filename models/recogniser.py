@@ -14,9 +14,9 @@ from models.pixel_shuffle import SpaceToDepth
 
 COLUMN_PX = 4  # of the picture, folded into channels at once: a character is 16 pixels wide or so, columns stay narrow
 # width, strides and further residual blocks of each stage
-STAGES = ((64, (1, 1), 1), (96, (2, 1), 1), (128, (2, 1), 2))
+STAGES = ((64, (1, 1), 2), (96, (2, 1), 3), (128, (2, 1), 4))
 COLUMN_WIDTH = 192
-COLUMN_BLOCKS = 2  # each reaches two columns further to both sides: long blur spreads a character over its neighbours
+COLUMN_BLOCKS = 4  # each reaches two columns further to both sides: long blur spreads a character over its neighbours
 NAME = "recogniser"
 HEAD = "logits"  # the layer that names characters, of no use to a generator
 PREFIX = "read_"  # of the names of the layers, which a generator takes over
@@ -51,6 +51,7 @@ def read_cells(evened):
     x = SpaceToDepth(COLUMN_PX, name=f"{PREFIX}fold")(evened)
     for stage, (width, strides, blocks) in enumerate(STAGES, start=1):
         x = layers.ReLU()(_normed_conv(x, layers.Conv2D, width, 3, f"conv{stage}", strides))
+        x = _in_context(x, width, f"context{stage}")
         for block in range(1, blocks + 1):
             x = _residual(x, layers.Conv2D, width, 3, f"conv{stage}_{block}")
     return x
@@ -62,20 +63,34 @@ def read_columns(cells):
     heights = layers.Softmax(axis=1, name=f"{PREFIX}heights")(layers.Conv2D(1, 1, name=f"{PREFIX}attention")(cells))
     x = ops.sum(layers.Multiply(name=f"{PREFIX}attended")([cells, heights]), axis=1)
     x = layers.ReLU()(_normed_conv(x, layers.Conv1D, COLUMN_WIDTH, 5, "columns"))
+    x = _in_context(x, COLUMN_WIDTH, "columns_context")
     for block in range(1, COLUMN_BLOCKS + 1):
         x = _residual(x, layers.Conv1D, COLUMN_WIDTH, 5, f"columns_{block}")
     return x
 
 
+def _in_context(x, width: int, name: str):
+    """x scaled and shifted by what the whole picture shows: all of a plate is blurred alike, so what blurred the other
+    characters helps to read each (after Hu et al. 2018, "Squeeze-and-Excitation Networks", arXiv 1709.01507). Untrained, by
+    nothing."""
+    whole = ops.mean(x, axis=tuple(range(1, x.ndim - 1)), keepdims=True)
+    whole = layers.Dense(width // 2, "relu", kernel_initializer="he_normal", name=f"{PREFIX}{name}")(whole)
+    gate, shift = (
+        layers.Dense(width, kernel_initializer="zeros", name=f"{PREFIX}{name}_{kind}")(whole) for kind in ("gate", "shift")
+    )
+    return layers.Add(name=f"{PREFIX}{name}_shifted")([x, layers.Multiply(name=f"{PREFIX}{name}_gated")([x, gate]), shift])
+
+
 def _residual(x, kind, width: int, kernel: int, name: str):
-    """The residual block of He et al. 2016 (arXiv 1512.03385, Fig. 2), rectified after the sum."""
+    """The residual block of He et al. 2016 (arXiv 1512.03385, Fig. 2), rectified after the sum. Untrained, it changes nothing
+    (Goyal et al. 2017, arXiv 1706.02677, section 5.1), so a trained recogniser can be given more of them."""
     y = layers.ReLU()(_normed_conv(x, kind, width, kernel, f"{name}a"))
-    y = _normed_conv(y, kind, width, kernel, f"{name}b")
+    y = _normed_conv(y, kind, width, kernel, f"{name}b", scale="zeros")
     return layers.ReLU()(layers.Add(name=f"{PREFIX}{name}")([x, y]))
 
 
-def _normed_conv(x, kind, width: int, kernel: int, name: str, strides=1):
+def _normed_conv(x, kind, width: int, kernel: int, name: str, strides=1, scale: str = "ones"):
     convolution = kind(
         width, kernel, strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{PREFIX}{name}"
     )
-    return layers.BatchNormalization(name=f"{PREFIX}{name}_norm")(convolution(x))
+    return layers.BatchNormalization(gamma_initializer=scale, name=f"{PREFIX}{name}_norm")(convolution(x))

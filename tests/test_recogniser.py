@@ -14,7 +14,8 @@ import losses
 import train
 from data.presets import PRESETS
 from data.tiles import Row, format_rows
-from models.generator import architecture, build_generator
+from models import recogniser as parts
+from models.generator import architecture, build_generator, take_over
 from models.loading import load_archive
 from models.recogniser import HEAD, PREFIX, build_recogniser
 from training import loop, recogniser
@@ -38,6 +39,41 @@ def test_the_light_does_not_matter_and_windows_have_answers():
     assert answer.shape == (1, 16, 6)
     np.testing.assert_allclose(model(0.4 * picture + 0.1, training=False), answer, rtol=0.01, atol=0.02)
     assert model(picture[:, :16, :48], training=False).shape == (1, 12, 6)
+
+
+def test_a_trained_recogniser_can_be_given_more_blocks(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "STAGES", tuple((width, strides, 1) for width, strides, _ in parts.STAGES))
+        patch.setattr(parts, "COLUMN_BLOCKS", 1)
+        shallow = build_recogniser(5)
+    rng = np.random.default_rng(0)
+    for layer in shallow.layers:  # as if trained: no block is without effect
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma.assign(rng.uniform(0.5, 1.0, layer.gamma.shape))
+    picture = rng.random((1, 32, 64, 3), dtype=np.float32)
+    answer = np.asarray(shallow(picture, training=False))
+
+    deep = build_recogniser(5)
+    take_over(deep, shallow.layers)
+    assert len(deep.layers) > len(shallow.layers)
+    np.testing.assert_allclose(deep(picture, training=False), answer, rtol=1e-4, atol=1e-4)
+
+
+def test_what_the_rest_of_the_plate_shows_counts_everywhere():
+    model, rng = build_recogniser(5), np.random.default_rng(0)
+    one, other = np.full((2, 1, 32, 400, 3), 0.5, np.float32)  # too long for convolutions to look from end to end
+    one[:, :, :8] = rng.random((1, 32, 8, 3))
+    other[:, :, :8] = one[:, ::-1, :8]  # in the same light
+
+    def difference_at_the_end() -> float:
+        at_end = [np.asarray(model(picture, training=False))[0, -1] for picture in (one, other)]
+        return np.abs(at_end[0] - at_end[1]).max()
+
+    assert difference_at_the_end() < 1e-5
+    for layer in model.layers:
+        if layer.name.endswith(("_gate", "_shift")):
+            layer.kernel.assign(rng.normal(0, 0.3, layer.kernel.shape))
+    assert difference_at_the_end() > 1e-3
 
 
 @pytest.fixture(scope="module")
