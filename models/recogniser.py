@@ -76,9 +76,12 @@ def _in_context(x, width: int, name: str):
     whole = ops.mean(x, axis=tuple(range(1, x.ndim - 1)), keepdims=True)
     whole = layers.Dense(width // 2, "relu", kernel_initializer="he_normal", name=f"{PREFIX}{name}")(whole)
     gate, shift = (
-        layers.Dense(width, kernel_initializer="zeros", name=f"{PREFIX}{name}_{kind}")(whole) for kind in ("gate", "shift")
+        layers.Dense(width, kernel_initializer="zeros", name=f"{PREFIX}{name}_{kind}")(whole)
+        for kind in ("gate", "shift")
     )
-    return layers.Add(name=f"{PREFIX}{name}_shifted")([x, layers.Multiply(name=f"{PREFIX}{name}_gated")([x, gate]), shift])
+    return layers.Add(name=f"{PREFIX}{name}_shifted")(
+        [x, layers.Multiply(name=f"{PREFIX}{name}_gated")([x, gate]), shift]
+    )
 
 
 def _residual(x, kind, width: int, kernel: int, name: str):
