@@ -111,9 +111,14 @@ pretrained: install
 	$(call stage-one,seventh,--tiles $(MORE_TILES) --init $(SHIPPED)/sixth/pretrain.keras \
 		--recogniser $(SHIPPED)/recogniser-varied.keras $(STROKES) --preset lamps --randomise --seed 13 --pretrain-steps 5500 \
 		--validate-every 5500 --select last)
-	$(call train-or-resume,eighth,--tiles $(MORE_TILES) --init $(SHIPPED)/seventh/pretrain.keras \
+	$(call stage-one,eighth,--tiles $(MORE_TILES) --init $(SHIPPED)/seventh/pretrain.keras \
 		--recogniser $(SHIPPED)/recogniser-letters.keras $(STROKES) --preset lamps --seed 14 --pretrain-steps 6000 \
-		$(AGAINST) --validate-every 6000)
+		--validate-every 6000)
+	$(call recogniser,recogniser-deep,--tiles $(MORE_TILES) --init $(SHIPPED)/recogniser-letters.keras --crop 64x192 \
+		--preset lamps --randomise --steps 6500 --batch-size 64 --learning-rate 1e-3 --seed 7)
+	$(call train-or-resume,ninth,--tiles $(MORE_TILES) --init $(SHIPPED)/eighth/pretrain.keras \
+		--recogniser $(SHIPPED)/recogniser-deep.keras $(STROKES) --preset lamps --seed 15 --pretrain-steps 8000 \
+		$(AGAINST) --validate-every 8000)
 	for stage in pretrain generator; do \
-		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --checkpoint $(SHIPPED)/eighth/$$stage.keras --write \
+		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --checkpoint $(SHIPPED)/ninth/$$stage.keras --write \
 		|| exit 1; done
