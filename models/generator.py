@@ -26,6 +26,7 @@ import keras
 from keras import layers, ops
 
 from models.exposure import Relight, Standardise
+from models.modulation import scaled_and_shifted
 from models.pixel_shuffle import RepeatPixels, SpaceToDepth
 from models.recogniser import COLUMN_WIDTH, PREFIX, read_cells, read_columns
 
@@ -37,6 +38,7 @@ DENSE_GROWTH = 32  # channels that each convolution of a dense block adds; ESRGA
 MIN_CHANNELS = 8  # of the x2 stages, for very narrow test networks and scale 8
 LIGHT_FEATURES = 64  # of the layer that judges the light
 LEAK = 0.2  # slope of the leaky ReLU below zero
+HINT_LAYERS = ("gate", "hint", "gated", "hinted")  # that scale and shift the input of a block
 LISTEN_BLOCKS = 2  # between recogniser and body: CTC names a character in one column, it is drawn in three or four
 
 
@@ -68,7 +70,7 @@ def build_generator(
     columns = _columns(evened, scale) if reads else None
     for index in range(blocks):
         if reads:
-            x = _hinted(x, columns, filters, f"{index + 1}")
+            x = scaled_and_shifted(x, columns, [f"{part}{index + 1}" for part in HINT_LAYERS])
         x = BODIES[body](x, filters, f"block{index + 1}")
     x = features = layers.Add(name="long_skip")([_branch_end(filters, name="body_end")(x), shallow])
 
@@ -127,15 +129,6 @@ def _columns(evened, scale: int):
 
 def _column_conv(initializer: str, name: str) -> layers.Conv2D:
     return layers.Conv2D(COLUMN_WIDTH, (1, 5), padding="same", kernel_initializer=initializer, name=name)
-
-
-def _hinted(x, columns, filters: int, name: str):
-    """x scaled and shifted by what was seen in each column; untrained, by nothing: a generator that already restores plates
-    goes on as it is, and learns to listen."""
-    gate, hint = (
-        layers.Dense(filters, kernel_initializer="zeros", name=f"{kind}{name}")(columns) for kind in ("gate", "hint")
-    )
-    return layers.Add(name=f"hinted{name}")([x, layers.Multiply(name=f"gated{name}")([x, gate]), hint])
 
 
 def _new_light(features, light):

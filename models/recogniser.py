@@ -10,6 +10,7 @@ import keras
 from keras import layers, ops
 
 from models.exposure import Standardise
+from models.modulation import scaled_and_shifted
 from models.pixel_shuffle import SpaceToDepth
 
 COLUMN_PX = 4  # of the picture, folded into channels at once: a character is 16 pixels wide or so, columns stay narrow
@@ -51,7 +52,7 @@ def read_cells(evened):
     x = SpaceToDepth(COLUMN_PX, name=f"{PREFIX}fold")(evened)
     for stage, (width, strides, blocks) in enumerate(STAGES, start=1):
         x = layers.ReLU()(_normed_conv(x, layers.Conv2D, width, 3, f"conv{stage}", strides))
-        x = _in_context(x, width, f"context{stage}")
+        x = _in_context(x, f"context{stage}")
         for block in range(1, blocks + 1):
             x = _residual(x, layers.Conv2D, width, 3, f"conv{stage}_{block}")
     return x
@@ -63,25 +64,19 @@ def read_columns(cells):
     heights = layers.Softmax(axis=1, name=f"{PREFIX}heights")(layers.Conv2D(1, 1, name=f"{PREFIX}attention")(cells))
     x = ops.sum(layers.Multiply(name=f"{PREFIX}attended")([cells, heights]), axis=1)
     x = layers.ReLU()(_normed_conv(x, layers.Conv1D, COLUMN_WIDTH, 5, "columns"))
-    x = _in_context(x, COLUMN_WIDTH, "columns_context")
+    x = _in_context(x, "columns_context")
     for block in range(1, COLUMN_BLOCKS + 1):
         x = _residual(x, layers.Conv1D, COLUMN_WIDTH, 5, f"columns_{block}")
     return x
 
 
-def _in_context(x, width: int, name: str):
+def _in_context(x, name: str):
     """x scaled and shifted by what the whole picture shows: all of a plate is blurred alike, so what blurred the other
-    characters helps to read each (after Hu et al. 2018, "Squeeze-and-Excitation Networks", arXiv 1709.01507). Untrained, by
-    nothing."""
+    characters helps to read each (after Hu et al. 2018, "Squeeze-and-Excitation Networks", arXiv 1709.01507)."""
     whole = ops.mean(x, axis=tuple(range(1, x.ndim - 1)), keepdims=True)
-    whole = layers.Dense(width // 2, "relu", kernel_initializer="he_normal", name=f"{PREFIX}{name}")(whole)
-    gate, shift = (
-        layers.Dense(width, kernel_initializer="zeros", name=f"{PREFIX}{name}_{kind}")(whole)
-        for kind in ("gate", "shift")
-    )
-    return layers.Add(name=f"{PREFIX}{name}_shifted")(
-        [x, layers.Multiply(name=f"{PREFIX}{name}_gated")([x, gate]), shift]
-    )
+    whole = layers.Dense(x.shape[-1] // 2, "relu", kernel_initializer="he_normal", name=f"{PREFIX}{name}")(whole)
+    names = [f"{PREFIX}{name}_{part}" for part in ("gate", "shift", "gated", "shifted")]
+    return scaled_and_shifted(x, whole, names)
 
 
 def _residual(x, kind, width: int, kernel: int, name: str):
