@@ -9,6 +9,7 @@ average over the global batch, however many devices it is spread over.
 
 from collections.abc import Collection
 
+import keras
 from keras import ops
 
 DETAIL_BLOCK_PX = 16  # half a character's height or so
@@ -72,3 +73,24 @@ def generator_terms(hr, sr, features=None, fake_logits=None, options: Collection
     if fake_logits is not None:
         terms["adversarial"] = cross_entropy(fake_logits, real=True)
     return terms
+
+
+@keras.saving.register_keras_serializable(package="plates")
+class GeneralisedCTC(keras.losses.CTC):
+    """The recogniser's loss: (1 - p^power) / power, where p is the probability that CTC gives the whole plate (the generalised
+    cross-entropy of Zhang & Sabuncu 2018, arXiv 1805.07836, Eq. 6); -log p, plain CTC, for power 0.
+
+    For -log p, plates that nobody can read weigh most, and what they teach is noise. The greater the power, up to 1, the less
+    they count.
+    """
+
+    def __init__(self, power: float = 0.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.power = power
+
+    def call(self, y_true, y_pred):
+        loss = super().call(y_true, y_pred)
+        return -ops.expm1(-self.power * loss) / self.power if self.power else loss
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "power": self.power}

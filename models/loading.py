@@ -43,7 +43,7 @@ def load_archive(path: Path):
     warnings.filterwarnings("ignore", message="You are using a softmax over axis")
     import keras
 
-    from models import exposure, pixel_shuffle  # noqa: F401  their layers are looked up by name
+    from models import batch_norm, exposure, pixel_shuffle  # noqa: F401  their layers are looked up by name
 
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)

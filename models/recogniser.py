@@ -9,15 +9,16 @@ the judge.
 import keras
 from keras import layers, ops
 
+from models.batch_norm import FusedBatchNormalization
 from models.exposure import Standardise
 from models.modulation import scaled_and_shifted
 from models.pixel_shuffle import SpaceToDepth
 
 COLUMN_PX = 4  # of the picture, folded into channels at once: a character is 16 pixels wide or so, columns stay narrow
 # width, strides and further residual blocks of each stage
-STAGES = ((64, (1, 1), 2), (96, (2, 1), 3), (128, (2, 1), 4))
+STAGES = ((64, (1, 1), 2), (96, (2, 1), 3), (128, (2, 1), 5))
 COLUMN_WIDTH = 192
-COLUMN_BLOCKS = 4  # each reaches two columns further to both sides: long blur spreads a character over its neighbours
+COLUMN_BLOCKS = 5  # each reaches two columns further to both sides: long blur spreads a character over its neighbours
 NAME = "recogniser"
 HEAD = "logits"  # the layer that names characters, of no use to a generator
 PREFIX = "read_"  # of the names of the layers, which a generator takes over
@@ -91,4 +92,4 @@ def _normed_conv(x, kind, width: int, kernel: int, name: str, strides=1, scale: 
     convolution = kind(
         width, kernel, strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{PREFIX}{name}"
     )
-    return layers.BatchNormalization(gamma_initializer=scale, name=f"{PREFIX}{name}_norm")(convolution(x))
+    return FusedBatchNormalization(gamma_initializer=scale, name=f"{PREFIX}{name}_norm")(convolution(x))

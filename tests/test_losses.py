@@ -1,5 +1,6 @@
 import math
 
+import keras
 import numpy as np
 
 import losses
@@ -73,3 +74,17 @@ def test_strokes_are_least_for_the_likelier_picture_where_the_mse_is_least_for_t
     drawn = {share: np.repeat(share * tail, 10, axis=0) for share in (0.0, 0.6, 1.0)}
     for error, least in ((losses.detail, 0.6), (losses.strokes, 1.0)):
         assert min(drawn, key=lambda share: float(np.mean(error(may_be, drawn[share])))) == least
+
+
+def test_generalised_ctc_is_ctc_at_power_0_and_counts_what_cannot_be_read_less():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 0.1, (2, 8, 5)).astype("float32")
+    labels = np.array([[1, 2, 3], [4, 1, 0]])
+    logits[0, range(8), [1, 1, 2, 2, 3, 3, 0, 0]] += 8  # the first plate is read, the second is not
+    plain = np.asarray(keras.losses.CTC(reduction=None)(labels, logits))
+    assert plain[0] < 3 < plain[1]
+    np.testing.assert_allclose(losses.GeneralisedCTC(reduction=None)(labels, logits), plain, rtol=1e-5)
+    loss = losses.GeneralisedCTC(0.5, reduction=None)
+    np.testing.assert_allclose(loss(labels, logits), (1 - np.exp(-0.5 * plain)) / 0.5, rtol=1e-4, atol=1e-5)
+    again = losses.GeneralisedCTC.from_config(loss.get_config())
+    np.testing.assert_allclose(again(labels, logits), loss(labels, logits))

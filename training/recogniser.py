@@ -131,6 +131,7 @@ def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) 
     """Train from where the model stands; gives the step after each part."""
     import keras
 
+    from losses import GeneralisedCTC
     from models.recogniser import COLUMN_PX
 
     done, first = int(model.optimizer.iterations), 0 if flags.init else round(flags.steps * EVENLY_SPREAD)
@@ -141,7 +142,7 @@ def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) 
         by_ctc = start >= first
         if start in (done, first):  # one optimiser for both losses: its schedule counts all steps
             per_column = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            model.compile(model.optimizer, keras.losses.CTC() if by_ctc else per_column)
+            model.compile(model.optimizer, GeneralisedCTC(flags.loss_power) if by_ctc else per_column)
         answers = labels if by_ctc else spread
         some = examples(batches, answers, range(start, stop), flags.batch_size, with_clean=not by_ctc)
         model.fit(some, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
@@ -232,6 +233,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--crop", default="", metavar="HxW", help="train on windows of this size, as wide as the tiles")
     add("--batch-size", type=int, default=32, metavar="N", help="plates per step")
     add("--learning-rate", type=float, default=2e-3, metavar="F", help="highest learning rate")
+    add(
+        "--loss-power",
+        type=float,
+        default=0.0,
+        metavar="F",
+        help="0: CTC; above, up to 1: the worse a plate can be read, the less it counts; for training on with --init",
+    )
     add("--randomise", action="store_true", help="bend, turn, thin and thicken the plates, for rendered photos")
     add("--preset", default="street", choices=sorted(PRESETS), help="degradation preset")
     add(
