@@ -78,7 +78,8 @@ stage-one = $(call train-or-resume,$(1),$(2) --adversarial-steps 0)
 
 # A generator, trained on, then given a recogniser to listen to, then better ones: the last three have seen more than the
 # renderer draws by itself. The first two runs had fewer of these photos, 16,000 and 36,000; they and the reader saw plates zoomed
-# by 0.92 to 1.1 only; the third shifted features, but scaled none; recognisers before the deep one had half as many blocks.
+# by 0.92 to 1.1 only; the third shifted features, but scaled none; recognisers before the deep one had half as many blocks, and
+# that one two fewer than the last.
 pretrained: install
 	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 48000 --seed 1
 	$(PY) preprocess.py --raw datasets/shipped/photos --out $(SHIPPED_TILES) --val 0.025 --test 0
@@ -116,9 +117,14 @@ pretrained: install
 		--validate-every 6000)
 	$(call recogniser,recogniser-deep,--tiles $(MORE_TILES) --init $(SHIPPED)/recogniser-letters.keras --crop 64x192 \
 		--preset lamps --randomise --steps 6500 --batch-size 64 --learning-rate 1e-3 --seed 7)
-	$(call train-or-resume,ninth,--tiles $(MORE_TILES) --init $(SHIPPED)/eighth/pretrain.keras \
+	$(call stage-one,ninth,--tiles $(MORE_TILES) --init $(SHIPPED)/eighth/pretrain.keras \
 		--recogniser $(SHIPPED)/recogniser-deep.keras $(STROKES) --preset lamps --seed 15 --pretrain-steps 8000 \
-		$(AGAINST) --validate-every 8000)
+		--validate-every 8000)
+	$(call recogniser,recogniser-deeper,--tiles $(MORE_TILES) --init $(SHIPPED)/recogniser-deep.keras --crop 64x192 \
+		--preset lamps --randomise --loss-power 0.2 --steps 8000 --batch-size 64 --learning-rate 1e-3 --seed 9)
+	$(call train-or-resume,tenth,--tiles $(MORE_TILES) --init $(SHIPPED)/ninth/pretrain.keras \
+		--recogniser $(SHIPPED)/recogniser-deeper.keras $(STROKES) --preset lamps --seed 16 --pretrain-steps 6500 \
+		$(AGAINST) --validate-every 6500)
 	for stage in pretrain generator; do \
-		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --checkpoint $(SHIPPED)/ninth/$$stage.keras --write \
+		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --checkpoint $(SHIPPED)/tenth/$$stage.keras --write \
 		|| exit 1; done

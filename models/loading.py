@@ -90,7 +90,8 @@ def _spread_over_cores(path: Path, session, name: str) -> Callable[[np.ndarray],
 
 
 def in_policy(model, policy: str):
-    """A copy of a Keras model with the same weights that computes in `policy`, but for its output, which stays float32."""
+    """A copy of a Keras model with the same weights, and no optimiser, that computes in `policy`, but for its output, which
+    stays float32."""
     import keras
 
     last = {tensor._keras_history.operation.name for tensor in model.outputs}
@@ -101,7 +102,8 @@ def in_policy(model, policy: str):
         chosen = "float32" if layer.name in last else policy
         return layer.__class__.from_config({**layer.get_config(), "dtype": chosen})
 
-    copy = keras.models.clone_model(model, clone_function=with_policy)
+    bare = keras.Model(model.input, model.output, name=model.name)  # Keras gives copies of compiled models an optimiser
+    copy = keras.models.clone_model(bare, clone_function=with_policy)
     copy.set_weights(model.get_weights())
     return copy
 
