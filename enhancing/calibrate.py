@@ -3,10 +3,10 @@ is known, and written to its JSON.
 
     python -m enhancing.calibrate --tiles datasets/tiles --checkpoint checkpoints/mine/generator.keras --write
 
-prints the plates read right by strength; at the best of these, by effective width as enhance.py measures it (from the picture
-alone: the true degradation of a user's picture is unknown) and by agreement. With --write, the JSON beside the checkpoint gets
-`strength`, the lowest that reads as many as any, and `min_effective_width_px`, below which fewer than half are read right:
-enhance.py takes the one, and warns below the other.
+prints the plates read right by strength; at the best of these, or at --strength, by effective width as enhance.py measures
+it (from the picture alone: the true degradation of a user's picture is unknown) and by agreement. With --write, the JSON beside
+the checkpoint gets `strength`, the lowest that reads as many as any or the one given, and `min_effective_width_px`, below which
+fewer than half are read right: enhance.py takes the one, and warns below the other.
 """
 
 import argparse
@@ -104,15 +104,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--split", default="val", help="not test, by which the generator is judged afterwards")
     parser.add_argument("--limit", type=int, default=500, help="plates; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of plates")
+    parser.add_argument("--strength", type=float, metavar="F", help="of 0 to 1, where it was chosen by other plates")
     parser.add_argument(
         "--write", action="store_true", help="write strength and width to the JSON beside the checkpoint"
     )
     arguments = parser.parse_args(argv)
+    given = arguments.strength
+    if given is not None and not 0 <= given <= 1:
+        parser.error(f"--strength is a number of 0 to 1, not {given:g}")
     try:
         generator, reader = load_generator(arguments.checkpoint), Reader()
         pairs, _ = load(known_plates(arguments.tiles, arguments.split, arguments.limit, arguments.seed))
         trials = try_strengths(generator, reader, pairs)
-        chosen = replace(generator, strength=best(trials).strength)
+        chosen = replace(generator, strength=best(trials).strength if given is None else given)
         examiner = Examiner(chosen, load_second(arguments.checkpoint, chosen), reader, ask_again=True)
         measured = measure(examiner, pairs)
         width = least_width(measured)
@@ -123,7 +127,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print(f"{len(pairs)} plates", trials_table(trials), sep="\n\n", end="\n\n")
     print(table(measured, 0, WIDTHS_PX, "effective width, px"), table(measured, 1, AGREEMENTS, "agreement"), sep="\n\n")
-    print(f"\nstrength {chosen.strength:g}: as many plates are read right as at any, within the error of their number")
+    why = "as many plates are read right as at any, within the error of their number" if given is None else "as given"
+    print(f"\nstrength {chosen.strength:g}: {why}")
     print(f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
     return 0
 

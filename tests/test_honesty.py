@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from enhancing import calibrate
 from enhancing.agreement import SHIFTS_PX, agree, disagreement, undo, variants
 from enhancing.calibrate import least_width, write
 from enhancing.consistency import effective_width, fit
@@ -278,3 +279,10 @@ def test_trials_of_a_generator_that_mirrors_its_input():
     assert not trials[-1].right.any()
     assert trials[-1].flipped == 1
     assert best(trials).strength == 0
+
+
+def test_a_strength_chosen_by_other_plates_must_be_one(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        calibrate.main(["--tiles", "none", "--checkpoint", "none.keras", "--strength", "1.5"])
+    assert stopped.value.code == 2
+    assert "--strength is a number of 0 to 1, not 1.5" in capsys.readouterr().err
