@@ -102,8 +102,9 @@ def in_policy(model, policy: str):
         chosen = "float32" if layer.name in last else policy
         return layer.__class__.from_config({**layer.get_config(), "dtype": chosen})
 
-    bare = keras.Model(model.input, model.output, name=model.name)  # Keras gives copies of compiled models an optimiser
-    copy = keras.models.clone_model(bare, clone_function=with_policy)
+    if model.compiled:  # Keras would give the copy an optimiser, too
+        model = keras.Model(model.input, model.output, name=model.name)
+    copy = keras.models.clone_model(model, clone_function=with_policy)
     copy.set_weights(model.get_weights())
     return copy
 
