@@ -1,7 +1,10 @@
 """The recogniser: its training, and generators that carry one."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import keras
@@ -135,6 +138,18 @@ def test_an_interrupted_training_goes_on_to_the_same_recogniser(plates, tmp_path
         assert {each.name for each in tmp_path.glob(f"{name}*")} == {f"{name}.keras", f"{name}.json"}
     for one, other in zip(*weights.values(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_an_interrupted_training_goes_on_in_a_new_process(plates, tmp_path, monkeypatch):
+    monkeypatch.setattr(recogniser, "PART", 2)
+    monkeypatch.setattr(recogniser, "save_state", stop_after([], 2, recogniser.save_state))
+    command = as_command(plates, tmp_path / "recogniser.keras", steps=6)
+    assert recogniser.main(command) == 1
+    root = Path(recogniser.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "training.recogniser", *command], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def stop_after(parts: list, count: int, save_state):

@@ -154,6 +154,7 @@ def begin(flags: argparse.Namespace, pairs: Pairs, labels: np.ndarray, character
     had other settings, and for an --init that holds no recogniser."""
     import keras
 
+    import losses  # noqa: F401  the saved state's loss is looked up by name
     from models.recogniser import build_recogniser
     from training.run_folder import write_json
     from training.starting import start_from
