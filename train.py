@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.config import Settings, parse
-from training.devices import choose_precision, choose_strategy, is_chief, worker_name
+from training.devices import choose_precision, choose_strategy, is_chief, on_jax, worker_name
 from training.run_folder import check_folder, describe, make_folder, stored_precision
 
 
@@ -31,6 +31,8 @@ def train(settings: Settings, resume: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     strategy, devices = choose_strategy()
     precision, reason = stored_precision(settings) if resume else choose_precision(settings.precision)
+    if strategy is None and (settings.adversarial_steps or precision == "mixed_float16"):
+        raise ValueError("on JAX there is stage one only, in float32 or bfloat16: give --adversarial-steps 0")
     from training.networks import keep_beginning, with_architecture  # late: keras takes seconds
 
     seed_everything(settings)
@@ -50,17 +52,28 @@ def train(settings: Settings, resume: bool = False) -> None:
 
 def seed_everything(settings: Settings) -> None:
     import keras
-    import tensorflow as tf
 
     keras.utils.set_random_seed(settings.seed)
-    if settings.deterministic:
+    if settings.deterministic and not on_jax():
+        import tensorflow as tf
+
         tf.config.experimental.enable_op_determinism()
 
 
 def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int, precision: str):
     """The networks and optimisers, inside the strategy's scope. size: (height, width) of what the discriminator sees."""
     from training import networks
-    from training.steps import OPTIONS, Trainer
+    from training.terms import OPTIONS
+
+    weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
+    options = {name: getattr(settings, f"{name}_weight") for name in OPTIONS}
+    weights |= {name: weight for name, weight in options.items() if weight}
+    if strategy is None:
+        from training.jax_steps import JaxTrainer
+
+        generator = networks.make_generator(settings, scale, precision)
+        return JaxTrainer(generator, networks.make_observers(settings, generator, precision), weights, settings)
+    from training.steps import Trainer
 
     if settings.batch_size % strategy.num_replicas_in_sync:
         raise ValueError(
@@ -70,9 +83,6 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
         generator = networks.make_generator(settings, scale, precision)
         discriminator = networks.make_discriminator(settings, size, precision)
         observers = networks.make_observers(settings, generator, precision)
-        weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
-        options = {name: getattr(settings, f"{name}_weight") for name in OPTIONS}
-        weights |= {name: weight for name, weight in options.items() if weight}
         half = precision == "mixed_float16"
         return Trainer(strategy, generator, discriminator, observers, weights, settings, scale_loss=half)
 
@@ -152,8 +162,6 @@ def explain(error: Exception, settings: Settings | None) -> tuple[int, str]:
         return 2, f"the disk is full; the state saved last is intact: make room, then go on with --resume ({text})"
     if isinstance(error, (ValueError, OSError)):
         return 2, text
-    import tensorflow as tf
-
     from training.loop import Interrupted
     from training.terms import TrainingFailed
 
@@ -161,6 +169,10 @@ def explain(error: Exception, settings: Settings | None) -> tuple[int, str]:
         return 1, text
     if isinstance(error, TrainingFailed):
         return 2, text
+    if on_jax():
+        raise error
+    import tensorflow as tf
+
     if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
         return 2, f"out of memory; lower --batch-size, which is {settings.batch_size} (or --filters, --blocks)"
     if isinstance(error, tf.errors.OpError) and "BrokenProcessPool" in str(error):

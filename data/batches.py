@@ -10,7 +10,10 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 
 import numpy as np
 
@@ -49,8 +52,22 @@ class Batches:
             return self.pairs.batch(first, size)
         return self._pool.submit(_make_batch, first, size).result()
 
+    def stream(self, first_step: int, steps: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(lq, hr) of steps first_step .. steps - 1, made ahead."""
+        firsts = (step * batch_size for step in range(first_step, steps))
+        if self._pool is None:
+            yield from (self.pairs.batch(first, batch_size) for first in firsts)
+            return
+        ahead = deque(
+            self._pool.submit(_make_batch, first, batch_size) for first in islice(firsts, AHEAD * self.workers)
+        )
+        while ahead:
+            batch = ahead.popleft().result()
+            ahead.extend(self._pool.submit(_make_batch, first, batch_size) for first in islice(firsts, 1))
+            yield batch
+
     def dataset(self, first_step: int, steps: int, batch_size: int, shares: int = 1, own: range = range(1)):
-        """A tf.data.Dataset of (lq, hr) for steps first_step .. steps - 1.
+        """The same as a tf.data.Dataset.
 
         The global batch of `batch_size` is cut into `shares` equal parts, one per replica; the dataset yields the parts
         `own` of every step, one after another (`shares=1`: the whole batch).

@@ -4,6 +4,8 @@
 Pictures are (H, W, 3) float32 RGB in [0, 1]. The clean tile itself is changed, before it is damaged.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -32,9 +34,17 @@ def _view(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray
     zoom, stretch = np.exp(rng.uniform(*ZOOM)), np.exp(rng.uniform(-MAX_STRETCH, MAX_STRETCH))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     slant = np.array([[1, rng.uniform(-MAX_SHEAR, MAX_SHEAR)], [0, 1]])
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    middle = (width - 1) / 2, (height - 1) / 2
-    offsets = np.stack([x - middle[0], y - middle[1]], axis=-1) @ (slant @ rotation / [zoom, zoom * stretch]).T
-    bend = cv2.resize(rng.normal(0, BEND_PX, (*BEND_GRID, 2)), (width, height), interpolation=cv2.INTER_CUBIC)
-    old_x, old_y = np.moveaxis(offsets + bend + middle, -1, 0).astype(np.float32)
+    matrix = (slant @ rotation / [zoom, zoom * stretch]).astype(np.float32)
+    x, y = _from_the_middle(height, width)
+    knots = rng.normal(0, BEND_PX, (*BEND_GRID, 2)).astype(np.float32)
+    bend = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
+    old_x = matrix[0, 0] * x + matrix[0, 1] * y + bend[..., 0] + np.float32((width - 1) / 2)
+    old_y = matrix[1, 0] * x + matrix[1, 1] * y + bend[..., 1] + np.float32((height - 1) / 2)
     return old_x, old_y
+
+
+@lru_cache(maxsize=4)
+def _from_the_middle(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """x (1, W) and y (H, 1), float32, of each pixel."""
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    return (x - x.mean())[None], (y - y.mean())[:, None]

@@ -121,11 +121,10 @@ def test_it_learns_to_read(archive):
 
 
 def test_an_interrupted_training_goes_on_to_the_same_recogniser(plates, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(recogniser, "PART", 8)
     weights = {}
     for name, stopped_after in (("straight", None), ("stopped", 3)):
         path = tmp_path / f"{name}.keras"
-        command = as_command(plates, path, steps=40)
+        command = as_command(plates, path, steps=40, **{"validate-every": 8})
         if stopped_after:
             parts = []
             with monkeypatch.context() as patch:
@@ -141,9 +140,8 @@ def test_an_interrupted_training_goes_on_to_the_same_recogniser(plates, tmp_path
 
 
 def test_an_interrupted_training_goes_on_in_a_new_process(plates, tmp_path, monkeypatch):
-    monkeypatch.setattr(recogniser, "PART", 2)
     monkeypatch.setattr(recogniser, "save_state", stop_after([], 2, recogniser.save_state))
-    command = as_command(plates, tmp_path / "recogniser.keras", steps=6)
+    command = as_command(plates, tmp_path / "recogniser.keras", steps=6, **{"validate-every": 2})
     assert recogniser.main(command) == 1
     root = Path(recogniser.__file__).parents[1]
     done = subprocess.run(

@@ -9,8 +9,20 @@ BFLOAT16_COMPUTE_CAPABILITY = (8, 0)  # NVIDIA Ampere
 TRIAL_REPEATS = 3
 
 
+def on_jax() -> bool:
+    """Whether Keras computes with JAX, as KERAS_BACKEND=jax asks; else with TensorFlow."""
+    import keras
+
+    return keras.config.backend() == "jax"
+
+
 def choose_strategy():
-    """(strategy, words): several machines when TF_CONFIG is set, else all GPUs of this one, else the CPU."""
+    """(strategy, words): several machines when TF_CONFIG is set, else all GPUs of this one, else the CPU. On JAX no strategy:
+    one device."""
+    if on_jax():
+        import jax
+
+        return None, f"{jax.devices()[0].device_kind} (JAX)"
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -51,6 +63,11 @@ def choose_precision(wanted: str) -> tuple[str, str]:
     """(Keras policy, why). `wanted`: auto, float32, mixed_bfloat16 or mixed_float16."""
     if wanted != "auto":
         return wanted, "as --precision says"
+    if on_jax():
+        import jax
+
+        gpu = jax.default_backend() == "gpu"
+        return ("mixed_bfloat16", "JAX on a GPU") if gpu else ("float32", "JAX on a CPU")
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")

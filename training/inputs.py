@@ -1,7 +1,9 @@
 """Finds the tiles of a run and checks them before anything slow starts. No TensorFlow."""
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -127,8 +129,9 @@ def cache_tiles(pairs: Pairs, folder: Path) -> Pairs:
         path = folder / f"{side}.npy"
         shape = pairs.read(side, 0).shape
         stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(pairs), *shape))
-        for tile in range(len(pairs)):
-            stored[tile] = pairs.read(side, tile)
+        with ThreadPoolExecutor() as pool:
+            for tile, picture in enumerate(pool.map(partial(pairs.read, side), range(len(pairs)))):
+                stored[tile] = picture
         stored.flush()
         caches[side] = str(path)
     return replace(pairs, caches=caches)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training.devices import on_jax
 from training.terms import TERMS
 
 COLUMNS = (
@@ -24,11 +25,13 @@ class Journal:
     """Appends to the files of one run folder, which may hold those of an earlier sitting."""
 
     def __init__(self, run: Path) -> None:
-        import tensorflow as tf
-
         self.path, self.run = run / "log.csv", run
         (run / "samples").mkdir(exist_ok=True)
-        self.board = tf.summary.create_file_writer(str(run / "tensorboard"))
+        self.board = None
+        if not on_jax():  # TensorFlow writes TensorBoard's files
+            import tensorflow as tf
+
+            self.board = tf.summary.create_file_writer(str(run / "tensorboard"))
         self.rows = read_log(self.path) if self.path.exists() else []
         self._rewrite()
 
@@ -39,13 +42,15 @@ class Journal:
 
     def add(self, row: dict, board_step: int) -> None:
         """One row of log.csv, and the same figures for TensorBoard."""
-        import tensorflow as tf
-
         unknown = set(row) - set(COLUMNS)
         assert not unknown, f"columns without a place in log.csv: {unknown}"
         self.rows.append(row)
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow([_text(row.get(name)) for name in COLUMNS])
+        if self.board is None:
+            return
+        import tensorflow as tf
+
         with self.board.as_default(step=board_step):
             for name, value in row.items():
                 if name not in (*TEXT_COLUMNS, "step") and value is not None:
@@ -55,13 +60,16 @@ class Journal:
         self, lq: np.ndarray, sr: np.ndarray, hr: np.ndarray, stage: str, step: int, board_step: int
     ) -> None:
         """samples/STAGE_STEP.png: one row per plate, columns LQ, SR, HR. All uint8."""
-        import tensorflow as tf
         from PIL import Image
 
         sheet = sample_sheet(lq, sr, hr)
         path = self.run / "samples" / f"{stage}_{step:07d}.png"
         Image.fromarray(sheet).save(path.with_suffix(".partial"), format="PNG")
         os.replace(path.with_suffix(".partial"), path)
+        if self.board is None:
+            return
+        import tensorflow as tf
+
         with self.board.as_default(step=board_step):
             tf.summary.image("samples LQ SR HR", sheet[None])
         self.board.flush()
@@ -73,7 +81,8 @@ class Journal:
         draw_curves(self.rows, stage_offsets, self.run / "curves.png")
 
     def close(self) -> None:
-        self.board.close()
+        if self.board is not None:
+            self.board.close()
 
     def _rewrite(self) -> None:
         partial = self.path.with_suffix(".partial")

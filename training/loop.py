@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tensorflow as tf
+import numpy as np
 
 from data.batches import Batches
 from training import state
@@ -109,7 +109,7 @@ class Run:
         self.progress.stage, self.progress.step, self.progress.best = stage, 0, None
 
     def _run_stage(self, stage: str, steps: int, bar) -> None:
-        iterator, clock = iter(self._dataset(steps)), Clock()
+        iterator, clock = iter(self.trainer.dataset(self.batches, self.progress.step, steps)), Clock()
         for step in range(self.progress.step, steps):
             with clock.waiting():
                 batch = next(iterator)
@@ -119,22 +119,8 @@ class Run:
             bar.update(1)
             self._between_steps(stage, steps, batch, clock, bar)
 
-    def _dataset(self, steps: int):
-        """The batches from here to the stage's end; every replica gets its own equal part of each."""
-        strategy, settings = self.trainer.strategy, self.settings
-        shares = strategy.num_replicas_in_sync
-
-        def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            local = shares // context.num_input_pipelines
-            own = range(context.input_pipeline_id * local, (context.input_pipeline_id + 1) * local)
-            return self.batches.dataset(self.progress.step, steps, settings.batch_size, shares, own)
-
-        if shares == 1:
-            return make(tf.distribute.InputContext())
-        return strategy.distribute_datasets_from_function(make)
-
     def _step(self, stage: str, step: int, batch) -> None:
-        rates = [tf.constant(rate, tf.float32) for rate in self.rates(stage, step).values()]
+        rates = [np.asarray(rate, np.float32) for rate in self.rates(stage, step).values()]
         if stage == "pretrain":
             terms = self.trainer.pretrain(batch, *rates)
         else:

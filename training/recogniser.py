@@ -11,6 +11,7 @@ the plate, and show it the clean plates, too; only then CTC finds where they are
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,13 +28,12 @@ from data.tiles import Row, open_tiles, read_manifest
 from evaluation.matching import comparable
 from evaluation.metrics import is_readable
 from training.config import parse_window
-from training.inputs import check_crop, tile_size
+from training.inputs import cache_tiles, check_crop, tile_size
 from training.validation import spread_evenly
 
 BLANK = 0  # of the classes; the characters follow from 1 on
 LONGEST = 12  # characters of a plate
 EVENLY_SPREAD = 1 / 8  # of the steps
-PART = 250  # steps between two looks at the validation tiles, after which the state is saved
 LOOKED_AT = 240  # validation tiles, while training
 MARGIN = pairing.MARGIN / (1 + 2 * pairing.MARGIN)  # on each side of the plate, as a share of the tile's width
 
@@ -79,20 +79,17 @@ def evenly_spread(labels: np.ndarray, columns: int) -> np.ndarray:
     return np.where(inside, np.take_along_axis(labels, np.where(inside, spread, 0), axis=1), BLANK)
 
 
-def examples(batches: Batches, answers: np.ndarray, steps: range, batch_size: int, with_clean: bool):
-    """A tf.data.Dataset of (tiles, their answers), `batch_size` of each: damaged ones, and half of them clean where asked."""
-    import tensorflow as tf
-
+def examples(
+    batches: Batches, answers: np.ndarray, steps: range, batch_size: int, with_clean: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(tiles (N, H, W, 3) float32 in [0, 1], their answers) of each step: damaged ones, and half of them clean where asked."""
     plates = batch_size // 2 if with_clean else batch_size
-    tiles = [batches.pairs.at(position)[1] for position in range(steps.start * plates, steps.stop * plates)]
-    own = answers[tiles].reshape(len(steps), plates, -1)
-
-    def join(pair, answer):
-        shown, answer = (tf.concat(pair, 0), tf.concat([answer, answer], 0)) if with_clean else (pair[0], answer)
-        return tf.cast(shown, tf.float32) / 255.0, answer
-
-    pictures = batches.dataset(steps.start, steps.stop, plates)
-    return tf.data.Dataset.zip(pictures, tf.data.Dataset.from_tensor_slices(own)).map(join).prefetch(2)
+    for step, (shown, clean) in zip(steps, batches.stream(steps.start, steps.stop, plates), strict=True):
+        tiles = [batches.pairs.at(position)[1] for position in range(step * plates, (step + 1) * plates)]
+        own = answers[tiles]
+        if with_clean:
+            shown, own = np.concatenate([shown, clean]), np.concatenate([own, own])
+        yield shown.astype(np.float32) / np.float32(255), own
 
 
 def train(flags: argparse.Namespace) -> dict:
@@ -112,11 +109,15 @@ def train(flags: argparse.Namespace) -> dict:
     labels = labels_of(pairs, texts["train"], characters)
     model = begin(flags, pairs, labels, characters, precision)
     seen = plates_to_read(held_out, texts["val"], LOOKED_AT) if held_out else None
-    with Batches(pairs, flags.workers) as batches:
-        for step in fit(model, flags, batches, labels):
-            save_state(model, flags)
-            if seen:
-                print(f"step {step}; read whole on validation: {reading_of(model, characters, *seen)}", flush=True)
+    cache = Path(flags.out).with_suffix(".cache")
+    try:
+        with Batches(cache_tiles(pairs, cache) if flags.cache else pairs, flags.workers) as batches:
+            for step in fit(model, flags, batches, labels):
+                save_state(model, flags)
+                if seen:
+                    print(f"step {step}; read whole on validation: {reading_of(model, characters, *seen)}", flush=True)
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
     about = {"characters": characters, "precision": precision, "settings": settings_of(flags)}
     model = in_policy(model, "float32")
     if held_out:
@@ -135,8 +136,9 @@ def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) 
     from models.recogniser import COLUMN_PX
 
     done, first = int(model.optimizer.iterations), 0 if flags.init else round(flags.steps * EVENLY_SPREAD)
+    part = flags.validate_every
     spread = evenly_spread(labels, tile_size(batches.pairs.hr_urls[0])[1] // COLUMN_PX)
-    for start, stop in pairwise([*range(0, first, PART), *range(first, flags.steps, PART), flags.steps]):
+    for start, stop in pairwise([*range(0, first, part), *range(first, flags.steps, part), flags.steps]):
         if start < done:
             continue
         by_ctc = start >= first
@@ -145,7 +147,7 @@ def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) 
             model.compile(model.optimizer, GeneralisedCTC(flags.loss_power) if by_ctc else per_column)
         answers = labels if by_ctc else spread
         some = examples(batches, answers, range(start, stop), flags.batch_size, with_clean=not by_ctc)
-        model.fit(some, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
+        model.fit(some, steps_per_epoch=stop - start, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
         yield stop
 
 
@@ -193,7 +195,9 @@ def state_files(flags: argparse.Namespace) -> tuple[Path, Path]:
 
 def settings_of(flags: argparse.Namespace) -> dict:
     """What decides the result."""
-    return {name: value for name, value in vars(flags).items() if name not in ("out", "workers")}
+    return {
+        name: value for name, value in vars(flags).items() if name not in ("out", "workers", "cache", "validate_every")
+    }
 
 
 def plates_to_read(pairs: Pairs, texts: dict[str, str], limit: int = 0) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -249,7 +253,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         choices=("auto", "float32", "mixed_bfloat16"),
         help="number format of the computation",
     )
+    add(
+        "--validate-every",
+        type=int,
+        default=250,
+        metavar="N",
+        help="steps between two looks at validation tiles, and saves",
+    )
     add("--workers", type=int, default=1, metavar="N", help="processes that make the batches; 0: none")
+    add("--cache", action="store_true", help="keep the decoded tiles in one mapped file beside --out")
     add("--seed", type=int, default=0, metavar="N", help="seed of weights, order and damage")
     return parser.parse_args(argv)
 

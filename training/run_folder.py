@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import importlib
 import json
 import os
 import platform
@@ -48,9 +49,9 @@ def environment() -> dict[str, str]:
     """What else decides the result: the program's version and the libraries'."""
     import keras
     import numpy
-    import tensorflow
 
-    versions = {module.__name__: module.__version__ for module in (tensorflow, keras, numpy)}
+    backend = importlib.import_module(keras.config.backend())
+    versions = {module.__name__: module.__version__ for module in (backend, keras, numpy)}
     return {"commit": _commit(), "python": platform.python_version(), **versions}
 
 

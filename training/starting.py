@@ -1,10 +1,10 @@
 """Where a recogniser starts from that goes on from another: `python -m training.recogniser --init`."""
 
+import math
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from data.pairs import Pairs
 from models.generator import take_over
@@ -13,8 +13,8 @@ from models.recogniser import HEAD, layers_of_recogniser
 from training.networks import load_given
 from training.validation import spread_evenly
 
-# Clean tiles from which a recogniser without names for characters learns them, and the steps of 32 that it takes
-NAMED_FROM, NAMING_STEPS = 4000, 1500
+# Clean tiles from which a recogniser without names for characters learns them, and the steps that it takes
+NAMED_FROM, NAMING_STEPS, NAMING_BATCH = 4000, 1500, 32
 
 
 def start_from(init: str, model: keras.Model, pairs: Pairs, labels: np.ndarray, characters: str) -> None:
@@ -41,8 +41,6 @@ def learn_names(model: keras.Model, pairs: Pairs, labels: np.ndarray) -> None:
         [keras.Input(columns.shape[1:]), keras.layers.Dense(model.output_shape[-1], dtype="float32")]
     )
     head.compile(keras.optimizers.Adam(1e-2), keras.losses.CTC())
-    known = (
-        tf.data.Dataset.from_tensor_slices((columns, labels[chosen])).shuffle(len(chosen), seed=0).repeat().batch(32)
-    )
-    head.fit(known, shuffle=False, steps_per_epoch=NAMING_STEPS, verbose=0)
+    epochs = math.ceil(NAMING_STEPS * NAMING_BATCH / len(chosen))
+    head.fit(columns, labels[chosen], batch_size=NAMING_BATCH, epochs=epochs, verbose=0)
     model.get_layer(HEAD).set_weights(head.get_weights())

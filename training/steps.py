@@ -10,25 +10,25 @@ import numpy as np
 import tensorflow as tf
 
 import losses
+from data.batches import Batches
 from training.optimiser import Adam, Averages, reduce_and_clip
+from training.terms import stage_one
 
 LAST_LAYER = "difference"
-OPTIONS = (*losses.PIXEL_OPTIONS, "reading")  # terms beside the recipe, in both stages where they are asked for
 
 
 class Trainer:
     """The networks with their optimisers. Make it inside `strategy.scope()`.
 
     discriminator may be None where there is no stage two. observers: name of a term -> the frozen network in whose features it
-    compares. weights: name of a term -> its weight in stage two; stage one has the MSE, weighing 1, and of the others those of
-    `OPTIONS`.
+    compares. weights: name of a term -> its weight in stage two.
     """
 
     def __init__(
         self, strategy, generator, discriminator, observers: dict, weights: dict, settings, scale_loss: bool
     ) -> None:
         self.strategy, self.weights, self.settings = strategy, weights, settings
-        self.pretrain_weights = {"mse": 1.0} | {name: weights[name] for name in OPTIONS if name in weights}
+        self.pretrain_weights = stage_one(weights)
         self.generator, self.discriminator, self.observers = generator, discriminator, observers
         self.g_variables = [each.value for each in generator.trainable_variables]
         self.g_adam = Adam(strategy, self.g_variables, scale_loss)
@@ -47,6 +47,19 @@ class Trainer:
             groups["discriminator"] = [each.value for each in self.discriminator.weights]
             groups |= _prefixed("d_adam", self.d_adam.state())
         return groups
+
+    def dataset(self, batches: Batches, first_step: int, steps: int):
+        """The batches of steps first_step .. steps - 1; every replica gets its own equal part of each."""
+        shares = self.strategy.num_replicas_in_sync
+
+        def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            local = shares // context.num_input_pipelines
+            own = range(context.input_pipeline_id * local, (context.input_pipeline_id + 1) * local)
+            return batches.dataset(first_step, steps, self.settings.batch_size, shares, own)
+
+        if shares == 1:
+            return make(tf.distribute.InputContext())
+        return self.strategy.distribute_datasets_from_function(make)
 
     def restart_from(self, weights: list) -> None:
         """Give the generator new weights, and forget the steps that led to the old ones."""

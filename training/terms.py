@@ -4,8 +4,14 @@ import math
 
 import numpy as np
 
-TERMS = ("mse", "detail", "strokes", "reading", "vgg", "adversarial")  # of the generator's loss
+OPTIONS = ("detail", "strokes", "reading")  # beside the recipe, in both stages where they are asked for
+TERMS = ("mse", *OPTIONS, "vgg", "adversarial")  # of the generator's loss
 CHECKED = (*TERMS, "g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm")
+
+
+def stage_one(weights: dict[str, float]) -> dict[str, float]:
+    """Of the terms' weights in stage two, those of stage one: the MSE, weighing 1 there, and the options."""
+    return {"mse": 1.0} | {name: weights[name] for name in OPTIONS if name in weights}
 
 
 class TrainingFailed(Exception):
