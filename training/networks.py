@@ -2,9 +2,12 @@
 
 import dataclasses
 import os
+import zipfile
 from pathlib import Path
 
 import keras
+import ml_dtypes
+import numpy as np
 
 from models.discriminator import build_discriminator
 from models.features import build_features
@@ -43,9 +46,17 @@ def _with_recogniser(settings, init: keras.Model | None, given: dict) -> keras.M
     try:
         for source in filter(None, (init, recogniser)):
             take_over(generator, (layer for layer in source.layers if layer.name != HEAD))
+        round_kernels(layers_of_recogniser(generator))
     except ValueError as error:
         raise ValueError(f"--init {settings.init} cannot take a recogniser in: {error}") from error
     return generator
+
+
+def round_kernels(frozen: list[keras.Layer]) -> None:
+    """Round to the nearest bfloat16, which is what training computes with, and which deflates to less than half."""
+    for layer in frozen:
+        weights = layer.get_weights()
+        layer.set_weights([w.astype(ml_dtypes.bfloat16).astype(np.float32) if w.ndim > 1 else w for w in weights])
 
 
 def load_given(path: str, flag: str, what: str) -> keras.Model:
@@ -98,16 +109,20 @@ def keep_beginning(settings, generator: keras.Model) -> None:
 
 
 def write_archive(model: keras.Model, path: Path, about: dict) -> None:
-    """`path` (.keras) and the .json beside it, each replaced in one move."""
-    save_archive(model, path)
+    """`path` (.keras, deflated) and the .json beside it, each replaced in one move."""
+    save_archive(model, path, zipfile.ZIP_DEFLATED)
     write_json(path.with_suffix(".json"), about)
 
 
-def save_archive(model: keras.Model, path: Path) -> None:
-    """Replaced in one move."""
-    partial = path.with_name(f"{path.stem}.partial.keras")
+def save_archive(model: keras.Model, path: Path, compression: int = zipfile.ZIP_STORED) -> None:
+    """Replaced in one move. compression: as `zipfile` names it; Keras itself stores."""
+    partial, packed = (path.with_name(f"{path.stem}.{what}.keras") for what in ("partial", "packed"))
     try:
         model.save(partial)
-        os.replace(partial, path)
+        with zipfile.ZipFile(partial) as stored, zipfile.ZipFile(packed, "w", compression) as again:
+            for name in stored.namelist():
+                again.writestr(name, stored.read(name))
+        os.replace(packed, path)
     finally:
-        partial.unlink(missing_ok=True)
+        for file in (partial, packed):
+            file.unlink(missing_ok=True)
