@@ -71,6 +71,7 @@ SHIPPED_SETTINGS := --degrade-online --cache --validation-limit 240
 PLAIN := --tiles $(SHIPPED_TILES) --detail-weight 3
 # the validation plates would have 0.7, real crops 0.4: see the model card
 STRENGTH := 0.5
+WORKERS ?= 1
 STROKES := --crop 64x192 --batch-size 8 --reading-weight 0.15 --strokes-weight 0.4 --pretrain-learning-rate 6e-4
 AGAINST := --adversarial-steps 400 --g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG)
 recogniser = test -f $(SHIPPED)/$(1).keras || $(PY) -m training.recogniser --out $(SHIPPED)/$(1).keras $(2)
@@ -80,8 +81,8 @@ stage-one = $(call train-or-resume,$(1),$(2) --adversarial-steps 0)
 
 # A generator, trained on, then given a recogniser to listen to, then better ones: the last four have seen more than the
 # renderer draws by itself. The first two runs had fewer of these photos, 16,000 and 36,000; they and the reader saw plates zoomed
-# by 0.92 to 1.1 only; the third shifted features, but scaled none; recognisers before the deep one had half as many blocks, and
-# that one two fewer than the last.
+# by 0.92 to 1.1 only; the third shifted features, but scaled none; recognisers had fewer blocks: 6 until the deep one, 13 then, 15 in
+# the deeper one and 31 in the last, which was made with JAX on a GPU (KERAS_BACKEND=jax WORKERS=16: six minutes, on a CPU hours).
 pretrained: install
 	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 48000 --seed 1
 	$(PY) preprocess.py --raw datasets/shipped/photos --out $(SHIPPED_TILES) --val 0.025 --test 0
@@ -124,9 +125,18 @@ pretrained: install
 		--validate-every 8000)
 	$(call recogniser,recogniser-deeper,--tiles $(MORE_TILES) --init $(SHIPPED)/recogniser-deep.keras --crop 64x192 \
 		--preset lamps --randomise --loss-power 0.2 --steps 8000 --batch-size 64 --learning-rate 1e-3 --seed 9)
-	$(call train-or-resume,tenth,--tiles $(MORE_TILES) --init $(SHIPPED)/ninth/pretrain.keras \
+	$(call stage-one,tenth,--tiles $(MORE_TILES) --init $(SHIPPED)/ninth/pretrain.keras \
 		--recogniser $(SHIPPED)/recogniser-deeper.keras $(STROKES) --preset lamps --seed 16 --pretrain-steps 6500 \
-		$(AGAINST) --validate-every 6500)
+		--validate-every 6500)
+	$(call stage-one,eleventh,--tiles $(MORE_TILES) --init $(SHIPPED)/tenth/pretrain.keras \
+		--recogniser $(SHIPPED)/recogniser-deeper.keras $(STROKES) --preset lamps --seed 17 --pretrain-steps 13000 \
+		--validate-every 13000)
+	$(call recogniser,recogniser-deepest,--tiles $(MORE_TILES) --init $(SHIPPED)/recogniser-deeper.keras --crop 64x192 \
+		--preset lamps --randomise --loss-power 0.2 --steps 12000 --batch-size 128 --learning-rate 1.2e-3 --seed 10 \
+		--precision mixed_bfloat16 --workers $(WORKERS) --cache --validate-every 6000)
+	$(call train-or-resume,twelfth,--tiles $(MORE_TILES) --init $(SHIPPED)/eleventh/pretrain.keras \
+		--recogniser $(SHIPPED)/recogniser-deepest.keras $(STROKES) --preset lamps --seed 18 --pretrain-steps 9500 \
+		$(AGAINST) --validate-every 9500)
 	for stage in pretrain generator; do \
 		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --strength $(STRENGTH) --write \
-		--checkpoint $(SHIPPED)/tenth/$$stage.keras || exit 1; done
+		--checkpoint $(SHIPPED)/twelfth/$$stage.keras || exit 1; done

@@ -72,6 +72,13 @@ def test_worker_processes_change_nothing(online):
         assert_same(collect(batches.dataset(0, 6, 4)), [online.batch(4 * step, 4) for step in range(6)])
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_without_tensorflow_the_same_batches_come(online, workers):
+    with Batches(online, workers) as batches:
+        assert_same(list(batches.stream(1, 30, 4)), [online.batch(4 * step, 4) for step in range(1, 30)])
+        assert_same(list(batches.stream(5, 5, 4)), [])
+
+
 def test_shares_of_the_replicas_are_the_whole_batch(online):
     whole = [online.batch(4 * step, 4) for step in range(3)]
     with Batches(online, workers=0) as batches:

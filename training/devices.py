@@ -10,10 +10,12 @@ TRIAL_REPEATS = 3
 
 
 def on_jax() -> bool:
-    """Whether Keras computes with JAX, as KERAS_BACKEND=jax asks; else with TensorFlow."""
+    """Whether Keras computes with JAX, as KERAS_BACKEND=jax asks; else with TensorFlow. Raises ValueError for anything else."""
     import keras
 
-    return keras.config.backend() == "jax"
+    if (backend := keras.config.backend()) not in ("tensorflow", "jax"):
+        raise ValueError(f"KERAS_BACKEND={backend}: training runs on tensorflow or jax")
+    return backend == "jax"
 
 
 def choose_strategy():
