@@ -72,9 +72,11 @@ PLAIN := --tiles $(SHIPPED_TILES) --detail-weight 3
 # the validation plates would have 0.7, real crops 0.4: see the model card
 STRENGTH := 0.5
 WORKERS ?= 1
+RECOGNISER_BACKEND ?= tensorflow
 STROKES := --crop 64x192 --batch-size 8 --reading-weight 0.15 --strokes-weight 0.4 --pretrain-learning-rate 6e-4
 AGAINST := --adversarial-steps 400 --g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG)
-recogniser = test -f $(SHIPPED)/$(1).keras || $(PY) -m training.recogniser --out $(SHIPPED)/$(1).keras $(2)
+recogniser = test -f $(SHIPPED)/$(1).keras || \
+	KERAS_BACKEND=$(RECOGNISER_BACKEND) $(PY) -m training.recogniser --out $(SHIPPED)/$(1).keras $(2)
 train-or-resume = $(PY) train.py --run $(SHIPPED)/$(1) \
 	$(if $(wildcard $(SHIPPED)/$(1)/config.json),--resume,$(SHIPPED_SETTINGS) $(2))
 stage-one = $(call train-or-resume,$(1),$(2) --adversarial-steps 0)
@@ -82,7 +84,7 @@ stage-one = $(call train-or-resume,$(1),$(2) --adversarial-steps 0)
 # A generator, trained on, then given a recogniser to listen to, then better ones: the last four have seen more than the
 # renderer draws by itself. The first two runs had fewer of these photos, 16,000 and 36,000; they and the reader saw plates zoomed
 # by 0.92 to 1.1 only; the third shifted features, but scaled none; recognisers had fewer blocks: 6 until the deep one, 13 then, 15 in
-# the deeper one and 31 in the last, which was made with JAX on a GPU (KERAS_BACKEND=jax WORKERS=16: six minutes, on a CPU hours).
+# the deeper one and 31 in the last, which was made with JAX on a GPU (RECOGNISER_BACKEND=jax WORKERS=16: six minutes; hours on a CPU).
 pretrained: install
 	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 48000 --seed 1
 	$(PY) preprocess.py --raw datasets/shipped/photos --out $(SHIPPED_TILES) --val 0.025 --test 0
