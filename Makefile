@@ -69,7 +69,7 @@ SHIPPED_TILES := datasets/shipped/tiles
 MORE_TILES := datasets/shipped/more-tiles
 SHIPPED_SETTINGS := --degrade-online --cache --validation-limit 240
 PLAIN := --tiles $(SHIPPED_TILES) --detail-weight 3
-# the validation plates would have 0.7, real crops 0.4: see the model card
+# chosen by hand for pretrain.keras, see the model card; the rule has the same for generator.keras
 STRENGTH := 0.5
 WORKERS ?= 1
 RECOGNISER_BACKEND ?= tensorflow
