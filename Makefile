@@ -81,7 +81,7 @@ train-or-resume = $(PY) train.py --run $(SHIPPED)/$(1) \
 	$(if $(wildcard $(SHIPPED)/$(1)/config.json),--resume,$(SHIPPED_SETTINGS) $(2))
 stage-one = $(call train-or-resume,$(1),$(2) --adversarial-steps 0)
 
-# A generator, trained on, then given a recogniser to listen to, then better ones: the last four have seen more than the
+# A generator, trained on, then given a recogniser to listen to, then better ones: the last five have seen more than the
 # renderer draws by itself. The first two runs had fewer of these photos, 16,000 and 36,000; they and the reader saw plates zoomed
 # by 0.92 to 1.1 only; the third shifted features, but scaled none; recognisers had fewer blocks: 6 until the deep one, 13 then, 15 in
 # the deeper one and 31 in the last, which was made with JAX on a GPU (RECOGNISER_BACKEND=jax WORKERS=16: six minutes; hours on a CPU).
