@@ -23,7 +23,16 @@ from models.generator import architecture, build_generator, take_over
 from models.loading import load_archive
 from models.recogniser import HEAD, PREFIX, build_recogniser
 from training import loop, recogniser
-from training.networks import make_observers
+from training.networks import make_observers, round_kernels
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_blocks():
+    """A recogniser that trains in seconds; what these tests ask does not depend on its depth."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "STAGES", ((64, (1, 1), 1), (96, (2, 1), 1), (128, (2, 1), 2)))
+        patch.setattr(parts, "COLUMN_BLOCKS", 2)
+        yield
 
 
 def test_repetitions_and_blanks_are_left_out():
@@ -189,6 +198,7 @@ def test_a_generator_with_a_recogniser_listens_to_it_and_leaves_it_as_it_is(arch
 
 def test_the_reading_term_is_the_distance_of_what_the_recogniser_sees(archive, plates, reading_run, tmp_path):
     reader = load_archive(archive)
+    round_kernels(reader.layers)
     layers = [reader.get_layer(f"{PREFIX}attention").input, reader.get_layer(HEAD).input]
     hr, lq = np.random.default_rng(0).random((2, 2, 32, 64, 3), dtype=np.float32)
     settings = tiny_settings(plates, tmp_path / "run", adversarial_steps=0, reading_weight=0.5)
@@ -303,7 +313,7 @@ def test_the_recogniser_that_a_generator_carries_goes_on_too(archive, plates, re
     generator = reading_run / "pretrain.keras"
     assert recogniser.main(as_command(plates, path, init=generator, steps=4, **{"learning-rate": 1e-9})) == 0
     for name in (f"{PREFIX}conv1", f"{PREFIX}columns_2b"):
-        old, new = (load_archive(each).get_layer(name).kernel for each in (archive, path))
+        old, new = (load_archive(each).get_layer(name).kernel for each in (generator, path))
         np.testing.assert_allclose(old, new, atol=1e-6)
     old, new = (json.loads(each.with_suffix(".json").read_text(encoding="utf-8")) for each in (archive, path))
     assert new["validation"]["clean"] >= old["validation"]["clean"] - 0.15  # one plate of seven
