@@ -1,6 +1,5 @@
 """Where a recogniser starts from that goes on from another: `python -m training.recogniser --init`."""
 
-import math
 from pathlib import Path
 
 import keras
@@ -41,6 +40,9 @@ def learn_names(model: keras.Model, pairs: Pairs, labels: np.ndarray) -> None:
         [keras.Input(columns.shape[1:]), keras.layers.Dense(model.output_shape[-1], dtype="float32")]
     )
     head.compile(keras.optimizers.Adam(1e-2), keras.losses.CTC())
-    epochs = math.ceil(NAMING_STEPS * NAMING_BATCH / len(chosen))
-    head.fit(columns, labels[chosen], batch_size=NAMING_BATCH, epochs=epochs, verbose=0)
+    rng = np.random.default_rng(0)
+    some = (rng.choice(len(chosen), NAMING_BATCH) for _ in range(NAMING_STEPS))
+    head.fit(
+        ((columns[each], labels[chosen][each]) for each in some), steps_per_epoch=NAMING_STEPS, shuffle=False, verbose=0
+    )
     model.get_layer(HEAD).set_weights(head.get_weights())
