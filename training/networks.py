@@ -110,19 +110,25 @@ def keep_beginning(settings, generator: keras.Model) -> None:
 
 def write_archive(model: keras.Model, path: Path, about: dict) -> None:
     """`path` (.keras, deflated) and the .json beside it, each replaced in one move."""
-    save_archive(model, path, zipfile.ZIP_DEFLATED)
+    save_archive(model, path, deflated=True)
     write_json(path.with_suffix(".json"), about)
 
 
-def save_archive(model: keras.Model, path: Path, compression: int = zipfile.ZIP_STORED) -> None:
-    """Replaced in one move. compression: as `zipfile` names it; Keras itself stores."""
-    partial, packed = (path.with_name(f"{path.stem}.{what}.keras") for what in ("partial", "packed"))
+def save_archive(model: keras.Model, path: Path, deflated: bool = False) -> None:
+    """Replaced in one move. deflated: smaller, and seconds slower; Keras itself only stores."""
+    partial = path.with_name(f"{path.stem}.partial.keras")
     try:
         model.save(partial)
-        with zipfile.ZipFile(partial) as stored, zipfile.ZipFile(packed, "w", compression) as again:
-            for name in stored.namelist():
-                again.writestr(name, stored.read(name))
-        os.replace(packed, path)
+        if deflated:
+            _deflate(partial)
+        os.replace(partial, path)
     finally:
-        for file in (partial, packed):
-            file.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+
+
+def _deflate(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as stored:
+        members = {name: stored.read(name) for name in stored.namelist()}
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in members.items():
+            packed.writestr(name, content)

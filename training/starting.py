@@ -40,9 +40,8 @@ def learn_names(model: keras.Model, pairs: Pairs, labels: np.ndarray) -> None:
         [keras.Input(columns.shape[1:]), keras.layers.Dense(model.output_shape[-1], dtype="float32")]
     )
     head.compile(keras.optimizers.Adam(1e-2), keras.losses.CTC())
-    rng = np.random.default_rng(0)
+    rng, names = np.random.default_rng(0), labels[chosen]
     some = (rng.choice(len(chosen), NAMING_BATCH) for _ in range(NAMING_STEPS))
-    head.fit(
-        ((columns[each], labels[chosen][each]) for each in some), steps_per_epoch=NAMING_STEPS, shuffle=False, verbose=0
-    )
+    known = ((columns[each], names[each]) for each in some)
+    head.fit(known, steps_per_epoch=NAMING_STEPS, shuffle=False, verbose=0)
     model.get_layer(HEAD).set_weights(head.get_weights())
