@@ -105,6 +105,15 @@ def take_over(model: keras.Model, given: Iterable[keras.Layer]) -> None:
             own[layer.name].set_weights(layer.get_weights())
 
 
+def change_nothing(generator: keras.Model, block: int) -> None:
+    """Let a residual block (counted from 1) return what it is given, until training goes on: the start of one that is added to
+    a trained generator. Raises ValueError for a body whose blocks have no skip around the whole of them."""
+    if not generator.name.startswith("srresnet"):
+        raise ValueError(f"blocks can be added to srresnet alone, this is {generator.name}")
+    last = generator.get_layer(f"block{block}_conv2")
+    last.set_weights([weights * 0 for weights in last.get_weights()])
+
+
 def architecture(generator: keras.Model) -> dict:
     """The arguments of `build_generator` that made it; {} for a model that it did not make."""
     names = [layer.name for layer in generator.layers]

@@ -23,7 +23,7 @@ from models.generator import architecture, build_generator, take_over
 from models.loading import load_archive
 from models.recogniser import HEAD, PREFIX, build_recogniser
 from training import loop, recogniser
-from training.networks import make_observers, round_kernels
+from training.networks import make_generator, make_observers, round_kernels
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -196,6 +196,27 @@ def test_a_generator_with_a_recogniser_listens_to_it_and_leaves_it_as_it_is(arch
     assert (reading_run / "pretrain.keras").stat().st_size < 0.6 * 4 * generator.count_params()
 
 
+def test_blocks_are_added_to_a_trained_generator(reading_run, plates, tmp_path):
+    init = reading_run / "pretrain.keras"
+    settings = tiny_settings(plates, tmp_path / "run", init=str(init), more_blocks=2, seed=1)
+    grown, was = make_generator(settings, 1, "float32"), load_archive(init)
+    assert architecture(grown) == {**architecture(was), "blocks": 3}
+    lq = np.random.default_rng(0).random((2, 32, 64, 3), dtype=np.float32)
+    np.testing.assert_allclose(grown(lq), was(lq), atol=1e-6)
+    assert np.abs(grown.get_layer("block3_conv1").kernel).max() > 0  # but it can learn
+    with pytest.raises(ValueError, match="--more-blocks must be 0 without --init, got 2"):
+        tiny_settings(plates, tmp_path / "run", more_blocks=2)
+
+
+def test_blocks_cannot_be_added_to_every_body(plates, tmp_path):
+    build_generator(filters=8, blocks=1, body="rrdb").save(tmp_path / "dense.keras")
+    settings = tiny_settings(plates, tmp_path / "run", init=str(tmp_path / "dense.keras"), more_blocks=1)
+    with pytest.raises(
+        ValueError, match="cannot take a recogniser or blocks in: blocks can be added to srresnet alone"
+    ):
+        make_generator(settings, 1, "float32")
+
+
 def test_the_reading_term_is_the_distance_of_what_the_recogniser_sees(archive, plates, reading_run, tmp_path):
     reader = load_archive(archive)
     round_kernels(reader.layers)
@@ -353,5 +374,5 @@ def test_a_generator_of_another_make_is_trained_on_as_it_is_but_takes_no_recogni
     assert train.main(as_flags(tiny_settings(plates, tmp_path / "run", **settings))) == 0
     assert load_archive(tmp_path / "run" / "pretrain.keras").count_params() == 84
     assert train.main(as_flags(tiny_settings(plates, tmp_path / "other", recogniser=str(archive), **settings))) == 2
-    assert "foreign.keras cannot take a recogniser in" in capsys.readouterr().err
+    assert "foreign.keras cannot take a recogniser or blocks in" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

@@ -33,6 +33,7 @@ class Settings:
     generator: str = _flag("srresnet", "body of the generator", choices=("srresnet", "rrdb"))
     filters: int = _flag(64, "width of the generator's body", metavar="N")
     blocks: int = _flag(16, "residual blocks of the generator", metavar="N")
+    more_blocks: int = _flag(0, "residual blocks to add to those of --init", metavar="N")
     recogniser: str = _flag(
         "", "archive of training.recogniser (.keras), to be built into the generator", metavar="FILE"
     )
@@ -108,7 +109,7 @@ class Settings:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("discriminator_every", "balance_max_every", "balance_max_factor"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("pretrain_steps", "adversarial_steps", "blocks", "warmup_steps", "workers", "seed"):
+        for name in ("pretrain_steps", "adversarial_steps", "blocks", "more_blocks", "warmup_steps", "workers", "seed"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("mse_weight", "detail_weight", "strokes_weight", "reading_weight", "vgg_weight"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
@@ -119,6 +120,7 @@ class Settings:
         for name in ("final_rate", "ema_decay", "balance_low", "balance_high"):
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
         _require(self.balance_low < self.balance_high, "balance_low", "below --balance-high", self.balance_low)
+        _require(not self.more_blocks or self.init != "", "more_blocks", "0 without --init", self.more_blocks)
         self.window()
         _require(self.pretrain_steps + self.adversarial_steps > 0, "pretrain_steps", "above 0 in one stage at least", 0)
 

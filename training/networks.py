@@ -11,7 +11,7 @@ import numpy as np
 
 from models.discriminator import build_discriminator
 from models.features import build_features
-from models.generator import architecture, build_generator, take_over
+from models.generator import architecture, build_generator, change_nothing, take_over
 from models.loading import in_policy, load_archive
 from models.recogniser import HEAD, build_eye, layers_of_recogniser
 from models.recogniser import NAME as RECOGNISER
@@ -19,37 +19,54 @@ from training.run_folder import INIT_NAME, write_json
 
 
 def make_generator(settings, scale: int, policy: str) -> keras.Model:
-    """The generator that the run begins with, computing in `policy`: new, or that of --init; with the recogniser of
-    --recogniser built in. Raises ValueError for an --init of another scale, and for files that are missing or hold something
-    else."""
+    """The generator that the run begins with, computing in `policy`: new, or that of --init, with --more-blocks; with the
+    recogniser of --recogniser built in. Raises ValueError for an --init of another scale or one that cannot grow, and for files
+    that are missing or hold something else."""
     keras.mixed_precision.set_global_policy(policy)
     begun = Path(settings.run) / INIT_NAME
     if begun.exists():
         return in_policy(load_archive(begun), policy)
-    init = load_given(settings.init, "--init", "a generator.keras that a run has left") if settings.init else None
-    if init is not None:
-        own = init.compute_output_shape((1, 16, 16, 3))[1] // 16
-        if own != scale:
-            raise ValueError(f"--init {settings.init} enlarges {own} times, the tiles ask for {scale} times")
-        if not settings.recogniser:
-            return in_policy(init, policy)
     given = {"scale": scale, "filters": settings.filters, "blocks": settings.blocks, "body": settings.generator}
-    return _with_recogniser(settings, init, given) if settings.recogniser else build_generator(**given)
-
-
-def _with_recogniser(settings, init: keras.Model | None, given: dict) -> keras.Model:
-    """A generator that reads, with the weights of `init` where there is one; else made as `given`."""
-    recogniser = load_given(settings.recogniser, "--recogniser", "what training.recogniser has left")
-    if recogniser.name != RECOGNISER:
-        raise ValueError(f"--recogniser {settings.recogniser} is none; train one with python -m training.recogniser")
-    generator = build_generator(**{**given, **(architecture(init) if init else {}), "reads": True})
-    try:
-        for source in filter(None, (init, recogniser)):
-            take_over(generator, (layer for layer in source.layers if layer.name != HEAD))
-        round_kernels(layers_of_recogniser(generator))
-    except ValueError as error:
-        raise ValueError(f"--init {settings.init} cannot take a recogniser in: {error}") from error
+    if settings.init:
+        return _grown(settings, given, policy)
+    generator = build_generator(**given, reads=bool(settings.recogniser))
+    if settings.recogniser:
+        _give_recogniser(generator, settings.recogniser)
     return generator
+
+
+def _grown(settings, given: dict, policy: str) -> keras.Model:
+    """The generator of --init, with more blocks and a recogniser where they are asked for."""
+    init = load_given(settings.init, "--init", "a generator.keras that a run has left")
+    own = init.compute_output_shape((1, 16, 16, 3))[1] // 16
+    if own != given["scale"]:
+        raise ValueError(f"--init {settings.init} enlarges {own} times, the tiles ask for {given['scale']} times")
+    if not (settings.recogniser or settings.more_blocks):
+        return in_policy(init, policy)
+    was = {**given, **architecture(init)}
+    grown = {
+        **was,
+        "blocks": was["blocks"] + settings.more_blocks,
+        "reads": was.get("reads") or bool(settings.recogniser),
+    }
+    generator = build_generator(**grown)
+    try:
+        take_over(generator, init.layers)
+        for block in range(was["blocks"] + 1, grown["blocks"] + 1):
+            change_nothing(generator, block)
+        if settings.recogniser:
+            _give_recogniser(generator, settings.recogniser)
+    except ValueError as error:
+        raise ValueError(f"--init {settings.init} cannot take a recogniser or blocks in: {error}") from error
+    return generator
+
+
+def _give_recogniser(generator: keras.Model, path: str) -> None:
+    recogniser = load_given(path, "--recogniser", "what training.recogniser has left")
+    if recogniser.name != RECOGNISER:
+        raise ValueError(f"--recogniser {path} is none; train one with python -m training.recogniser")
+    take_over(generator, (layer for layer in recogniser.layers if layer.name != HEAD))
+    round_kernels(layers_of_recogniser(generator))
 
 
 def round_kernels(frozen: list[keras.Layer]) -> None:
