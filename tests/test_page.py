@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE_MS = 90_000  # on a busy machine
+REST = 5  # looks at a place, 0.1 s apart, that find it unchanged
 TABS = ("One picture", "Several frames", "Its limits")
 
 
@@ -159,7 +160,7 @@ def test_the_slider_moves(page, crop):
     upload(page, crop)
     enhanced(page)
     handle = page.locator("#slider .outer")
-    before = handle.bounding_box()
+    before = at_rest(page, handle, page.locator("#slider img"))
     page.mouse.move(before["x"] + before["width"] / 2, before["y"] + before["height"] / 2)
     page.mouse.down()
     page.mouse.move(before["x"] - 100, before["y"] + before["height"] / 2, steps=5)
@@ -184,6 +185,19 @@ def test_four_corners_are_clicked(page, checkpoint, tmp_path):
     enhanced(page)
     got = download(page, "#download", tmp_path)
     np.testing.assert_array_equal(got, by_command(checkpoint, tmp_path / "out", str(path), "--corners", *text.split()))
+
+
+def at_rest(page, element, pictures) -> dict:
+    """Where an element lies once the pictures around it, which come after the words, are there and move it no more."""
+    places = []
+
+    def stays() -> bool:
+        places.append(element.bounding_box())
+        loaded = pictures.evaluate_all("all => all.length > 0 && all.every(e => e.complete && e.naturalWidth > 0)")
+        return loaded and len(places) > REST and all(place == places[-1] for place in places[-REST:])
+
+    _until(page, stays)
+    return places[-1]
 
 
 def click_at(page, picture, across: float, down: float) -> None:
