@@ -8,6 +8,7 @@ from tiny_runs import as_flags, make_tiles, tiny_settings
 
 import train
 from models.generator import build_generator
+from models.loading import load_archive
 from training.inputs import choose_selection
 from training.shipping import Shipping
 
@@ -50,14 +51,30 @@ def test_the_best_weights_so_far_are_shipped(select, best):
     found = [{"val_char_acc": c, "val_psnr_db": p} for c, p in ((0.5, 15.0), (0.7, 16.0), (0.6, 18.0), (0.6, 17.0))]
     generator = build_generator(filters=4, blocks=0)
     variables = [each.value for each in generator.trainable_variables]
-    shipping = Shipping(
-        SimpleNamespace(generator=generator, averages=None, g_variables=variables), ScriptedValidator(found), select, {}
-    )
+    trainer = SimpleNamespace(generator=generator, averages=None, g_variables=variables)
+    shipping = Shipping(trainer, ScriptedValidator(found), select, {"precision": "float32"})
     for number in range(len(found)):
         variables[0].assign(np.full(variables[0].shape, number, np.float32))
         shipping.validate()
     assert np.all(shipping.chosen_weights()[0] == best)
     assert shipping.figures == found[best]
+
+
+@pytest.mark.parametrize(("precision", "shortened"), [("mixed_bfloat16", True), ("float32", False)])
+def test_kernels_are_shipped_as_training_computed_with_them(tmp_path, precision, shortened):
+    generator = build_generator(filters=8, blocks=1)
+    variables = [each.value for each in generator.trainable_variables]
+    rng = np.random.default_rng(0)
+    for variable in variables:
+        variable.assign(rng.normal(size=variable.shape))
+    trainer = SimpleNamespace(generator=generator, averages=None, g_variables=variables)
+    Shipping(trainer, None, "last", {"precision": precision}).write(tmp_path / "it.keras", "pretrain", 1, [])
+    for trained, shipped in zip(generator.get_weights(), load_archive(tmp_path / "it.keras").get_weights(), strict=True):
+        if trained.ndim > 1 and shortened:
+            assert not np.any(shipped.view(np.uint32) & 0xFFFF)  # float32 whose lower half is empty
+            np.testing.assert_allclose(shipped, trained, rtol=2**-8)
+        else:
+            np.testing.assert_array_equal(shipped, trained)
 
 
 def test_without_texts_psnr_chooses_and_the_run_says_so(tmp_path, capsys):

@@ -70,10 +70,15 @@ def _give_recogniser(generator: keras.Model, path: str) -> None:
 
 
 def round_kernels(frozen: list[keras.Layer]) -> None:
-    """Round to the nearest bfloat16, which is what training computes with, and which deflates to less than half."""
+    """Those of a recogniser to be carried, see `rounded`."""
     for layer in frozen:
-        weights = layer.get_weights()
-        layer.set_weights([w.astype(ml_dtypes.bfloat16).astype(np.float32) if w.ndim > 1 else w for w in weights])
+        layer.set_weights(rounded(layer.get_weights()))
+
+
+def rounded(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """The weights with kernels rounded to the nearest bfloat16, with which training in bfloat16 computes anyway, and which
+    deflates to less than half; still float32."""
+    return [w.astype(ml_dtypes.bfloat16).astype(np.float32) if w.ndim > 1 else w for w in weights]
 
 
 def load_given(path: str, flag: str, what: str) -> keras.Model:

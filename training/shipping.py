@@ -48,6 +48,8 @@ class Shipping:
 
     def _set_weights(self, weights: list[np.ndarray]) -> None:
         """A built-in recogniser's weights are no part of these: they never change."""
+        if self.about["precision"] == "mixed_bfloat16":
+            weights = networks.rounded(weights)
         for variable, weight in zip(self.model.trainable_variables, weights, strict=True):
             variable.assign(weight)
 
