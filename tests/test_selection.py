@@ -69,7 +69,9 @@ def test_kernels_are_shipped_as_training_computed_with_them(tmp_path, precision,
         variable.assign(rng.normal(size=variable.shape))
     trainer = SimpleNamespace(generator=generator, averages=None, g_variables=variables)
     Shipping(trainer, None, "last", {"precision": precision}).write(tmp_path / "it.keras", "pretrain", 1, [])
-    for trained, shipped in zip(generator.get_weights(), load_archive(tmp_path / "it.keras").get_weights(), strict=True):
+    for trained, shipped in zip(
+        generator.get_weights(), load_archive(tmp_path / "it.keras").get_weights(), strict=True
+    ):
         if trained.ndim > 1 and shortened:
             assert not np.any(shipped.view(np.uint32) & 0xFFFF)  # float32 whose lower half is empty
             np.testing.assert_allclose(shipped, trained, rtol=2**-8)
