@@ -136,11 +136,9 @@ pretrained: install
 	$(call recogniser,recogniser-deepest,--tiles $(MORE_TILES) --init $(SHIPPED)/recogniser-deeper.keras --crop 64x192 \
 		--preset lamps --randomise --loss-power 0.2 --steps 12000 --batch-size 128 --learning-rate 1.2e-3 --seed 10 \
 		--precision mixed_bfloat16 --workers $(WORKERS) --cache --validate-every 6000)
-	$(call stage-one,twelfth,--tiles $(MORE_TILES) --init $(SHIPPED)/eleventh/pretrain.keras \
+	$(call train-or-resume,twelfth,--tiles $(MORE_TILES) --init $(SHIPPED)/eleventh/pretrain.keras \
 		--recogniser $(SHIPPED)/recogniser-deepest.keras $(STROKES) --preset lamps --seed 18 --pretrain-steps 9500 \
-		--validate-every 9500)
-	$(call train-or-resume,thirteenth,--tiles $(MORE_TILES) --init $(SHIPPED)/twelfth/pretrain.keras --more-blocks 8 \
-		$(STROKES) --preset lamps --seed 19 --pretrain-steps 18000 $(AGAINST) --validate-every 18000)
+		$(AGAINST) --validate-every 9500)
 	for stage in pretrain generator; do \
 		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --strength $(STRENGTH) --write \
-		--checkpoint $(SHIPPED)/thirteenth/$$stage.keras || exit 1; done
+		--checkpoint $(SHIPPED)/twelfth/$$stage.keras || exit 1; done
