@@ -208,6 +208,12 @@ def test_blocks_are_added_to_a_trained_generator(reading_run, plates, tmp_path):
         tiny_settings(plates, tmp_path / "run", more_blocks=2)
 
 
+def test_a_missing_recogniser_is_not_blamed_on_the_generator(reading_run, plates, tmp_path):
+    given = {"init": str(reading_run / "pretrain.keras"), "recogniser": str(tmp_path / "nowhere.keras")}
+    with pytest.raises(ValueError, match="^--recogniser .*nowhere.keras: no such file"):
+        make_generator(tiny_settings(plates, tmp_path / "run", **given), 1, "float32")
+
+
 def test_blocks_cannot_be_added_to_every_body(plates, tmp_path):
     build_generator(filters=8, blocks=1, body="rrdb").save(tmp_path / "dense.keras")
     settings = tiny_settings(plates, tmp_path / "run", init=str(tmp_path / "dense.keras"), more_blocks=1)

@@ -27,44 +27,47 @@ def make_generator(settings, scale: int, policy: str) -> keras.Model:
     if begun.exists():
         return in_policy(load_archive(begun), policy)
     given = {"scale": scale, "filters": settings.filters, "blocks": settings.blocks, "body": settings.generator}
+    recogniser = _asked_recogniser(settings)
     if settings.init:
-        return _grown(settings, given, policy)
-    generator = build_generator(**given, reads=bool(settings.recogniser))
-    if settings.recogniser:
-        _give_recogniser(generator, settings.recogniser)
+        return _grown(settings, given, recogniser, policy)
+    generator = build_generator(**given, reads=recogniser is not None)
+    if recogniser is not None:
+        _build_in(recogniser, generator)
     return generator
 
 
-def _grown(settings, given: dict, policy: str) -> keras.Model:
+def _grown(settings, given: dict, recogniser: keras.Model | None, policy: str) -> keras.Model:
     """The generator of --init, with more blocks and a recogniser where they are asked for."""
     init = load_given(settings.init, "--init", "a generator.keras that a run has left")
     own = init.compute_output_shape((1, 16, 16, 3))[1] // 16
     if own != given["scale"]:
         raise ValueError(f"--init {settings.init} enlarges {own} times, the tiles ask for {given['scale']} times")
-    if not (settings.recogniser or settings.more_blocks):
+    if recogniser is None and not settings.more_blocks:
         return in_policy(init, policy)
     was = {**given, **architecture(init)}
-    grown = {
-        **was,
-        "blocks": was["blocks"] + settings.more_blocks,
-        "reads": was.get("reads") or bool(settings.recogniser),
-    }
-    generator = build_generator(**grown)
+    blocks, reads = was["blocks"] + settings.more_blocks, was.get("reads", False) or recogniser is not None
+    generator = build_generator(**{**was, "blocks": blocks, "reads": reads})
     try:
         take_over(generator, init.layers)
-        for block in range(was["blocks"] + 1, grown["blocks"] + 1):
+        for block in range(was["blocks"] + 1, blocks + 1):
             change_nothing(generator, block)
-        if settings.recogniser:
-            _give_recogniser(generator, settings.recogniser)
+        if recogniser is not None:
+            _build_in(recogniser, generator)
     except ValueError as error:
         raise ValueError(f"--init {settings.init} cannot take a recogniser or blocks in: {error}") from error
     return generator
 
 
-def _give_recogniser(generator: keras.Model, path: str) -> None:
-    recogniser = load_given(path, "--recogniser", "what training.recogniser has left")
+def _asked_recogniser(settings) -> keras.Model | None:
+    if not settings.recogniser:
+        return None
+    recogniser = load_given(settings.recogniser, "--recogniser", "what training.recogniser has left")
     if recogniser.name != RECOGNISER:
-        raise ValueError(f"--recogniser {path} is none; train one with python -m training.recogniser")
+        raise ValueError(f"--recogniser {settings.recogniser} is none; train one with python -m training.recogniser")
+    return recogniser
+
+
+def _build_in(recogniser: keras.Model, generator: keras.Model) -> None:
     take_over(generator, (layer for layer in recogniser.layers if layer.name != HEAD))
     round_kernels(layers_of_recogniser(generator))
 
