@@ -210,7 +210,7 @@ def test_blocks_are_added_to_a_trained_generator(reading_run, plates, tmp_path):
 
 def test_a_missing_recogniser_is_not_blamed_on_the_generator(reading_run, plates, tmp_path):
     given = {"init": str(reading_run / "pretrain.keras"), "recogniser": str(tmp_path / "nowhere.keras")}
-    with pytest.raises(ValueError, match="^--recogniser .*nowhere.keras: no such file"):
+    with pytest.raises(ValueError, match=r"^--recogniser .*nowhere\.keras: no such file"):
         make_generator(tiny_settings(plates, tmp_path / "run", **given), 1, "float32")
 
 
