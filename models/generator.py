@@ -23,6 +23,7 @@ characters are likely where. How to draw them it learns from the pictures alone.
 from collections.abc import Callable, Iterable
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from models.exposure import Relight, Standardise
@@ -108,10 +109,10 @@ def take_over(model: keras.Model, given: Iterable[keras.Layer]) -> None:
 def change_nothing(generator: keras.Model, block: int) -> None:
     """Let a residual block (counted from 1) return what it is given, until training goes on: the start of one that is added to
     a trained generator. Raises ValueError for a body whose blocks have no skip around the whole of them."""
-    if not generator.name.startswith("srresnet"):
+    if architecture(generator).get("body") != "srresnet":
         raise ValueError(f"blocks can be added to srresnet alone, this is {generator.name}")
     last = generator.get_layer(f"block{block}_conv2")
-    last.set_weights([weights * 0 for weights in last.get_weights()])
+    last.set_weights([np.zeros_like(weights) for weights in last.get_weights()])
 
 
 def architecture(generator: keras.Model) -> dict:

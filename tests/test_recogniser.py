@@ -23,7 +23,7 @@ from models.generator import architecture, build_generator, take_over
 from models.loading import load_archive
 from models.recogniser import HEAD, PREFIX, build_recogniser
 from training import loop, recogniser
-from training.networks import make_generator, make_observers, round_kernels
+from training.networks import make_generator, make_observers, rounded
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -225,7 +225,7 @@ def test_blocks_cannot_be_added_to_every_body(plates, tmp_path):
 
 def test_the_reading_term_is_the_distance_of_what_the_recogniser_sees(archive, plates, reading_run, tmp_path):
     reader = load_archive(archive)
-    round_kernels(reader.layers)
+    reader.set_weights(rounded(reader.get_weights()))
     layers = [reader.get_layer(f"{PREFIX}attention").input, reader.get_layer(HEAD).input]
     hr, lq = np.random.default_rng(0).random((2, 2, 32, 64, 3), dtype=np.float32)
     settings = tiny_settings(plates, tmp_path / "run", adversarial_steps=0, reading_weight=0.5)

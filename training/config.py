@@ -120,7 +120,7 @@ class Settings:
         for name in ("final_rate", "ema_decay", "balance_low", "balance_high"):
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
         _require(self.balance_low < self.balance_high, "balance_low", "below --balance-high", self.balance_low)
-        _require(not self.more_blocks or self.init != "", "more_blocks", "0 without --init", self.more_blocks)
+        _require(bool(self.init) or not self.more_blocks, "more_blocks", "0 without --init", self.more_blocks)
         self.window()
         _require(self.pretrain_steps + self.adversarial_steps > 0, "pretrain_steps", "above 0 in one stage at least", 0)
 

@@ -26,11 +26,12 @@ def make_generator(settings, scale: int, policy: str) -> keras.Model:
     begun = Path(settings.run) / INIT_NAME
     if begun.exists():
         return in_policy(load_archive(begun), policy)
-    given = {"scale": scale, "filters": settings.filters, "blocks": settings.blocks, "body": settings.generator}
     recogniser = _asked_recogniser(settings)
+    given = {"scale": scale, "filters": settings.filters, "blocks": settings.blocks, "body": settings.generator}
+    given["reads"] = recogniser is not None
     if settings.init:
         return _grown(settings, given, recogniser, policy)
-    generator = build_generator(**given, reads=recogniser is not None)
+    generator = build_generator(**given)
     if recogniser is not None:
         _build_in(recogniser, generator)
     return generator
@@ -45,8 +46,8 @@ def _grown(settings, given: dict, recogniser: keras.Model | None, policy: str) -
     if recogniser is None and not settings.more_blocks:
         return in_policy(init, policy)
     was = {**given, **architecture(init)}
-    blocks, reads = was["blocks"] + settings.more_blocks, was.get("reads", False) or recogniser is not None
-    generator = build_generator(**{**was, "blocks": blocks, "reads": reads})
+    blocks = was["blocks"] + settings.more_blocks
+    generator = build_generator(**{**was, "blocks": blocks, "reads": was["reads"] or given["reads"]})
     try:
         take_over(generator, init.layers)
         for block in range(was["blocks"] + 1, blocks + 1):
@@ -59,23 +60,18 @@ def _grown(settings, given: dict, recogniser: keras.Model | None, policy: str) -
 
 
 def _asked_recogniser(settings) -> keras.Model | None:
+    """As it is to be carried: with kernels that deflate well."""
     if not settings.recogniser:
         return None
     recogniser = load_given(settings.recogniser, "--recogniser", "what training.recogniser has left")
     if recogniser.name != RECOGNISER:
         raise ValueError(f"--recogniser {settings.recogniser} is none; train one with python -m training.recogniser")
+    recogniser.set_weights(rounded(recogniser.get_weights()))
     return recogniser
 
 
 def _build_in(recogniser: keras.Model, generator: keras.Model) -> None:
     take_over(generator, (layer for layer in recogniser.layers if layer.name != HEAD))
-    round_kernels(layers_of_recogniser(generator))
-
-
-def round_kernels(frozen: list[keras.Layer]) -> None:
-    """Those of a recogniser to be carried, see `rounded`."""
-    for layer in frozen:
-        layer.set_weights(rounded(layer.get_weights()))
 
 
 def rounded(weights: list[np.ndarray]) -> list[np.ndarray]:
