@@ -40,7 +40,6 @@ MIN_CHANNELS = 8  # of the x2 stages, for very narrow test networks and scale 8
 LIGHT_FEATURES = 64  # of the layer that judges the light
 LEAK = 0.2  # slope of the leaky ReLU below zero
 HINT_LAYERS = ("gate", "hint", "gated", "hinted")  # that scale and shift the input of a block
-LOOK_PX = 3  # rows that the picture is moved by for a second and a third look
 LISTEN_BLOCKS = 2  # between recogniser and body: CTC names a character in one column, it is drawn in three or four
 
 
@@ -131,21 +130,11 @@ def _columns(evened, scale: int):
     """(N, H, W, 3) -> (N, 1, W*scale/4, features): what the recogniser sees, in columns as wide as the body's cells."""
     if scale > 1:
         evened = layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge_to_read")(evened)
-    columns = ops.expand_dims(_seen_thrice(evened), axis=1)
+    columns = ops.expand_dims(read_columns(read_cells(evened)), axis=1)
     for index in range(LISTEN_BLOCKS):
         y = _activate(_column_conv("he_normal", name=f"listen{index + 1}a")(columns))
         columns = layers.Add(name=f"listen{index + 1}")([columns, _column_conv("zeros", name=f"listen{index + 1}b")(y)])
     return columns
-
-
-def _seen_thrice(evened):
-    """(N, H, W, 3) -> what the recogniser sees in each column, (N, W/4, COLUMN_WIDTH): the mean of three looks, two of them at
-    the picture moved up and down, which its cells cut otherwise."""
-    first, last = (ops.repeat(rim, LOOK_PX, axis=1) for rim in (evened[:, :1], evened[:, -1:]))
-    lower = ops.concatenate([first, evened[:, :-LOOK_PX]], axis=1)
-    higher = ops.concatenate([evened[:, LOOK_PX:], last], axis=1)
-    looks = read_columns(read_cells(ops.concatenate([lower, evened, higher], axis=0)))
-    return sum(ops.split(looks, 3, axis=0)) / 3
 
 
 def _column_conv(initializer: str, name: str) -> layers.Conv2D:

@@ -19,7 +19,7 @@ import train
 from data.presets import PRESETS
 from data.tiles import Row, format_rows
 from models import recogniser as parts
-from models.generator import LOOK_PX, architecture, build_generator, take_over
+from models.generator import architecture, build_generator, take_over
 from models.loading import load_archive
 from models.recogniser import HEAD, PREFIX, build_recogniser
 from training import loop, recogniser
@@ -296,22 +296,6 @@ def test_a_generator_learns_to_listen_from_where_it_stands(archive, plates, read
     np.testing.assert_allclose(after, before, atol=1e-5)
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))["settings"]
     assert config["blocks"] == 2, "the generator's own, whatever the flags say"
-
-
-def test_a_generator_looks_at_three_heights():
-    generator = build_generator(1, 8, 1, reads=True)
-    picture = np.random.default_rng(0).random((2, 32, 64, 3), dtype=np.float32)
-    evened = np.asarray(generator.get_layer("standardise")(picture)[0])
-    window = keras.Input((None, None, 3))
-    look = keras.Model(window, parts.read_columns(parts.read_cells(window)))
-    take_over(look, parts.layers_of_recogniser(generator))
-    higher, lower = (
-        np.pad(evened, ((0, 0), each, (0, 0), (0, 0)), mode="edge") for each in ((0, LOOK_PX), (LOOK_PX, 0))
-    )
-    looks = [np.asarray(look(each)) for each in (higher[:, LOOK_PX:], evened, lower[:, :32])]
-    assert np.abs(looks[0] - looks[1]).max() > 0.01
-    seen = keras.Model(generator.input, generator.get_layer("listen1a").input)(picture)
-    np.testing.assert_allclose(np.asarray(seen)[:, 0], np.mean(looks, axis=0), atol=1e-4)
 
 
 @pytest.mark.parametrize("scale", [2, 4])
