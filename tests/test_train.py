@@ -258,18 +258,22 @@ def long_run(tiles: Path, run: Path, **changes) -> Settings:
 def test_killed_at_random_moments_and_resumed_equals_straight_run(tiles, tmp_path):
     straight, run = tmp_path / "straight", tmp_path / "run"
     process = start(as_flags(long_run(tiles, straight)))
+    wait_for(straight / "state.npz", process)
+    first_save = time.monotonic()
     assert process.wait(600) == 0, process.stdout.read()
     chance, flags, kills = random.Random(0), as_flags(long_run(tiles, run)), 0
+    patience = chance.uniform(0.1, 0.6) * (time.monotonic() - first_save)  # a fast machine would be done in seconds
     while True:
         process = start(flags)
         wait_for(run / "state.npz", process)
         try:
-            process.wait(chance.uniform(1, 8) + 4 * kills)  # later and later, so that the end is reached
+            process.wait(patience)
             break
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
             kills += 1
+            patience = chance.uniform(1, 8) + 4 * kills  # later and later, so that the end is reached
             flags = ["--run", str(run), "--resume"]
     assert process.returncode == 0, process.stdout.read()
     assert kills > 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from models.loading import load_archive
 from training.config import Settings
 
 TILE = (16, 32)
@@ -54,8 +55,4 @@ def read_rows(run: Path) -> list[dict]:
 
 
 def final_weights(archive: Path) -> list[np.ndarray]:
-    import keras
-
-    from models import pixel_shuffle  # noqa: F401  its layers are looked up by name
-
-    return keras.saving.load_model(archive, compile=False, safe_mode=True).get_weights()
+    return load_archive(archive).get_weights()
