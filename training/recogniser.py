@@ -82,14 +82,14 @@ def evenly_spread(labels: np.ndarray, columns: int) -> np.ndarray:
 def examples(
     batches: Batches, answers: np.ndarray, steps: range, batch_size: int, with_clean: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(tiles (N, H, W, 3) uint8, their answers) of each step: damaged ones, and half of them clean where asked."""
+    """(tiles (N, H, W, 3) float32 in [0, 1], their answers) of each step: damaged ones, and half of them clean where asked."""
     plates = batch_size // 2 if with_clean else batch_size
     for step, (shown, clean) in zip(steps, batches.stream(steps.start, steps.stop, plates), strict=True):
         tiles = [batches.pairs.at(position)[1] for position in range(step * plates, (step + 1) * plates)]
         own = answers[tiles]
         if with_clean:
             shown, own = np.concatenate([shown, clean]), np.concatenate([own, own])
-        yield shown, own
+        yield shown.astype(np.float32) / np.float32(255), own
 
 
 def train(flags: argparse.Namespace) -> dict:
@@ -101,21 +101,19 @@ def train(flags: argparse.Namespace) -> dict:
     held_out = pairs_of(flags, "val", texts["val"]) if texts["val"] else None
 
     from models.loading import in_policy  # late: keras takes seconds
-    from models.recogniser import NAME
     from training.devices import choose_precision
     from training.networks import write_archive
 
     precision, reason = choose_precision(flags.precision)
     print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
     labels = labels_of(pairs, texts["train"], characters)
-    learner = begin(flags, pairs, labels, characters, precision)
-    model = learner.get_layer(NAME)
+    model = begin(flags, pairs, labels, characters, precision)
     seen = plates_to_read(held_out, texts["val"], LOOKED_AT) if held_out else None
     cache = Path(flags.out).with_suffix(".cache")
     try:
         with Batches(cache_tiles(pairs, cache) if flags.cache else pairs, flags.workers) as batches:
-            for step in fit(learner, flags, batches, labels):
-                save_state(learner, flags)
+            for step in fit(model, flags, batches, labels):
+                save_state(model, flags)
                 if seen:
                     print(f"step {step}; read whole on validation: {reading_of(model, characters, *seen)}", flush=True)
     finally:
@@ -130,14 +128,14 @@ def train(flags: argparse.Namespace) -> dict:
     return about
 
 
-def fit(learner, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) -> Iterator[int]:
-    """Train from where the learner stands; gives the step after each part."""
+def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) -> Iterator[int]:
+    """Train from where the model stands; gives the step after each part."""
     import keras
 
     from losses import GeneralisedCTC
     from models.recogniser import COLUMN_PX
 
-    done, first = int(learner.optimizer.iterations), 0 if flags.init else round(flags.steps * EVENLY_SPREAD)
+    done, first = int(model.optimizer.iterations), 0 if flags.init else round(flags.steps * EVENLY_SPREAD)
     part = flags.validate_every
     spread = evenly_spread(labels, tile_size(batches.pairs.hr_urls[0])[1] // COLUMN_PX)
     for start, stop in pairwise([*range(0, first, part), *range(first, flags.steps, part), flags.steps]):
@@ -146,16 +144,16 @@ def fit(learner, flags: argparse.Namespace, batches: Batches, labels: np.ndarray
         by_ctc = start >= first
         if start in (done, first):  # one optimiser for both losses: its schedule counts all steps
             per_column = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            learner.compile(learner.optimizer, GeneralisedCTC(flags.loss_power) if by_ctc else per_column)
+            model.compile(model.optimizer, GeneralisedCTC(flags.loss_power) if by_ctc else per_column)
         answers = labels if by_ctc else spread
         some = examples(batches, answers, range(start, stop), flags.batch_size, with_clean=not by_ctc)
-        learner.fit(some, steps_per_epoch=stop - start, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
+        model.fit(some, steps_per_epoch=stop - start, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
         yield stop
 
 
 def begin(flags: argparse.Namespace, pairs: Pairs, labels: np.ndarray, characters: str, precision: str):
-    """The learner, which is the recogniser for pictures (N, H, W, 3) uint8, with its optimiser: a new one, or the one that an
-    interrupted run has saved. Raises ValueError where that run had other settings, and for an --init without a recogniser."""
+    """The model with its optimiser: a new one, or the one that an interrupted run has saved. Raises ValueError where that run
+    had other settings, and for an --init that holds no recogniser."""
     import keras
 
     import losses  # noqa: F401  the saved state's loss is looked up by name
@@ -177,18 +175,16 @@ def begin(flags: argparse.Namespace, pairs: Pairs, labels: np.ndarray, character
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, flags.steps - warmup, alpha=0.01, warmup_target=flags.learning_rate, warmup_steps=warmup
     )
-    pictures = keras.Input((None, None, 3), dtype="uint8")  # a quarter of the bytes travels to a GPU
-    learner = keras.Model(pictures, model(keras.layers.Rescaling(1 / 255, dtype="float32")(pictures)))
-    learner.compile(keras.optimizers.Adam(rate, clipnorm=5.0))
+    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))
     write_json(about, settings_of(flags))
-    return learner
+    return model
 
 
-def save_state(learner, flags: argparse.Namespace) -> None:
-    """Learner and optimiser, whose count of steps says how far they are, in one move."""
+def save_state(model, flags: argparse.Namespace) -> None:
+    """Model and optimiser, whose count of steps says how far they are, in one move."""
     from training.networks import save_archive
 
-    save_archive(learner, state_files(flags)[0])
+    save_archive(model, state_files(flags)[0])
 
 
 def state_files(flags: argparse.Namespace) -> tuple[Path, Path]:
