@@ -16,7 +16,7 @@ from models.pixel_shuffle import SpaceToDepth
 
 COLUMN_PX = 4  # of the picture, folded into channels at once: a character is 16 pixels wide or so, columns stay narrow
 # width, strides and further residual blocks of each stage
-STAGES = ((64, (1, 1), 3), (96, (2, 1), 6), (128, (2, 1), 12))
+STAGES = ((64, (1, 1), 3), (96, (2, 1), 8), (128, (2, 1), 15))
 COLUMN_WIDTH = 192
 COLUMN_BLOCKS = 10  # each reaches two columns further to both sides: long blur spreads a character over its neighbours
 NAME = "recogniser"

@@ -130,11 +130,12 @@ def test_it_learns_to_read(archive):
     assert not keras.saving.load_model(archive).compiled  # an optimiser would make the file three times as large
 
 
-def test_an_interrupted_training_goes_on_to_the_same_recogniser(plates, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("more", [{}, {"echo": 3, "crop": "16x64"}])
+def test_an_interrupted_training_goes_on_to_the_same_recogniser(more, plates, tmp_path, monkeypatch, capsys):
     weights = {}
     for name, stopped_after in (("straight", None), ("stopped", 3)):
         path = tmp_path / f"{name}.keras"
-        command = as_command(plates, path, steps=40, **{"validate-every": 8})
+        command = as_command(plates, path, steps=40, **{"validate-every": 8}, **more)
         if stopped_after:
             parts = []
             with monkeypatch.context() as patch:

@@ -22,6 +22,7 @@ import numpy as np
 
 from data import pairing
 from data.batches import Batches
+from data.echo import HELD, ROOM_PX, echoed
 from data.pairs import Pairs
 from data.presets import PRESETS
 from data.tiles import Row, open_tiles, read_manifest
@@ -60,6 +61,8 @@ def windows_of(flags: argparse.Namespace, pairs: Pairs) -> Pairs:
     crop = check_crop(parse_window(flags.crop), (height, width))
     if crop and crop[1] != width:
         raise ValueError(f"--crop must be as wide as the tiles, {width}, or it cuts characters off; got {flags.crop}")
+    if crop and flags.echo > 1:  # each time another window of this one is shown
+        crop = min(crop[0] + ROOM_PX, height), width
     return replace(pairs, augment=True, randomise=flags.randomise, crop=crop)
 
 
@@ -80,16 +83,26 @@ def evenly_spread(labels: np.ndarray, columns: int) -> np.ndarray:
 
 
 def examples(
-    batches: Batches, answers: np.ndarray, steps: range, batch_size: int, with_clean: bool
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    flags: argparse.Namespace, batches: Batches, answers: np.ndarray, steps: range, with_clean: bool
+) -> Iterator[tuple]:
     """(tiles (N, H, W, 3) float32 in [0, 1], their answers) of each step: damaged ones, and half of them clean where asked."""
-    plates = batch_size // 2 if with_clean else batch_size
-    for step, (shown, clean) in zip(steps, batches.stream(steps.start, steps.stop, plates), strict=True):
-        tiles = [batches.pairs.at(position)[1] for position in range(step * plates, (step + 1) * plates)]
-        own = answers[tiles]
-        if with_clean:
-            shown, own = np.concatenate([shown, clean]), np.concatenate([own, own])
-        yield shown.astype(np.float32) / np.float32(255), own
+    from keras import ops
+
+    plates = flags.batch_size // 2 if with_clean else flags.batch_size
+
+    def stream(first: int, last: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for number, (shown, clean) in enumerate(batches.stream(first, last, plates), start=first):
+            tiles = [batches.pairs.at(position)[1] for position in range(number * plates, (number + 1) * plates)]
+            own = answers[tiles]
+            yield (np.concatenate([shown, clean]), np.concatenate([own, own])) if with_clean else (shown, own)
+
+    if flags.echo == 1:
+        some = stream(steps.start, steps.stop)
+    else:
+        height = parse_window(flags.crop)[0] if flags.crop else tile_size(batches.pairs.hr_urls[0])[0]
+        some = echoed(stream, steps, flags.echo, height)
+    for tiles, own in some:  # to the device as bytes, a quarter of what floats would be
+        yield ops.cast(ops.convert_to_tensor(tiles), "float32") / 255, own
 
 
 def train(flags: argparse.Namespace) -> dict:
@@ -146,7 +159,7 @@ def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) 
             per_column = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(model.optimizer, GeneralisedCTC(flags.loss_power) if by_ctc else per_column)
         answers = labels if by_ctc else spread
-        some = examples(batches, answers, range(start, stop), flags.batch_size, with_clean=not by_ctc)
+        some = examples(flags, batches, answers, range(start, stop), with_clean=not by_ctc)
         model.fit(some, steps_per_epoch=stop - start, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
         yield stop
 
@@ -237,6 +250,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--init", default="", metavar="FILE", help="recogniser, or generator that carries one, to start from")
     add("--crop", default="", metavar="HxW", help="train on windows of this size, as wide as the tiles")
     add("--batch-size", type=int, default=32, metavar="N", help="plates per step")
+    add(
+        "--echo",
+        type=int,
+        default=1,
+        choices=range(1, HELD + 1),
+        metavar="N",
+        help=f"show each damaged plate N times (1 to {HELD}), where a GPU learns faster than --workers make batches",
+    )
     add("--learning-rate", type=float, default=2e-3, metavar="F", help="highest learning rate")
     add(
         "--loss-power",
