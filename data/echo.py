@@ -16,7 +16,7 @@ Batch = tuple[np.ndarray, np.ndarray]
 def echoed(stream: Callable[[int, int], Iterator[Batch]], steps: range, times: int, height: int) -> Iterator[Batch]:
     """(pictures (N, height, W, 3), their answers (N, ...)) of each of `steps`: every picture `times` times, at most HELD.
 
-    stream(first, last): the batches number first .. last - 1 as they are made, with pictures at least `height` high. The steps say
+    stream(first, last): batches number first .. last - 1 as they are made, with pictures at least `height` high. The steps say
     which of them are needed, so that an interrupted training goes on with what it would have seen.
     """
     first, last = steps.start // times, -(-steps.stop // times)
@@ -30,8 +30,8 @@ def echoed(stream: Callable[[int, int], Iterator[Batch]], steps: range, times: i
 
 
 def _ages(size: int, times: int) -> np.ndarray:
-    """(times, size): which batch each row of a mixed one is of, counted back from the newest. No age comes twice in a column, so
-    that every picture is shown once at each of its ages."""
+    """(times, size): which batch each row of a mixed one is of, counted back from the newest. No age comes twice in a column,
+    so that every picture is shown once at each of its ages."""
     ages = np.tile(np.arange(HELD), (size, 1))
     return np.random.default_rng(0).permuted(ages, axis=1)[:, :times].T
 
