@@ -22,6 +22,13 @@ def mse(hr, sr):
     return ops.mean(ops.square(difference), axis=tuple(range(1, len(difference.shape))))
 
 
+def mae(hr, sr):
+    """Mean absolute error of each picture's features. Where either of two characters may stand there, it is least for what one
+    looks like, the squared error for something between the two."""
+    difference = ops.cast(hr, "float32") - ops.cast(sr, "float32")
+    return ops.mean(ops.abs(difference), axis=tuple(range(1, len(difference.shape))))
+
+
 def detail(hr, sr):
     """Mean squared error of each picture after the mean of each block of 16 x 16 pixels has been taken off both.
 
@@ -47,6 +54,7 @@ def strokes(hr, sr):
 
 
 PIXEL_OPTIONS = {"detail": detail, "strokes": strokes}
+FEATURE_TERMS = {"vgg": mse, "reading": mae}
 
 
 def cross_entropy(logits, real: bool):
@@ -63,13 +71,13 @@ def discriminator_loss(real_logits, fake_logits):
 def generator_terms(hr, sr, features=None, fake_logits=None, options: Collection[str] = ()) -> dict:
     """The generator's unweighted terms by name: "mse" always, the others where they are asked for.
 
-    features: name of a term ("vgg", "reading") -> lists of features of the clean and of the restored pictures, whose errors add
-    up. options: which of `PIXEL_OPTIONS` to add. These and "reading" are beside the recipe (`--detail-weight` and so on).
+    features: name in `FEATURE_TERMS` -> lists of features of the clean and of the restored pictures, whose errors add up.
+    options: which of `PIXEL_OPTIONS` to add. These and "reading" are beside the recipe (`--detail-weight` and so on).
     """
     terms = {"mse": mse(hr, sr)}
     terms |= {name: error(hr, sr) for name, error in PIXEL_OPTIONS.items() if name in options}
     for name, pair in (features or {}).items():
-        terms[name] = sum(mse(*maps) for maps in zip(*pair, strict=True))
+        terms[name] = sum(FEATURE_TERMS[name](*maps) for maps in zip(*pair, strict=True))
     if fake_logits is not None:
         terms["adversarial"] = cross_entropy(fake_logits, real=True)
     return terms
