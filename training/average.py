@@ -1,0 +1,57 @@
+"""Averages the weights of generators that were trained on from the same one.
+
+    python -m training.average checkpoints/before/pretrain.keras checkpoints/after/pretrain.keras --out both.keras
+
+What a longer training gains on rendered plates it may lose on real ones; the mean of before and after keeps most of both
+(Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv 2109.01903). Generators of separate beginnings have
+nothing in common that could be averaged.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def average(paths: list[str], out: str) -> None:
+    """Write the mean, and a .json that names what it is of. Raises ValueError for files that are missing or of another make."""
+    from models.loading import load_archive, read_info  # late: keras takes seconds
+    from training.networks import rounded, write_archive
+
+    models = [load_archive(Path(path)) for path in paths]
+    shapes = [[(each.path, tuple(each.shape)) for each in model.variables] for model in models]
+    for path, own in zip(paths, shapes, strict=True):
+        if own != shapes[0]:
+            raise ValueError(
+                f"{path} has other layers than {paths[0]}: only generators of the same make can be averaged"
+            )
+    means = [np.mean(weights, axis=0) for weights in zip(*(model.get_weights() for model in models), strict=True)]
+    about = read_info(Path(paths[0])) | {"mean_of": paths}
+    models[0].set_weights(
+        rounded(means) if about.get("precision") == "mixed_bfloat16" else means
+    )  # as a run ships them
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    write_archive(models[0], Path(out), about)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.average", description=__doc__.split("\n")[0])
+    parser.add_argument("archives", nargs="+", metavar="FILE", help="generators (.keras), trained on from the same one")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the archive to write (.keras)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    flags = parse(argv)
+    try:
+        average(flags.archives, flags.out)
+    except (ValueError, OSError) as error:
+        print(f"training.average: {error}", file=sys.stderr)
+        return 2
+    print(f"{flags.out}: the mean of {len(flags.archives)} generators")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
