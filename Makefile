@@ -74,6 +74,8 @@ STRENGTH := 0.5
 WORKERS ?= 1
 RECOGNISER_BACKEND ?= tensorflow
 STROKES := --crop 64x192 --batch-size 8 --reading-weight 0.15 --strokes-weight 0.4 --pretrain-learning-rate 6e-4
+LIKELIEST := --crop 64x192 --batch-size 8 --reading-weight 0.2 --strokes-weight 1.2 --pretrain-learning-rate 6e-4
+AVERAGED := $(SHIPPED)/averaged/pretrain.keras
 AGAINST := --adversarial-steps 400 --g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG)
 recogniser = test -f $(SHIPPED)/$(1).keras || \
 	KERAS_BACKEND=$(RECOGNISER_BACKEND) $(PY) -m training.recogniser --out $(SHIPPED)/$(1).keras $(2)
@@ -84,7 +86,9 @@ stage-one = $(call train-or-resume,$(1),$(2) --adversarial-steps 0)
 # A generator, trained on, then given a recogniser to listen to, then better ones: the last five have seen more than the
 # renderer draws by itself. The first two runs had fewer of these photos, 16,000 and 36,000; they and the reader saw plates zoomed
 # by 0.92 to 1.1 only; the third shifted features, but scaled none; recognisers had fewer blocks: 6 until the deep one, 13 then, 15 in
-# the deeper one and 31 in the last, which was made with JAX on a GPU (RECOGNISER_BACKEND=jax WORKERS=16: six minutes; hours on a CPU).
+# the deeper one, 31 in the deepest, 36 in the last. These two were made with JAX on a GPU (RECOGNISER_BACKEND=jax WORKERS=16: six
+# minutes each; hours on a CPU), and of the last's 9,042 steps its time was up after 8,145. The reading term was squared up to the
+# twelfth run.
 pretrained: install
 	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 48000 --seed 1
 	$(PY) preprocess.py --raw datasets/shipped/photos --out $(SHIPPED_TILES) --val 0.025 --test 0
@@ -136,9 +140,20 @@ pretrained: install
 	$(call recogniser,recogniser-deepest,--tiles $(MORE_TILES) --init $(SHIPPED)/recogniser-deeper.keras --crop 64x192 \
 		--preset lamps --randomise --loss-power 0.2 --steps 12000 --batch-size 128 --learning-rate 1.2e-3 --seed 10 \
 		--precision mixed_bfloat16 --workers $(WORKERS) --cache --validate-every 6000)
-	$(call train-or-resume,twelfth,--tiles $(MORE_TILES) --init $(SHIPPED)/eleventh/pretrain.keras \
+	$(call stage-one,twelfth,--tiles $(MORE_TILES) --init $(SHIPPED)/eleventh/pretrain.keras \
 		--recogniser $(SHIPPED)/recogniser-deepest.keras $(STROKES) --preset lamps --seed 18 --pretrain-steps 9500 \
-		$(AGAINST) --validate-every 9500)
-	for stage in pretrain generator; do \
+		--validate-every 9500)
+	$(call recogniser,recogniser-echoed,--tiles $(MORE_TILES) --init $(SHIPPED)/recogniser-deepest.keras --crop 64x192 \
+		--preset lamps --randomise --loss-power 0.2 --steps 9042 --batch-size 256 --learning-rate 1.5e-3 --seed 11 \
+		--precision mixed_bfloat16 --echo 4 --workers $(WORKERS) --cache --validate-every 905)
+	$(call stage-one,thirteenth,--tiles $(MORE_TILES) --init $(SHIPPED)/twelfth/pretrain.keras \
+		--recogniser $(SHIPPED)/recogniser-echoed.keras $(LIKELIEST) --preset lamps --seed 21 --pretrain-steps 2400 \
+		--validate-every 2400)
+	$(call stage-one,fourteenth,--tiles $(MORE_TILES) --init $(SHIPPED)/thirteenth/pretrain.keras $(LIKELIEST) \
+		--preset lamps --seed 22 --pretrain-steps 4400 --validate-every 4400)
+	$(PY) -m training.average $(SHIPPED)/thirteenth/pretrain.keras $(SHIPPED)/fourteenth/pretrain.keras --out $(AVERAGED)
+	$(call train-or-resume,fifteenth,--tiles $(MORE_TILES) --init $(AVERAGED) $(LIKELIEST) --preset lamps --seed 23 \
+		--pretrain-steps 0 $(AGAINST) --validate-every 400)
+	for archive in $(AVERAGED) $(SHIPPED)/fifteenth/generator.keras; do \
 		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --strength $(STRENGTH) --write \
-		--checkpoint $(SHIPPED)/twelfth/$$stage.keras || exit 1; done
+		--checkpoint $$archive || exit 1; done

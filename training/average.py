@@ -28,6 +28,7 @@ def average(paths: list[str], out: str) -> None:
             )
     means = [np.mean(weights, axis=0) for weights in zip(*(model.get_weights() for model in models), strict=True)]
     about = read_info(Path(paths[0])) | {"mean_of": paths}
+    about.pop("validation", None)  # the first one's
     models[0].set_weights(
         rounded(means) if about.get("precision") == "mixed_bfloat16" else means
     )  # as a run ships them
