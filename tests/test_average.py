@@ -18,7 +18,9 @@ def archives(tmp_path):
         generator.set_weights([np.full_like(weights, value) for weights in generator.get_weights()])
         paths.append(str(tmp_path / f"{number}.keras"))
         generator.save(paths[-1])
-        (tmp_path / f"{number}.json").write_text(json.dumps({"tile": [32, 64], "number": number, "validation": {"val_psnr_db": 20}}))
+        (tmp_path / f"{number}.json").write_text(
+            json.dumps({"tile": [32, 64], "number": number, "validation": {"val_psnr_db": 20}})
+        )
     return paths
 
 
