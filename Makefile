@@ -69,8 +69,6 @@ SHIPPED_TILES := datasets/shipped/tiles
 MORE_TILES := datasets/shipped/more-tiles
 SHIPPED_SETTINGS := --degrade-online --cache --validation-limit 240
 PLAIN := --tiles $(SHIPPED_TILES) --detail-weight 3
-# chosen by hand for pretrain.keras, see the model card; the rule has the same for generator.keras
-STRENGTH := 0.5
 WORKERS ?= 1
 RECOGNISER_BACKEND ?= tensorflow
 STROKES := --crop 64x192 --batch-size 8 --reading-weight 0.15 --strokes-weight 0.4 --pretrain-learning-rate 6e-4
@@ -155,5 +153,5 @@ pretrained: install
 	$(call train-or-resume,fifteenth,--tiles $(MORE_TILES) --init $(AVERAGED) $(LIKELIEST) --preset lamps --seed 23 \
 		--pretrain-steps 0 $(AGAINST) --validate-every 400)
 	for archive in $(AVERAGED) $(SHIPPED)/fifteenth/generator.keras; do \
-		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --strength $(STRENGTH) --write \
-		--checkpoint $$archive || exit 1; done
+		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --write --checkpoint $$archive || exit 1; \
+	done
