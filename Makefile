@@ -71,8 +71,9 @@ SHIPPED_SETTINGS := --degrade-online --cache --validation-limit 240
 PLAIN := --tiles $(SHIPPED_TILES) --detail-weight 3
 WORKERS ?= 1
 RECOGNISER_BACKEND ?= tensorflow
-STROKES := --crop 64x192 --batch-size 8 --reading-weight 0.15 --strokes-weight 0.4 --pretrain-learning-rate 6e-4
-LIKELIEST := --crop 64x192 --batch-size 8 --reading-weight 0.2 --strokes-weight 1.2 --pretrain-learning-rate 6e-4
+WHOLE_PLATES := --crop 64x192 --batch-size 8 --pretrain-learning-rate 6e-4
+STROKES := $(WHOLE_PLATES) --reading-weight 0.15 --strokes-weight 0.4
+LIKELIEST := $(WHOLE_PLATES) --reading-weight 0.2 --strokes-weight 1.2
 AVERAGED := $(SHIPPED)/averaged/pretrain.keras
 AGAINST := --adversarial-steps 400 --g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG)
 recogniser = test -f $(SHIPPED)/$(1).keras || \
@@ -149,7 +150,8 @@ pretrained: install
 		--validate-every 2400)
 	$(call stage-one,fourteenth,--tiles $(MORE_TILES) --init $(SHIPPED)/thirteenth/pretrain.keras $(LIKELIEST) \
 		--preset lamps --seed 22 --pretrain-steps 4400 --validate-every 4400)
-	$(PY) -m training.average $(SHIPPED)/thirteenth/pretrain.keras $(SHIPPED)/fourteenth/pretrain.keras --out $(AVERAGED)
+	test -f $(AVERAGED) || \
+		$(PY) -m training.average $(SHIPPED)/thirteenth/pretrain.keras $(SHIPPED)/fourteenth/pretrain.keras --out $(AVERAGED)
 	$(call train-or-resume,fifteenth,--tiles $(MORE_TILES) --init $(AVERAGED) $(LIKELIEST) --preset lamps --seed 23 \
 		--pretrain-steps 0 $(AGAINST) --validate-every 400)
 	for archive in $(AVERAGED) $(SHIPPED)/fifteenth/generator.keras; do \

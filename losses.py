@@ -18,15 +18,13 @@ MSE_WEIGHT, VGG_WEIGHT, ADVERSARIAL_WEIGHT = 1.0, 0.1, 0.2
 
 def mse(hr, sr):
     """Mean squared error of each picture, or of each picture's features (SRGAN Eq. 5)."""
-    difference = ops.cast(hr, "float32") - ops.cast(sr, "float32")
-    return ops.mean(ops.square(difference), axis=tuple(range(1, len(difference.shape))))
+    return _mean(ops.square(_difference(hr, sr)))
 
 
 def mae(hr, sr):
     """Mean absolute error of each picture's features. Where either of two characters may stand there, it is least for what one
     looks like, the squared error for something between the two."""
-    difference = ops.cast(hr, "float32") - ops.cast(sr, "float32")
-    return ops.mean(ops.abs(difference), axis=tuple(range(1, len(difference.shape))))
+    return _mean(ops.abs(_difference(hr, sr)))
 
 
 def detail(hr, sr):
@@ -35,9 +33,9 @@ def detail(hr, sr):
     How bright a dark plate really was cannot be known, and in the MSE of such plates that doubt outweighs everything that makes
     a character. This is the MSE without it. Height and width must divide by 16.
     """
-    difference = ops.cast(hr, "float32") - ops.cast(sr, "float32")
+    difference = _difference(hr, sr)
     means = ops.average_pool(difference, DETAIL_BLOCK_PX, DETAIL_BLOCK_PX)
-    return ops.mean(ops.square(difference), axis=(1, 2, 3)) - ops.mean(ops.square(means), axis=(1, 2, 3))
+    return _mean(ops.square(difference)) - _mean(ops.square(means))
 
 
 def strokes(hr, sr):
@@ -46,11 +44,20 @@ def strokes(hr, sr):
     Where a Q is likelier than an O, the squared error is least for a tail drawn as faint as it is unlikely, the absolute error
     for the whole tail (the mean and the median of what may be there). Height and width must divide by 16.
     """
-    difference = ops.cast(hr, "float32") - ops.cast(sr, "float32")
+    difference = _difference(hr, sr)
     means = ops.average_pool(difference, DETAIL_BLOCK_PX, DETAIL_BLOCK_PX)
     for axis in (1, 2):
         means = ops.repeat(means, DETAIL_BLOCK_PX, axis=axis)
-    return ops.mean(ops.abs(difference - means), axis=(1, 2, 3))
+    return _mean(ops.abs(difference - means))
+
+
+def _difference(hr, sr):
+    return ops.cast(hr, "float32") - ops.cast(sr, "float32")
+
+
+def _mean(errors):
+    """Of each picture: (N, ...) -> (N,)."""
+    return ops.mean(errors, axis=tuple(range(1, len(errors.shape))))
 
 
 PIXEL_OPTIONS = {"detail": detail, "strokes": strokes}

@@ -4,6 +4,7 @@ arXiv 1907.05550, there after the augmentation, before the shuffling). For devic
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -29,6 +30,7 @@ def echoed(stream: Callable[[int, int], Iterator[Batch]], steps: range, times: i
                 yield _mixed(kept, _ages(len(batch[0]), times)[step % times], np.random.default_rng(step), height)
 
 
+@lru_cache(maxsize=1)
 def _ages(size: int, times: int) -> np.ndarray:
     """(times, size): which batch each row of a mixed one is of, counted back from the newest. No age comes twice in a column,
     so that every picture is shown once at each of its ages."""

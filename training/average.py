@@ -16,22 +16,18 @@ import numpy as np
 
 def average(paths: list[str], out: str) -> None:
     """Write the mean, and a .json that names what it is of. Raises ValueError for files that are missing or of another make."""
-    from models.loading import load_archive, read_info  # late: keras takes seconds
-    from training.networks import rounded, write_archive
+    from models.loading import read_info  # late: keras takes seconds
+    from training.networks import as_shipped, load_given, write_archive
 
-    models = [load_archive(Path(path)) for path in paths]
+    models = [load_given(path, "FILE", "a generator that a run has left") for path in paths]
     shapes = [[(each.path, tuple(each.shape)) for each in model.variables] for model in models]
     for path, own in zip(paths, shapes, strict=True):
         if own != shapes[0]:
-            raise ValueError(
-                f"{path} has other layers than {paths[0]}: only generators of the same make can be averaged"
-            )
+            raise ValueError(f"{path} has other layers than {paths[0]}: only generators of one make can be averaged")
     means = [np.mean(weights, axis=0) for weights in zip(*(model.get_weights() for model in models), strict=True)]
     about = read_info(Path(paths[0])) | {"mean_of": paths}
     about.pop("validation", None)  # the first one's
-    models[0].set_weights(
-        rounded(means) if about.get("precision") == "mixed_bfloat16" else means
-    )  # as a run ships them
+    models[0].set_weights(as_shipped(means, about.get("precision", "")))
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     write_archive(models[0], Path(out), about)
 

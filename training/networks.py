@@ -80,6 +80,11 @@ def rounded(weights: list[np.ndarray]) -> list[np.ndarray]:
     return [w.astype(ml_dtypes.bfloat16).astype(np.float32) if w.ndim > 1 else w for w in weights]
 
 
+def as_shipped(weights: list[np.ndarray], precision: str) -> list[np.ndarray]:
+    """The weights with kernels as training in this precision computed with them."""
+    return rounded(weights) if precision == "mixed_bfloat16" else weights
+
+
 def load_given(path: str, flag: str, what: str) -> keras.Model:
     """The model in an archive that a flag names. Raises ValueError where there is none; `what` says what to give."""
     if not Path(path).is_file():

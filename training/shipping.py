@@ -47,10 +47,8 @@ class Shipping:
         return figures, self.validator.samples(sr)
 
     def _set_weights(self, weights: list[np.ndarray]) -> None:
-        """With kernels as training in bfloat16 computed with them, so that what is validated is what ships. A built-in
-        recogniser's weights are no part of these: they never change."""
-        if self.about["precision"] == "mixed_bfloat16":
-            weights = networks.rounded(weights)
+        """What is validated is what ships. A built-in recogniser's weights are no part of these: they never change."""
+        weights = networks.as_shipped(weights, self.about["precision"])
         for variable, weight in zip(self.model.trainable_variables, weights, strict=True):
             variable.assign(weight)
 
