@@ -10,9 +10,12 @@ average over the global batch, however many devices it is spread over.
 from collections.abc import Collection
 
 import keras
+import numpy as np
 from keras import ops
 
 DETAIL_BLOCK_PX = 16  # half a character's height or so
+COLOUR_BLOCK_PX = 4
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 MSE_WEIGHT, VGG_WEIGHT, ADVERSARIAL_WEIGHT = 1.0, 0.1, 0.2
 
 
@@ -51,6 +54,17 @@ def strokes(hr, sr):
     return _mean(ops.abs(difference - means))
 
 
+def colour(hr, sr):
+    """Mean absolute error of each picture's colours, brightness taken off, in blocks of 4 x 4 pixels.
+
+    Most of the MSE of a dark plate is doubt about its brightness, and strokes know nothing of what is wider than a block.
+    Without this, white plates turn green in pink light, and good pictures are tinted. Height and width must divide by 4.
+    """
+    difference = _difference(hr, sr)
+    brightness = ops.sum(difference * np.float32(LUMA), axis=-1, keepdims=True)
+    return _mean(ops.abs(ops.average_pool(difference - brightness, COLOUR_BLOCK_PX, COLOUR_BLOCK_PX)))
+
+
 def _difference(hr, sr):
     return ops.cast(hr, "float32") - ops.cast(sr, "float32")
 
@@ -60,7 +74,7 @@ def _mean(errors):
     return ops.mean(errors, axis=tuple(range(1, len(errors.shape))))
 
 
-PIXEL_OPTIONS = {"detail": detail, "strokes": strokes}
+PIXEL_OPTIONS = {"detail": detail, "strokes": strokes, "colour": colour}
 FEATURE_TERMS = {"vgg": mse, "reading": mae}
 
 

@@ -42,6 +42,7 @@ class Preset:
     contrast: float
     haze: float
     haze_amount: Range
+    lamp: float  # probability of a lamp's light on the windscreen, in place of haze
     cast: float
     cast_strengths: tuple[tuple[float, float], ...]  # standard deviation of the gains' logarithms, and its share
     uneven: float
@@ -79,6 +80,7 @@ PRESETS = {
         contrast=0.3,
         haze=0.3,
         haze_amount=(0.05, 0.65),
+        lamp=0.0,
         cast=0.5,
         cast_strengths=((0.06, 0.7), (0.2, 0.3)),
         uneven=0.35,
@@ -114,6 +116,7 @@ PRESETS = {
         contrast=0.3,
         haze=0.2,
         haze_amount=(0.05, 0.5),
+        lamp=0.0,
         cast=0.5,
         cast_strengths=((0.06, 0.7), (0.2, 0.3)),
         uneven=0.3,
@@ -125,3 +128,5 @@ PRESETS = {
 PRESETS["severe"] = replace(PRESETS["street"], severity=(2.5, 1.1))
 # The same behind windscreens and under lamps, whose light is red, pink or orange to the point of clipping.
 PRESETS["lamps"] = replace(PRESETS["severe"], cast_strengths=((0.06, 0.5), (0.2, 0.2), (0.5, 0.3)))
+# The same, and often through a windscreen on which a brake lamp shines: all is pink, and white is clipped.
+PRESETS["windscreen"] = replace(PRESETS["lamps"], lamp=0.3)

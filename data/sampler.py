@@ -106,9 +106,20 @@ def _air(rng: np.random.Generator, preset: Preset) -> list[Step]:
     steps: list[Step] = []
     if _chance(rng, preset.uneven):
         steps.append(_uneven(rng))
-    if _chance(rng, preset.haze):
+    # no draw where there is no lamp, so that the benchmark's steps stay what they are
+    if preset.lamp and _chance(rng, preset.lamp):
+        steps.append({"stage": "haze", "amount": _uniform(rng, 0.2, 0.65), "colour": _lamp(rng)})
+    elif _chance(rng, preset.haze):
         steps.append({"stage": "haze", "amount": _uniform(rng, *preset.haze_amount), "colour": _veil(rng)})
     return steps
+
+
+def _lamp(rng: np.random.Generator) -> list[float]:
+    """Colour of a lamp on a windscreen: mostly red to orange, else any, with one colour far above another."""
+    value = rng.uniform(0.5, 1.3)
+    others = value * rng.uniform(0.1, 0.8, 2)
+    order = [0, 1, 2] if _chance(rng, 0.7) else rng.permutation(3)
+    return [_rounded([value, *others][place]) for place in order]
 
 
 def _exposure(rng: np.random.Generator, preset: Preset, veiled: bool) -> list[Step]:

@@ -38,6 +38,7 @@ RESIDUAL_SCALE = 0.2  # beta in ESRGAN, section 3.1
 DENSE_GROWTH = 32  # channels that each convolution of a dense block adds; ESRGAN's value
 MIN_CHANNELS = 8  # of the x2 stages, for very narrow test networks and scale 8
 LIGHT_FEATURES = 64  # of the layer that judges the light
+LIGHT_LAYERS = ("judge_light", "gain", "offset")
 LEAK = 0.2  # slope of the leaky ReLU below zero
 HINT_LAYERS = ("gate", "hint", "gated", "hinted")  # that scale and shift the input of a block
 LISTEN_BLOCKS = 2  # between recogniser and body: CTC names a character in one column, it is drawn in three or four
@@ -90,9 +91,14 @@ def build_generator(
     base = lq if scale == 1 else layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge")(lq)
     sr = Relight(name="sr", dtype="float32")([base, mean, gain, offset, difference])
     generator = keras.Model(lq, sr, name=f"{body}_x{scale}")
-    for layer in generator.layers:
-        layer.trainable = not layer.name.startswith(PREFIX)
+    freeze(generator)
     return generator
+
+
+def freeze(generator: keras.Model, light_only: bool = False) -> None:
+    """Let the recogniser's layers be trained no more; nor, with light_only, any but those that judge the light."""
+    for layer in generator.layers:
+        layer.trainable = layer.name in LIGHT_LAYERS if light_only else not layer.name.startswith(PREFIX)
 
 
 def take_over(model: keras.Model, given: Iterable[keras.Layer]) -> None:
@@ -145,8 +151,8 @@ def _new_light(features, light):
     """Gain and offset per colour, (N, 1, 1, 3) each, from what the picture shows and how it is lit; zeros at first."""
     seen = layers.GlobalAveragePooling2D(keepdims=True, name="seen")(features)
     seen = layers.Concatenate(name="seen_light")([seen, light])
-    seen = _activate(layers.Dense(LIGHT_FEATURES, kernel_initializer="he_normal", name="judge_light")(seen))
-    return tuple(layers.Dense(3, kernel_initializer="zeros", name=name)(seen) for name in ("gain", "offset"))
+    seen = _activate(layers.Dense(LIGHT_FEATURES, kernel_initializer="he_normal", name=LIGHT_LAYERS[0])(seen))
+    return tuple(layers.Dense(3, kernel_initializer="zeros", name=name)(seen) for name in LIGHT_LAYERS[1:])
 
 
 def _residual_block(x, filters: int, name: str):

@@ -212,6 +212,14 @@ def test_samples_span_from_untouched_to_strong():
     assert used == {*degrade.STAGES, "up"}
 
 
+def test_a_windscreen_is_lamps_with_a_coloured_veil_on_a_third_of_the_plates():
+    drawn = samples("windscreen", 600)
+    veils = [np.array(step["colour"]) for steps in drawn for step in steps if step["stage"] == "haze"]
+    coloured = np.array([veil for veil in veils if veil.max() > 2 * veil.min()])
+    assert 0.2 < len(coloured) / len(drawn) < 0.4
+    assert 0.6 < np.mean(coloured.argmax(axis=1) == 0) < 0.9, "most of them red"
+
+
 def test_lamps_colour_more_than_they_harm_otherwise():
     strongest, blurs = {}, {}
     for preset in ("severe", "lamps"):

@@ -76,6 +76,17 @@ def test_strokes_are_least_for_the_likelier_picture_where_the_mse_is_least_for_t
         assert min(drawn, key=lambda share: float(np.mean(error(may_be, drawn[share])))) == least
 
 
+def test_colour_is_the_absolute_error_of_small_blocks_colours_whatever_their_brightness():
+    rng = np.random.default_rng(0)
+    hr, sr = rng.random((2, 2, 16, 24, 3), dtype="float32")
+    blocks = (hr - sr).reshape(2, 4, 4, 6, 4, 3).mean(axis=(2, 4))
+    expected = np.mean(np.abs(blocks - (blocks @ [0.299, 0.587, 0.114])[..., None]), axis=(1, 2, 3))
+    np.testing.assert_allclose(np.asarray(losses.colour(hr, sr)), expected, rtol=1e-4)
+    np.testing.assert_allclose(np.asarray(losses.colour(hr, hr - 0.3)), 0, atol=1e-6)
+    greenish = hr + np.float32([0, 0.1, 0])
+    assert float(np.mean(losses.colour(hr, greenish))) > 0.04
+
+
 def test_generalised_ctc_is_ctc_at_power_0_and_counts_what_cannot_be_read_less():
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 0.1, (2, 8, 5)).astype("float32")

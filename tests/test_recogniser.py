@@ -19,7 +19,7 @@ import train
 from data.presets import PRESETS
 from data.tiles import Row, format_rows
 from models import recogniser as parts
-from models.generator import architecture, build_generator, take_over
+from models.generator import LIGHT_LAYERS, architecture, build_generator, take_over
 from models.loading import load_archive
 from models.recogniser import HEAD, PREFIX, build_recogniser
 from training import loop, recogniser
@@ -207,6 +207,26 @@ def test_blocks_are_added_to_a_trained_generator(reading_run, plates, tmp_path):
     assert np.abs(grown.get_layer("block3_conv1").kernel).max() > 0  # but it can learn
     with pytest.raises(ValueError, match="--more-blocks must be 0 without --init, got 2"):
         tiny_settings(plates, tmp_path / "run", more_blocks=2)
+
+
+def test_the_light_is_trained_alone(reading_run, plates, tmp_path):
+    init, run = reading_run / "pretrain.keras", tmp_path / "run"
+    settings = tiny_settings(
+        plates, run, init=str(init), light_only=True, colour_weight=1.0, pretrain_steps=6, pretrain_learning_rate=1e-2,
+        adversarial_steps=0, ema=False,
+    )  # fmt: skip
+    assert train.main(as_flags(settings)) == 0
+    before, after = load_archive(init), load_archive(run / "pretrain.keras")
+    changed = set()
+    for layer in before.layers:
+        pairs = zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True)
+        if any(np.any(old != new) for old, new in pairs):
+            changed.add(layer.name)
+    assert changed == set(LIGHT_LAYERS)
+    again = make_generator(tiny_settings(plates, tmp_path / "more", init=str(run / "pretrain.keras")), 1, "float32")
+    assert len(again.trainable_variables) > len(LIGHT_LAYERS) * 2, "the next run trains the others again"
+    with pytest.raises(ValueError, match="--light-only must be off without --init, got True"):
+        tiny_settings(plates, run, light_only=True)
 
 
 def test_a_missing_recogniser_is_not_blamed_on_the_generator(reading_run, plates, tmp_path):

@@ -34,6 +34,7 @@ class Settings:
     filters: int = _flag(64, "width of the generator's body", metavar="N")
     blocks: int = _flag(16, "residual blocks of the generator", metavar="N")
     more_blocks: int = _flag(0, "residual blocks to add to those of --init", metavar="N")
+    light_only: bool = _flag(False, "train nothing but the layers that judge light and colours, of --init")
     recogniser: str = _flag(
         "", "archive of training.recogniser (.keras), to be built into the generator", metavar="FILE"
     )
@@ -47,6 +48,9 @@ class Settings:
     )
     strokes_weight: float = _flag(
         0.0, "weight in both stages of the absolute error less its blocks' means (0: as published)", metavar="F"
+    )
+    colour_weight: float = _flag(
+        0.0, "weight in both stages of the colours' absolute error, brightness taken off (0: as published)", metavar="F"
     )
     reading_weight: float = _flag(
         0.0,
@@ -111,9 +115,9 @@ class Settings:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("pretrain_steps", "adversarial_steps", "blocks", "more_blocks", "warmup_steps", "workers", "seed"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("mse_weight", "detail_weight", "strokes_weight", "reading_weight", "vgg_weight"):
+        for name in ("mse_weight", "detail_weight", "strokes_weight", "colour_weight", "reading_weight"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("adversarial_weight", "validation_limit", "reading_limit"):
+        for name in ("vgg_weight", "adversarial_weight", "validation_limit", "reading_limit"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("pretrain_learning_rate", "g_learning_rate", "d_learning_rate", "clip_norm", "save_minutes"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
@@ -121,6 +125,7 @@ class Settings:
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
         _require(self.balance_low < self.balance_high, "balance_low", "below --balance-high", self.balance_low)
         _require(bool(self.init) or not self.more_blocks, "more_blocks", "0 without --init", self.more_blocks)
+        _require(bool(self.init) or not self.light_only, "light_only", "off without --init", self.light_only)
         self.window()
         _require(self.pretrain_steps + self.adversarial_steps > 0, "pretrain_steps", "above 0 in one stage at least", 0)
 

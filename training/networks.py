@@ -11,7 +11,7 @@ import numpy as np
 
 from models.discriminator import build_discriminator
 from models.features import build_features
-from models.generator import architecture, build_generator, change_nothing, take_over
+from models.generator import architecture, build_generator, change_nothing, freeze, take_over
 from models.loading import in_policy, load_archive
 from models.recogniser import HEAD, build_eye, layers_of_recogniser
 from models.recogniser import NAME as RECOGNISER
@@ -20,8 +20,18 @@ from training.run_folder import INIT_NAME, write_json
 
 def make_generator(settings, scale: int, policy: str) -> keras.Model:
     """The generator that the run begins with, computing in `policy`: new, or that of --init, with --more-blocks; with the
-    recogniser of --recogniser built in. Raises ValueError for an --init of another scale or one that cannot grow, and for files
-    that are missing or hold something else."""
+    recogniser of --recogniser built in, and with --light-only all else frozen, too. Raises ValueError for an --init of another
+    scale or one that cannot grow, and for files that are missing or hold something else."""
+    generator = _begun(settings, scale, policy)
+    if settings.light_only and not architecture(generator):
+        raise ValueError(
+            f"--light-only: {settings.init} has no layers that judge the light; give one of train.py's generators"
+        )
+    freeze(generator, light_only=settings.light_only)
+    return generator
+
+
+def _begun(settings, scale: int, policy: str) -> keras.Model:
     keras.mixed_precision.set_global_policy(policy)
     begun = Path(settings.run) / INIT_NAME
     if begun.exists():

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-OPTIONS = ("detail", "strokes", "reading")  # beside the recipe, in both stages where they are asked for
+OPTIONS = ("detail", "strokes", "colour", "reading")  # beside the recipe, in both stages where they are asked for
 TERMS = ("mse", *OPTIONS, "vgg", "adversarial")  # of the generator's loss
 CHECKED = (*TERMS, "g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm")
 
