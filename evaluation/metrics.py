@@ -17,6 +17,7 @@ PSNR_CAP_DB = (
 )
 # Wang et al. 2004, "Image Quality Assessment: From Error Visibility to Structural Similarity", section III-B and C
 SSIM_WINDOW, SSIM_SIGMA, SSIM_K1, SSIM_K2 = 11, 1.5, 0.01, 0.03
+COLOUR_BLOCK_PX = 8  # a stroke is narrower: what is asked is the colour of grounds, not whether strokes are sharp
 BOOTSTRAP_RESAMPLES = 2000
 DRAWS_IN_MEMORY = 1_000_000
 CONFIDENT = 0.9  # a reading above this confidence is one that a user would believe
@@ -38,6 +39,19 @@ def ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     if min(first.shape[1:3]) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs pictures of at least {SSIM_WINDOW} x {SSIM_WINDOW}, got {first.shape[1:3]}")
     return np.array([_ssim_of_one(a, b) for a, b in zip(first, second, strict=True)])
+
+
+def colour_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """How far the colours of each pair of pictures lie apart, (N,): distance of a* and b* in CIELAB, 1976, whose unit is about
+    what the eye can just tell apart; of the means of blocks of 8 x 8 pixels, averaged. Lightness does not count.
+
+    ValueError for other shapes and for pictures smaller than a block.
+    """
+    first, second = _as_pairs(first, second)
+    if min(first.shape[1:3]) < COLOUR_BLOCK_PX:
+        raise ValueError(f"the colour error needs pictures of at least {COLOUR_BLOCK_PX} px, got {first.shape[1:3]}")
+    apart = [_chroma(a) - _chroma(b) for a, b in zip(first, second, strict=True)]
+    return np.array([np.hypot(*np.moveaxis(each, -1, 0)).mean() for each in apart])
 
 
 def reading_rates(
@@ -153,6 +167,14 @@ def as_float(pictures: np.ndarray) -> np.ndarray:
     """uint8 or float pictures as float64 in [0, 1]; floats outside are clipped, as they are when a picture is written."""
     pictures = np.asarray(pictures)
     return pictures / 255.0 if pictures.dtype == np.uint8 else np.clip(pictures.astype(float), 0, 1)
+
+
+def _chroma(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> a* and b* of its blocks, (H // 8, W // 8, 2)."""
+    height, width = (side // COLOUR_BLOCK_PX for side in picture.shape[:2])
+    whole = picture[: height * COLOUR_BLOCK_PX, : width * COLOUR_BLOCK_PX].astype(np.float32)
+    blocks = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(blocks, cv2.COLOR_RGB2LAB)[..., 1:]
 
 
 def _ssim_of_one(first: np.ndarray, second: np.ndarray) -> float:

@@ -12,11 +12,9 @@ from evaluation import figures, html
 from evaluation.difficulty import LABELS
 from evaluation.metrics import BOOTSTRAP_RESAMPLES
 from evaluation.plates import Failure, Material, load
-from evaluation.scoring import BASELINE, CLEAN, INPUT, Table, render
+from evaluation.scoring import BASELINE, CLEAN, INPUT, PICTURE_FIGURES, Table, render
 from evaluation.selection import select
 from evaluation.summary import checkpoints_of, method_figures, outcome, summarise
-
-PICTURE_FIGURES = ("psnr", "ssim", "consistency", "vgg_distance")
 
 
 def collect(table: Table, read: bool, seed: int, facts: dict, on_clean: Table | None = None) -> dict:

@@ -14,12 +14,13 @@ from data import degrade
 from evaluation.baseline import classical, enlarge
 from evaluation.difficulty import measure
 from evaluation.matching import comparable
-from evaluation.metrics import psnr_db, ssim
+from evaluation.metrics import colour_error, psnr_db, ssim
 from evaluation.plates import Failure, Pair, Plate, load
 from evaluation.reader import Reader, Reading
 from models.enhancer import Generator, enhance, resize, restore_each, to_working_size
 
 INPUT, BASELINE, CLEAN = "input", "baseline", "clean"
+PICTURE_FIGURES = ("psnr", "ssim", "colour_error", "consistency", "vgg_distance")
 CHUNK = 32  # plates whose pictures are in memory at a time
 NO_READING = Reading("")
 
@@ -31,6 +32,7 @@ class Score:
     reading: Reading = NO_READING
     psnr: float | None = None
     ssim: float | None = None
+    colour_error: float | None = None
     consistency: float | None = None
     vgg_distance: float | None = None
 
@@ -91,7 +93,7 @@ class Scorer:
         readings = self._read(pictures, remember=method == CLEAN)
         distances = self._vgg_distances(method, pairs, pictures)
         return [
-            Score(reading, *_picture_figures(method, pair, picture), distance)
+            Score(reading, vgg_distance=distance, **_picture_figures(method, pair, picture))
             for pair, picture, reading, distance in zip(pairs, pictures, readings, distances, strict=True)
         ]
 
@@ -147,17 +149,17 @@ def with_truth_from_clean(table: Table) -> Table:
     return replace(table, plates=plates)
 
 
-def _picture_figures(method: str, pair: Pair, picture: np.ndarray) -> tuple[float | None, float | None, float | None]:
-    """(PSNR, SSIM, consistency): the last is the PSNR of the picture, degraded as the manifest says, against the input."""
-    if pair.hr is None:
-        return None, None, None
-    consistency = None
-    if pair.plate.steps is not None:
+def _picture_figures(method: str, pair: Pair, picture: np.ndarray) -> dict[str, float]:
+    """Those that can be had of PSNR, SSIM and colour error, against the clean side, and consistency: the PSNR of the picture,
+    degraded as the manifest says, against the input."""
+    figures = {}
+    if pair.hr is not None and method != CLEAN:
+        measures = {"psnr": psnr_db, "ssim": ssim, "colour_error": colour_error}
+        figures |= {name: float(of(picture[None], pair.hr[None])[0]) for name, of in measures.items()}
+    if pair.hr is not None and pair.plate.steps is not None:
         again = degrade.apply(picture / np.float32(255), pair.plate.steps, pair.scale)
-        consistency = float(psnr_db(again[None], pair.lq[None])[0])
-    if method == CLEAN:
-        return None, None, consistency
-    return float(psnr_db(picture[None], pair.hr[None])[0]), float(ssim(picture[None], pair.hr[None])[0]), consistency
+        figures["consistency"] = float(psnr_db(again[None], pair.lq[None])[0])
+    return figures
 
 
 def _to_working_size(picture: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from evaluation import difficulty
 from evaluation.matching import match
 from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, is_readable, reading_rates
-from evaluation.scoring import BASELINE, CLEAN, INPUT, Table
+from evaluation.scoring import BASELINE, CLEAN, INPUT, PICTURE_FIGURES, Table
 
 BIN_RESAMPLES = 500  # of the parts by difficulty, which are many
 
@@ -27,7 +27,7 @@ def method_figures(table: Table, method: str, read: bool, resamples: int, seed: 
     """One method's figures: of pictures (averages over plates, None where not measured), of readings, and of harm."""
     scores = table.scores[method]
     figures: dict = {"n": len(scores)}
-    for name in ("psnr", "ssim", "consistency", "vgg_distance"):
+    for name in PICTURE_FIGURES:
         values = [getattr(score, name) for score in scores if getattr(score, name) is not None]
         figures[name] = float(np.mean(values)) if values else None
     if read:

@@ -104,6 +104,11 @@ HARM_COLUMNS = (
         lambda f: share(f.get("on_clean", {}).get("flip_rate")),
         "Clean tiles put through, flipped: of the clean tiles that were read right, those read wrong after.",
     ),
+    Column(
+        "clean tiles put through, colour error",
+        lambda f: _number("colour_error", 1)(f.get("on_clean", {})),
+        "Clean tiles put through, colour error: how far the colours of good pictures are moved; see the colour error.",
+    ),
 )
 PICTURE_COLUMNS = (
     Column(
@@ -116,6 +121,12 @@ PICTURE_COLUMNS = (
         "SSIM",
         _number("ssim", 3),
         "SSIM: likeness of structure to the clean tile, 1 for equal pictures; averaged alike.",
+    ),
+    Column(
+        "colour error",
+        _number("colour_error", 1),
+        "Colour error: how far the colours lie from the clean tile's, brightness left out (a* and b* in CIELAB, means of "
+        "blocks of 8 x 8 pixels). 2 can just be seen side by side, 10 is another shade.",
     ),
     Column(
         "consistency (dB)",

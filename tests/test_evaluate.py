@@ -84,6 +84,8 @@ def test_end_to_end(tmp_path, checkpoint, capsys):
     assert net["flip_rate"]["count"] == 0
     assert net["on_clean"]["plate_acc"]["value"] == pytest.approx(metrics["clean"]["plate_acc"]["value"])
     assert net["on_clean"]["plate_acc"]["n"] == 3
+    assert net["on_clean"]["colour_error"] == pytest.approx(0, abs=0.1)
+    assert net["colour_error"] == pytest.approx(metrics["input"]["colour_error"], abs=0.1)
     assert metrics["clean"]["consistency"] > metrics["input"]["consistency"]
     assert len(net["checkpoint"]["sha256"]) == 64
     assert metrics["tiles"]["n"] == 6

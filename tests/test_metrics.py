@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from skimage.color import rgb2lab
 
-from evaluation.metrics import PSNR_CAP_DB, bootstrap_ci95, estimate, harm, psnr_db, reading_rates, ssim
+from evaluation.metrics import PSNR_CAP_DB, bootstrap_ci95, colour_error, estimate, harm, psnr_db, reading_rates, ssim
 from evaluation.reader import Reading
 
 RNG = np.random.default_rng(0)
@@ -26,6 +27,19 @@ def test_psnr_and_ssim_are_those_of_tensorflow():
     second = np.clip(first + RNG.normal(0, 0.1, first.shape), 0, 1).astype("float32")
     np.testing.assert_allclose(psnr_db(first, second), tf.image.psnr(first, second, 1.0), rtol=1e-5)
     np.testing.assert_allclose(ssim(first, second), tf.image.ssim(first, second, 1.0), atol=1e-4)
+
+
+def test_the_colour_error_is_the_distance_in_lab_without_the_lightness():
+    grey = np.full((1, 16, 24, 3), 0.5)
+    red = np.broadcast_to(np.float64([0.6, 0.45, 0.45]), grey.shape)
+    lab = rgb2lab([0.6, 0.45, 0.45])
+    np.testing.assert_allclose(colour_error(grey, red), np.hypot(*lab[1:]), atol=0.1)
+    np.testing.assert_allclose(colour_error(grey, np.full_like(grey, 0.9)), 0, atol=0.1)
+    half = grey.copy()
+    half[:, :8] = red[:, :8]
+    np.testing.assert_allclose(colour_error(grey, half), np.hypot(*lab[1:]) / 2, atol=0.1)
+    with pytest.raises(ValueError, match="at least 8 px"):
+        colour_error(grey[:, :7], grey[:, :7])
 
 
 def test_psnr_is_per_picture_not_pooled():

@@ -97,7 +97,7 @@ def test_metrics_json_has_what_the_readme_promises(written):
             for part in (figures, figures["with_province"]):
                 assert set(part[name]) == {"value", "ci95", "n"}
                 assert part[name]["ci95"][0] <= part[name]["value"] <= part[name]["ci95"][1]
-        assert {"psnr", "ssim"} <= set(figures)
+        assert {"psnr", "ssim", "colour_error"} <= set(figures)
     assert metrics["checkpoints"]["net"]["checkpoint"]["sha256"] == "0"
     assert metrics["failed"] == [{"file": "broken.png", "reason": "truncated"}]
     assert {"settings", "versions", "by_difficulty"} <= set(metrics)
