@@ -75,6 +75,9 @@ WHOLE_PLATES := --crop 64x192 --batch-size 8 --pretrain-learning-rate 6e-4
 STROKES := $(WHOLE_PLATES) --reading-weight 0.15 --strokes-weight 0.4
 LIKELIEST := $(WHOLE_PLATES) --reading-weight 0.2 --strokes-weight 1.2
 AVERAGED := $(SHIPPED)/averaged/pretrain.keras
+LIGHT := --light-only --preset windscreen --crop 64x192 --batch-size 32 --strokes-weight 1.2 --colour-weight 5 \
+	--pretrain-steps 4000 --pretrain-learning-rate 2e-3 --validate-every 4000 --select last
+SHIPPING := $(SHIPPED)/sixteenth/pretrain.keras $(SHIPPED)/seventeenth/pretrain.keras
 AGAINST := --adversarial-steps 400 --g-learning-rate 5e-5 --d-learning-rate 1e-4 --discriminator-filters 32 --vgg-weights $(VGG)
 recogniser = test -f $(SHIPPED)/$(1).keras || \
 	KERAS_BACKEND=$(RECOGNISER_BACKEND) $(PY) -m training.recogniser --out $(SHIPPED)/$(1).keras $(2)
@@ -87,7 +90,8 @@ stage-one = $(call train-or-resume,$(1),$(2) --adversarial-steps 0)
 # by 0.92 to 1.1 only; the third shifted features, but scaled none; recognisers had fewer blocks: 6 until the deep one, 13 then, 15 in
 # the deeper one, 31 in the deepest, 36 in the last. These two were made with JAX on a GPU (RECOGNISER_BACKEND=jax WORKERS=16: six
 # minutes each; hours on a CPU), and of the last's 9,042 steps its time was up after 8,145. The reading term was squared up to the
-# twelfth run.
+# twelfth run. The last two train the light alone: the sixteenth's pretrain.keras ships under that name, the seventeenth's
+# as generator.keras.
 pretrained: install
 	test -f datasets/shipped/photos/text.csv || $(PY) -m data.synthetic --out datasets/shipped/photos --count 48000 --seed 1
 	$(PY) preprocess.py --raw datasets/shipped/photos --out $(SHIPPED_TILES) --val 0.025 --test 0
@@ -154,6 +158,8 @@ pretrained: install
 		$(PY) -m training.average $(SHIPPED)/thirteenth/pretrain.keras $(SHIPPED)/fourteenth/pretrain.keras --out $(AVERAGED)
 	$(call train-or-resume,fifteenth,--tiles $(MORE_TILES) --init $(AVERAGED) $(LIKELIEST) --preset lamps --seed 23 \
 		--pretrain-steps 0 $(AGAINST) --validate-every 400)
-	for archive in $(AVERAGED) $(SHIPPED)/fifteenth/generator.keras; do \
+	$(call stage-one,sixteenth,--tiles $(MORE_TILES) --init $(AVERAGED) $(LIGHT) --seed 24)
+	$(call stage-one,seventeenth,--tiles $(MORE_TILES) --init $(SHIPPED)/fifteenth/generator.keras $(LIGHT) --seed 25)
+	for archive in $(SHIPPING); do \
 		$(PY) -m enhancing.calibrate --tiles $(SHIPPED_TILES) --split val --limit 600 --write --checkpoint $$archive || exit 1; \
 	done

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from models.enhancer import LUMA
+
 POWERS = (0.5, 0.75, 1.0, 1.4, 2.0)  # tone curves tried
 KERNEL_PX = 33  # longest blur that the fit can find, at the tile's width of 192 px
 DAMPING = 1e-2  # of the deconvolution, as a part of the result's mean power
 GRAIN_SIGMA = 1.0  # both sides are smoothed by this before they are compared: noise is not to be explained
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 class Fit(NamedTuple):

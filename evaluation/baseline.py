@@ -6,15 +6,16 @@ Pictures are (H, W, 3) float32 RGB in [0, 1].
 import cv2
 import numpy as np
 
+from models.enhancer import LUMA
+
 STRETCH_PERCENTILES = (1, 99)  # of the luminance: a few glaring or black pixels do not stop the stretch
 MIN_RANGE = 0.05  # a flatter picture holds noise alone, which a stretch would blow up
 UNSHARP_SIGMA_PX, UNSHARP_AMOUNT = 2.0, 1.0
-LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def classical(picture: np.ndarray) -> np.ndarray:
     """Stretch the luminance to the whole range, the same for all colours, then sharpen."""
-    low, high = np.percentile(picture @ LUMINANCE, STRETCH_PERCENTILES)
+    low, high = np.percentile(picture @ LUMA, STRETCH_PERCENTILES)
     stretched = np.clip((picture - low) / max(high - low, MIN_RANGE), 0, 1).astype(np.float32)
     blurred = cv2.GaussianBlur(stretched, (0, 0), UNSHARP_SIGMA_PX)
     return np.clip(stretched + UNSHARP_AMOUNT * (stretched - blurred), 0, 1)

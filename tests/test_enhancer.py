@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from models.enhancer import (
+    LUMA,
+    SMALL_CAST,
     Generator,
     enhance,
     from_model,
+    keep_colours,
     load_generator,
     mix,
     resize,
@@ -46,7 +49,7 @@ def identity(scale=1):
 def test_a_tile_is_given_to_the_network_as_it_is(archive):
     generator = load_generator(archive, "float32")
     tile = RNG.random((1, 96, 192, 3), dtype="float32")
-    expected = np.clip(keras.saving.load_model(archive)(tile), 0, 1)
+    expected = keep_colours(tile[0], np.clip(keras.saving.load_model(archive)(tile), 0, 1)[0])[None]
     np.testing.assert_allclose(restore(generator, tile), expected, atol=1e-6)
     np.testing.assert_allclose(enhance(generator, list(tile))[0], expected[0], atol=1e-6)
 
@@ -55,7 +58,7 @@ def test_a_tile_is_given_to_the_network_as_it_is(archive):
 @pytest.mark.parametrize("size", [(1, 1), (7, 13), (31, 16), (33, 200)])
 def test_padding_is_cut_back(scale, size):
     batch = RNG.random((2, *size, 3), dtype="float32")
-    np.testing.assert_array_equal(restore(identity(scale), batch), identity(scale).run(batch))
+    np.testing.assert_allclose(restore(identity(scale), batch), identity(scale).run(batch), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +101,18 @@ def test_output_stays_a_picture():
     result = restore(wild, RNG.random((1, 16, 16, 3)))
     assert result.min() == 0
     assert result.max() == 1
+
+
+def test_a_small_change_of_colour_is_left_out_and_a_great_one_made_smaller():
+    lq = 0.3 + 0.3 * RNG.random((24, 48, 3), dtype="float32")
+    brighter = 1.5 * lq - 0.2
+    np.testing.assert_allclose(keep_colours(lq, brighter), brighter, atol=1e-5)
+    for cast, left in ((0.01, 0.0), (0.1, 0.1 - SMALL_CAST)):
+        tint = cast * np.array([1, 0, -1], np.float32) / np.sqrt(2)
+        tint -= tint @ LUMA
+        tint *= cast / np.linalg.norm(tint)
+        kept = keep_colours(lq, brighter + tint) - brighter
+        np.testing.assert_allclose(kept, np.broadcast_to(tint * left / cast, lq.shape), atol=1e-4)
 
 
 def test_a_mixture_lies_between_the_result_and_the_input_in_its_light():
