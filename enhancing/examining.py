@@ -18,7 +18,7 @@ from models.enhancer import BATCH_SIZE, Generator, fit_result, resize, restore_e
 
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
 MIN_EFFECTIVE_WIDTH_PX = 50.0  # where the checkpoint's JSON does not say; enhancing/calibrate.py measures it
-MIN_AGREEMENT = 0.9  # below it, of 62 validation plates 19 % were read right; above it, of 538, 85 %
+MIN_AGREEMENT = 0.9  # below it, of 60 validation plates 22 % were read right; above it, of 540, 84 %
 
 
 @dataclass(frozen=True)
