@@ -42,8 +42,8 @@ def ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def colour_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """How far the colours of each pair of pictures lie apart, (N,): distance of a* and b* in CIELAB, 1976, whose unit is about
-    what the eye can just tell apart; of the means of blocks of 8 x 8 pixels, averaged. Lightness does not count.
+    """How far the colours of each pair of pictures lie apart, (N,): distance of a* and b* in CIELAB (CIE 1976), of which two
+    units or so can just be told apart; of the means of blocks of 8 x 8 pixels, averaged. Lightness does not count.
 
     ValueError for other shapes and for pictures smaller than a block.
     """
