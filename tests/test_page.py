@@ -201,7 +201,8 @@ def at_rest(page, element, pictures) -> dict:
 
 
 def click_at(page, picture, across: float, down: float) -> None:
-    """Click at a place given in parts of the picture, which lies centred in its element."""
+    """Click at a place given in parts of the picture, which lies centred in its element, once it is there."""
+    _until(page, lambda: picture.evaluate("e => e.complete && e.naturalWidth > 0"))
     box = picture.bounding_box()
     natural = picture.evaluate("e => [e.naturalWidth, e.naturalHeight]")
     factor = min(box["width"] / natural[0], box["height"] / natural[1])
