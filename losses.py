@@ -10,12 +10,12 @@ average over the global batch, however many devices it is spread over.
 from collections.abc import Collection
 
 import keras
-import numpy as np
 from keras import ops
+
+from models.enhancer import LUMA
 
 DETAIL_BLOCK_PX = 16  # half a character's height or so
 COLOUR_BLOCK_PX = 4
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 MSE_WEIGHT, VGG_WEIGHT, ADVERSARIAL_WEIGHT = 1.0, 0.1, 0.2
 
 
@@ -60,9 +60,8 @@ def colour(hr, sr):
     Most of the MSE of a dark plate is doubt about its brightness, and strokes know nothing of what is wider than a block.
     Without this, white plates turn green in pink light, and good pictures are tinted. Height and width must divide by 4.
     """
-    difference = _difference(hr, sr)
-    brightness = ops.sum(difference * np.float32(LUMA), axis=-1, keepdims=True)
-    return _mean(ops.abs(ops.average_pool(difference - brightness, COLOUR_BLOCK_PX, COLOUR_BLOCK_PX)))
+    blocks = ops.average_pool(_difference(hr, sr), COLOUR_BLOCK_PX, COLOUR_BLOCK_PX)
+    return _mean(ops.abs(blocks - ops.sum(blocks * LUMA, axis=-1, keepdims=True)))
 
 
 def _difference(hr, sr):

@@ -51,7 +51,7 @@ def colour_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     if min(first.shape[1:3]) < COLOUR_BLOCK_PX:
         raise ValueError(f"the colour error needs pictures of at least {COLOUR_BLOCK_PX} px, got {first.shape[1:3]}")
     apart = [_chroma(a) - _chroma(b) for a, b in zip(first, second, strict=True)]
-    return np.array([np.hypot(*np.moveaxis(each, -1, 0)).mean() for each in apart])
+    return np.array([np.linalg.norm(each, axis=-1).mean() for each in apart])
 
 
 def reading_rates(
