@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -260,3 +261,11 @@ def test_help_comes_without_tensorflow():
     root = Path(__file__).resolve().parents[1]
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert result.stdout == "set()\n"
+
+
+def test_the_figures_that_the_page_shows_are_those_of_the_shipped_generators():
+    root = Path(__file__).parents[1]
+    metrics = json.loads((root / "docs" / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    for name in ("pretrain", "generator"):
+        archive = (root / "checkpoints" / "pretrained" / f"{name}.keras").read_bytes()
+        assert metrics["checkpoints"][name]["checkpoint"]["sha256"] == hashlib.sha256(archive).hexdigest(), name
