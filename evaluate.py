@@ -7,13 +7,14 @@ pictures could not be used; 2: nothing could be evaluated.
 """
 
 import argparse
-import os
 import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from models.environment import prepare_tensorflow
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 CHECKPOINT_HELP = "generators to compare, .keras or .onnx; without it those in checkpoints/pretrained"
@@ -65,6 +66,7 @@ def evaluate(config: Config) -> dict:
 
     Raises ValueError, with what to do, where nothing can be evaluated.
     """
+    prepare_tensorflow()
     from evaluation import checkpoints, report
     from evaluation.plates import clean_as_input, first_pair, from_lq_only, from_tiles, pick
     from evaluation.reader import Reader
@@ -168,5 +170,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.exit(main())

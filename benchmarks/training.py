@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.memory import peak_mib
+from models.environment import prepare_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 TILE = (96, 192)
@@ -29,6 +30,7 @@ DATA_TILES = 64
 
 def measure(stage: str, precision: str, batch_size: int, steps: int) -> dict:
     """One stage with the default networks on random pictures that lie in memory already."""
+    prepare_tensorflow()
     import tensorflow as tf
 
     import train
@@ -128,7 +130,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=5, help="steps timed for each figure")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if arguments.one:
         stage, precision, batch_size, steps = arguments.one
         print(json.dumps(measure(stage, precision, int(batch_size), int(steps))))

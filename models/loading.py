@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from models.environment import prepare_tensorflow
+
 Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]
 PROBE_PX = 16
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -36,7 +38,7 @@ def load_model(path: Path, precision: str):
 
 def load_archive(path: Path):
     """The Keras model in an archive as it was stored, loaded in safe mode. Raises ValueError."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    prepare_tensorflow()
     # Pictures of many shapes make TensorFlow warn of retracing, until it has traced for any shape after some five
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # In a picture 16 px high, a built-in recogniser has one row to look at, and rightly gives it all its attention

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from models.environment import prepare_tensorflow
+
 
 def average(paths: list[str], out: str) -> None:
     """Write the mean, and a .json that names what it is of. Raises ValueError for files that are missing or of another make."""
+    prepare_tensorflow()
     from models.loading import read_info  # late: keras takes seconds
     from training.networks import as_shipped, load_given, write_archive
 

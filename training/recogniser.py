@@ -28,6 +28,7 @@ from data.presets import PRESETS
 from data.tiles import Row, open_tiles, read_manifest
 from evaluation.matching import comparable
 from evaluation.metrics import is_readable
+from models.environment import prepare_tensorflow
 from training.config import parse_window
 from training.inputs import cache_tiles, check_crop, tile_size
 from training.validation import spread_evenly
@@ -113,6 +114,7 @@ def train(flags: argparse.Namespace) -> dict:
     pairs = windows_of(flags, pairs_of(flags, "train", texts["train"]))
     held_out = pairs_of(flags, "val", texts["val"]) if texts["val"] else None
 
+    prepare_tensorflow()
     from models.loading import in_policy  # late: keras takes seconds
     from training.devices import choose_precision
     from training.networks import write_archive
