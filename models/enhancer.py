@@ -22,6 +22,7 @@ MAX_TALLNESS = 4  # a taller picture is scaled to its height: a strip of 1 x 500
 BATCH_SIZE = 16
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 SMALL_CAST = 0.02  # five of 256 levels
+DOUBT_OF_CAST = 0.3  # share of a cast that may remain in a colour; the least colour error on validation plates
 FAINTEST = 1e-3  # standard deviation: less is noise of the coding
 MOST_GAIN = 20.0  # by which contrast is raised: a picture of one colour has none, only noise
 
@@ -111,17 +112,34 @@ def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size:
 
 
 def keep_colours(lq: np.ndarray, sr: np.ndarray) -> np.ndarray:
-    """sr, its mean colour moved back by up to `SMALL_CAST` towards that of lq at sr's contrast; both in [0, 1].
+    """sr, its mean colour moved back by up to `SMALL_CAST` towards that of lq at sr's contrast, and its faint colours greyed
+    where a strong cast was taken away; both in [0, 1].
 
     A plate in white light and a slightly tinted plate in tinted light look the same, and a generator that believes too often in
-    the latter tints good pictures. So a small cast is left alone, and a strong one taken away but for this much.
+    the latter tints good pictures. So a small cast is left alone, and a strong one taken away but for this much. What remains
+    of a strong one, a faint green in red light mostly, differs from place to place, since one colour is clipped: it is told
+    from the plate's own colours by being faint.
     """
-    before, after = lq @ LUMA, sr @ LUMA
-    gain = min(after.std() / before.std(), MOST_GAIN) if before.std() > FAINTEST else 1.0
-    tint_before, tint_after = (each.mean((0, 1), float) - luma.mean() for each, luma in ((lq, before), (sr, after)))
+    (_, (before,)), (_, (after,)) = (mean_and_contrast(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY)) for each in (lq, sr))
+    gain = min(after / before, MOST_GAIN) if before > FAINTEST else 1.0
+    tint_before, tint_after = (mean - mean @ LUMA for mean, _ in map(mean_and_contrast, (lq, sr)))
     moved = tint_after - gain * tint_before
-    share = min(1.0, SMALL_CAST / max(float(np.linalg.norm(moved)), 1e-6))
-    return np.clip(sr - (share * moved).astype(np.float32), 0, 1)
+    cast = float(np.linalg.norm(moved))
+    kept = min(1.0, SMALL_CAST / max(cast, 1e-6))
+    sr = np.clip(sr - (kept * moved).astype(np.float32), 0, 1)
+    return without_faint_colours(sr, DOUBT_OF_CAST * (1 - kept) * cast)
+
+
+def without_faint_colours(picture: np.ndarray, doubt: float) -> np.ndarray:
+    """(H, W, 3) in [0, 1], each colour c (what is left when brightness is taken off) shrunk to c |c|^2 / (|c|^2 + doubt^2), as
+    Wiener's filter shrinks what is known within `doubt`: the faint ones to grey, the strong ones hardly."""
+    if not doubt:
+        return picture
+    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
+    colour = picture - luma
+    energy = np.einsum("hwc,hwc->hw", colour, colour)
+    colour *= (energy / (energy + doubt**2))[..., None]
+    return np.clip(luma + colour, 0, 1)
 
 
 def mix(lq: np.ndarray, sr: np.ndarray, strength: float) -> np.ndarray:
@@ -133,9 +151,16 @@ def mix(lq: np.ndarray, sr: np.ndarray, strength: float) -> np.ndarray:
     if strength == 1:
         return sr
     lq = resize(lq, *sr.shape[:2])
-    gain = np.minimum(sr.std((0, 1)) / np.maximum(lq.std((0, 1)), FAINTEST), MOST_GAIN)
-    relit = np.clip((lq - lq.mean((0, 1))) * gain + sr.mean((0, 1)), 0, 1)
+    (before, contrast_before), (after, contrast_after) = map(mean_and_contrast, (lq, sr))
+    gain = np.minimum(contrast_after / np.maximum(contrast_before, FAINTEST), MOST_GAIN)
+    relit = np.clip(lq * np.float32(gain) + np.float32(after - gain * before), 0, 1)
     return strength * sr + (1 - strength) * relit
+
+
+def mean_and_contrast(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, (C,) each, float64."""
+    mean, deviation = cv2.meanStdDev(picture)
+    return mean[:, 0], deviation[:, 0]
 
 
 def working_size(generator: Generator, height: int, width: int) -> tuple[int, int]:

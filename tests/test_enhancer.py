@@ -99,11 +99,24 @@ def test_a_result_does_not_depend_on_its_neighbours(archive):
 def test_output_stays_a_picture():
     wild = Generator(lambda batch: batch * 9 - 4)
     result = restore(wild, RNG.random((1, 16, 16, 3)))
-    assert result.min() == 0
-    assert result.max() == 1
+    assert 0 <= result.min() < 1e-6
+    assert 1 - 1e-6 < result.max() <= 1
 
 
-def test_a_small_change_of_colour_is_left_out_and_a_great_one_made_smaller():
+def test_faint_colours_are_greyed_where_a_strong_cast_was_taken_away():
+    white, band, faint = np.full((24, 48, 3), 0.8, np.float32), (slice(None), slice(8)), (slice(None), slice(8, 16))
+    white[:8] = 0.2  # what is written
+    white[band], white[faint] = (0.1, 0.2, 0.7), (0.75, 0.83, 0.75)
+    saturation = np.ptp(white, axis=-1)
+    for red, sure in ((0.0, True), (0.3, False)):
+        lq = white * 0.5 + np.array([red, 0, 0], np.float32)
+        left = np.ptp(keep_colours(lq, white), axis=-1) / np.maximum(saturation, 1e-6)
+        assert left[faint].max() > 0.99 if sure else left[faint].max() < 0.6
+        assert left[band].min() > 0.95 if sure else left[band].min() > 0.8
+
+
+def test_a_small_change_of_colour_is_left_out_and_a_great_one_made_smaller(monkeypatch):
+    monkeypatch.setattr("models.enhancer.DOUBT_OF_CAST", 0.0)
     lq = 0.3 + 0.3 * RNG.random((24, 48, 3), dtype="float32")
     brighter = 1.5 * lq - 0.2
     np.testing.assert_allclose(keep_colours(lq, brighter), brighter, atol=1e-5)
@@ -111,7 +124,7 @@ def test_a_small_change_of_colour_is_left_out_and_a_great_one_made_smaller():
         tint = cast * np.array([1, 0, -1], np.float32) / np.sqrt(2)
         tint -= tint @ LUMA
         tint *= cast / np.linalg.norm(tint)
-        kept = keep_colours(lq, brighter + tint) - brighter
+        kept = keep_colours(lq, np.float32(brighter + tint)) - brighter
         np.testing.assert_allclose(kept, np.broadcast_to(tint * left / cast, lq.shape), atol=1e-4)
 
 
