@@ -71,6 +71,7 @@ def main(argv: list[str] | None = None) -> int:
             page.wait_for_selector("#photo input[type=file]", state="attached")
             prepare(page)
             page.wait_for_timeout(1500)  # until pictures have faded in
+            page.wait_for_function("!document.body.innerText.includes('processing |')")
             height = min(TALL, page.evaluate("document.querySelector('main').scrollHeight") + 32)
             page.set_viewport_size({"width": WIDTH, "height": height})
             save(page.screenshot(), DOCS / f"{name}.png")
