@@ -98,9 +98,12 @@ def test_a_result_does_not_depend_on_its_neighbours(archive):
 
 def test_output_stays_a_picture():
     wild = Generator(lambda batch: batch * 9 - 4)
-    result = restore(wild, RNG.random((1, 16, 16, 3)))
-    assert 0 <= result.min() < 1e-6
-    assert 1 - 1e-6 < result.max() <= 1
+    result = restore(wild, RNG.random((1, 128, 128, 3)))  # so large that chance makes no cast
+    assert result.min() == 0
+    assert result.max() == 1
+    in_red_light = restore(wild, RNG.random((1, 16, 16, 3)) * (1, 0.6, 0.6))  # a cast: faint colours are greyed
+    assert in_red_light.min() >= 0
+    assert in_red_light.max() <= 1
 
 
 def test_faint_colours_are_greyed_where_a_strong_cast_was_taken_away():
