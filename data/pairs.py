@@ -1,8 +1,7 @@
 """Which pairs of tiles a training step sees, made so that (seed, epoch, index) says everything. No TensorFlow.
 
 The stream of tiles is endless: position p is tile `order(epoch)[p % n]` of epoch `p // n`, augmented and (with a preset)
-degraded by a generator seeded with (seed, epoch, tile). A step number alone therefore restores the stream. A tile that is
-shown several times in an epoch counts as of several epochs, so that it is damaged otherwise each time.
+degraded by a generator seeded with (seed, epoch, tile). A step number alone therefore restores the stream.
 """
 
 from dataclasses import dataclass, field
@@ -24,8 +23,8 @@ class Pairs:
 
     hr_urls, lq_urls: sorted by key; lq_urls is empty when the low-quality tiles are made by `preset`, from clean tiles
     that are varied first (`data/randomise.py`) where `randomise` is set. crop: (height, width) of the window of the clean tile
-    that is shown, at another place each time; () for the whole tile. favoured: tiles that every epoch shows `repeats` times
-    more. caches: files of decoded tiles (one .npy per side) instead of pictures.
+    that is shown, at another place each time; () for the whole tile. caches: files of decoded tiles (one .npy per side)
+    instead of pictures.
     """
 
     keys: tuple[str, ...]
@@ -37,8 +36,6 @@ class Pairs:
     randomise: bool = False
     seed: int = 0
     crop: tuple[int, int] = ()
-    favoured: tuple[int, ...] = ()
-    repeats: int = 0
     caches: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -52,13 +49,8 @@ class Pairs:
 
     def at(self, position: int) -> tuple[int, int]:
         """(epoch, tile) at a position of the stream."""
-        count = len(self) + self.repeats * len(self.favoured)
-        epoch, place = divmod(position, count)
-        number = int(order(self.seed, epoch, count)[place])
-        if number < len(self):
-            return epoch * (1 + self.repeats), number
-        again, which = divmod(number - len(self), len(self.favoured))
-        return epoch * (1 + self.repeats) + 1 + again, self.favoured[which]
+        epoch, place = divmod(position, len(self))
+        return epoch, int(order(self.seed, epoch, len(self))[place])
 
     def pair(self, epoch: int, tile: int) -> tuple[np.ndarray, np.ndarray]:
         """(lq, hr) of one tile as epoch `epoch` shows it, uint8."""

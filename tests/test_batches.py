@@ -1,6 +1,4 @@
 import dataclasses
-from collections import Counter
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from data import augment
 from data.batches import Batches
 from data.pairs import Pairs, order
 from data.tiles import open_tiles
-from training.inputs import cache_tiles, favour, find_pairs
+from training.inputs import cache_tiles, find_pairs
 
 
 @pytest.fixture(scope="module")
@@ -46,33 +44,6 @@ def test_every_epoch_shows_every_tile_once_in_another_order(pairs):
         assert {each for each, _ in epoch} == {number}
         assert sorted(tile for _, tile in epoch) == list(range(10))
     assert [tile for _, tile in epochs[0]] != [tile for _, tile in epochs[1]]
-
-
-def test_favoured_tiles_come_again_in_every_epoch_damaged_otherwise(online):
-    favouring = dataclasses.replace(online, favoured=(3, 7), repeats=4)
-    for start in (0, 18):
-        epoch = [favouring.at(position) for position in range(start, start + 18)]
-        assert Counter(tile for _, tile in epoch) == {tile: 5 if tile in (3, 7) else 1 for tile in range(10)}
-        assert len(set(epoch)) == 18
-    seen = {favouring.at(position) for position in range(180)}
-    assert len(seen) == 180
-    again = [favouring.pair(*each)[0] for each in epoch if each[1] == 3]
-    assert not any(np.array_equal(a, b) for a, b in combinations(again, 2))
-
-
-def test_plates_with_a_favoured_character_are_half_of_what_is_shown(pairs):
-    texts = dict.fromkeys(pairs.keys, "AB1234") | {pairs.keys[4]: "QB1234"}
-    favouring = favour(pairs, "QX", texts)
-    shown = Counter(favouring.at(position)[1] for position in range(18))
-    assert shown == {tile: 9 if tile == 4 else 1 for tile in range(10)}
-    assert favour(pairs, "B", texts).repeats == 0
-    with pytest.raises(ValueError, match="--favour Z: no text"):
-        favour(pairs, "Z", texts)
-
-
-def test_a_folder_without_texts_cannot_favour_any(folder, tmp_path):
-    with pytest.raises(ValueError, match="--favour Q: no text"):
-        find_pairs(tiny_settings(folder, tmp_path / "run", favour="Q"))
 
 
 def test_order_depends_on_the_seed():

@@ -85,9 +85,6 @@ class Settings:
     randomise: bool = _flag(
         False, "with --degrade-online: bend, turn, thin and thicken the plates, for rendered photos"
     )
-    favour: str = _flag(
-        "", "show plates with one of these characters as often as all others together", metavar="CHARACTERS"
-    )
     crop: str = _flag("", "train on windows of this size, cut anew out of each tile: cheaper steps", metavar="HxW")
     workers: int = _flag(2, "processes that make the batches; 0 makes them inside this process", metavar="N")
     cache: bool = _flag(False, "keep the decoded tiles in one mapped file in the run folder")

@@ -38,19 +38,7 @@ def find_pairs(settings) -> tuple[Pairs, Pairs | None]:
     pairs = _checked(settings, train)
     crop = check_crop(settings.window(), tile_size(pairs.hr_urls[0]))
     pairs = replace(pairs, augment=settings.augment, randomise=settings.randomise, crop=crop)
-    if settings.favour:
-        pairs = favour(pairs, settings.favour, {row.key: row.text for row in read_manifest(settings.tiles)})
     return pairs, _checked(settings, val) if val else None
-
-
-def favour(pairs: Pairs, characters: str, texts: dict[str, str]) -> Pairs:
-    """The pairs, with plates that hold one of the characters shown about as often as all others together. Raises ValueError
-    where none does."""
-    favoured = tuple(i for i, key in enumerate(pairs.keys) if set(characters) & set(texts.get(key, "")))
-    if not favoured:
-        raise ValueError(f"--favour {characters}: no text in the tiles' manifest holds one of these")
-    others = len(pairs) - len(favoured)
-    return replace(pairs, favoured=favoured, repeats=max(0, round(others / len(favoured)) - 1))
 
 
 def check_crop(crop: tuple[int, int], tile: tuple[int, int]) -> tuple[int, int]:
