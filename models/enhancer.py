@@ -25,6 +25,7 @@ SMALL_CAST = 0.02  # five of 256 levels
 DOUBT_OF_CAST = 0.3  # share of a cast that may remain in a colour; the least colour error on validation plates
 FAINTEST = 1e-3  # standard deviation: less is noise of the coding
 MOST_GAIN = 20.0  # by which contrast is raised: a picture of one colour has none, only noise
+SEAM_PX = 8  # rows of the result over which a window passes into what lies around it
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,15 @@ class Generator:
     """A loaded generator.
 
     run: (N, H, W, 3) float32 -> (N, H*scale, W*scale, 3) float32, unclipped, for H and W that divide by 16 / scale.
-    width_px: the width of the tiles it was trained to make. strength: how much of what it makes is kept, see `mix`. backend:
-    "keras" or "onnx". info: the JSON beside the file, or {}.
+    width_px: the width of the tiles it was trained to make. window_px: the height of the windows of them that training showed,
+    see `run_in_window`; 0 where that was whole tiles. strength: how much of what it makes is kept, see `mix`. backend: "keras"
+    or "onnx". info: the JSON beside the file, or {}.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
     scale: int = 1
     width_px: int = TILE_WIDTH_PX
+    window_px: int = 0
     strength: float = 1.0
     backend: str = "keras"
     precision: str = "float32"
@@ -63,7 +66,7 @@ def load_generator(path: str | Path, precision: str = "auto", strength: float | 
     run, scale, chosen, stored = loaders[path.suffix.lower()](path, precision)
     info = read_info(path) or stored
     kept = _strength(info) if strength is None else strength
-    return Generator(run, scale, _tile_width(info), kept, path.suffix.lower()[1:], chosen, info)
+    return Generator(run, scale, _tile_width(info), _window(info), kept, path.suffix.lower()[1:], chosen, info)
 
 
 def from_model(model) -> Generator:
@@ -104,11 +107,32 @@ def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size:
     for indices in by_shape.values():
         for start in range(0, len(indices), batch_size):
             some = indices[start : start + batch_size]
-            for index, sr in zip(some, generator.run(np.stack([padded[i] for i in some])), strict=True):
+            for index, sr in zip(some, run_in_window(generator, np.stack([padded[i] for i in some])), strict=True):
                 whole = _cut_back(sr, inputs[index].shape, generator.scale)
                 whole = keep_colours(inputs[index], whole)
                 results[index] = mix(inputs[index], whole, generator.strength)
     return results
+
+
+def run_in_window(generator: Generator, batch: np.ndarray) -> np.ndarray:
+    """`generator.run`, and where the pictures are taller than the windows that training showed, the middle of each once more as
+    such a window, in the light of the whole.
+
+    A network that takes means over the whole picture sees other means where there is more around the plate than in training
+    (as for classifiers in Touvron et al. 2019, "Fixing the train-test resolution discrepancy", arXiv 1906.06423).
+    """
+    whole = generator.run(batch)
+    height, top = generator.window_px, (batch.shape[1] * generator.scale - generator.window_px) // 2
+    if not height or top <= 0:
+        return whole
+    s = generator.scale
+    window = generator.run(batch[:, top // s : (top + height) // s])
+    inwards = np.minimum(np.arange(height) + 0.5, np.arange(height)[::-1] + 0.5)
+    share = np.minimum(inwards / SEAM_PX, 1).astype(np.float32)[:, None, None]
+    result = np.array(whole)
+    for sr, drawn in zip(result[:, top : top + height], window, strict=True):
+        sr += share * (in_light_of(np.clip(sr, 0, 1), np.clip(drawn, 0, 1)) - sr)
+    return result
 
 
 def keep_colours(lq: np.ndarray, sr: np.ndarray) -> np.ndarray:
@@ -150,11 +174,14 @@ def mix(lq: np.ndarray, sr: np.ndarray, strength: float) -> np.ndarray:
     """
     if strength == 1:
         return sr
-    lq = resize(lq, *sr.shape[:2])
-    (before, contrast_before), (after, contrast_after) = map(mean_and_contrast, (lq, sr))
+    return strength * sr + (1 - strength) * in_light_of(sr, resize(lq, *sr.shape[:2]))
+
+
+def in_light_of(model: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """The picture with the mean and the contrast of another, per colour, in [0, 1]."""
+    (before, contrast_before), (after, contrast_after) = map(mean_and_contrast, (picture, model))
     gain = np.minimum(contrast_after / np.maximum(contrast_before, FAINTEST), MOST_GAIN)
-    relit = np.clip(lq * np.float32(gain) + np.float32(after - gain * before), 0, 1)
-    return strength * sr + (1 - strength) * relit
+    return np.clip(picture * np.float32(gain) + np.float32(after - gain * before), 0, 1)
 
 
 def mean_and_contrast(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -212,6 +239,13 @@ def _tile_width(info: dict) -> int:
     tile = info.get("tile")
     known = isinstance(tile, list) and len(tile) == 2 and all(isinstance(side, int) and side > 0 for side in tile)
     return tile[1] if known else TILE_WIDTH_PX
+
+
+def _window(info: dict) -> int:
+    """The height of `--crop`."""
+    settings = info.get("settings")
+    height, _, width = str(settings.get("crop", "") if isinstance(settings, dict) else "").partition("x")
+    return int(height) if height.isdigit() and width.isdigit() and int(height) % PAD_PX == 0 else 0
 
 
 def _strength(info: dict) -> float:

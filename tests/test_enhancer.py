@@ -18,6 +18,7 @@ from models.enhancer import (
     resize,
     restore,
     restore_each,
+    run_in_window,
     working_size,
 )
 from models.generator import build_generator
@@ -52,6 +53,43 @@ def test_a_tile_is_given_to_the_network_as_it_is(archive):
     expected = keep_colours(tile[0], np.clip(keras.saving.load_model(archive)(tile), 0, 1)[0])[None]
     np.testing.assert_allclose(restore(generator, tile), expected, atol=1e-6)
     np.testing.assert_allclose(enhance(generator, list(tile))[0], expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_middle_of_a_tall_picture_is_seen_in_a_window_as_high_as_in_training(scale):
+    sizes = []
+
+    def enlarge_and_mark(batch):
+        """Darkens the first row of what it is shown: means and contrasts change, the rest stays."""
+        sizes.append(batch.shape[1:3])
+        drawn = batch.repeat(scale, 1).repeat(scale, 2)
+        drawn[:, scale * 8] = 0
+        return drawn
+
+    generator = Generator(enlarge_and_mark, scale, window_px=64)
+    tall = RNG.uniform(0.2, 0.8, (1, 96 // scale, 192 // scale, 3)).astype("float32")
+    seen = run_in_window(generator, tall)[0]
+    assert sizes == [(96 // scale, 192 // scale), (64 // scale, 192 // scale)]
+    whole = tall[0].repeat(scale, 0).repeat(scale, 1)
+    whole[scale * 8] = 0
+    np.testing.assert_array_equal(seen[:16], whole[:16])
+    np.testing.assert_array_equal(seen[80:], whole[80:])
+    assert seen[16 + scale * 8].max() < 0.1 < whole[16 + scale * 8].min()
+    for pick in (np.mean, np.std):  # the light is that of the whole picture
+        np.testing.assert_allclose(pick(seen[24:72], (0, 1)), pick(whole[24:72], (0, 1)), atol=0.02)
+
+
+@pytest.mark.parametrize("height", [48, 64])
+def test_a_picture_no_taller_than_the_window_is_seen_once(height):
+    shown = []
+
+    def note(batch):
+        shown.append(batch.shape)
+        return batch
+
+    batch = RNG.random((2, height, 192, 3), dtype="float32")
+    np.testing.assert_array_equal(run_in_window(Generator(note, window_px=64), batch), batch)
+    assert shown == [batch.shape]
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
@@ -198,6 +236,10 @@ def test_info_comes_from_the_json_beside_and_damage_there_does_no_harm(archive, 
     assert load_generator(copy).info == {}
     copy.with_suffix(".json").write_text(json.dumps({"role": "generator", "tile": [64, 128]}))
     assert load_generator(copy).width_px == 128
+    assert load_generator(copy).window_px == 0
+    for crop, expected in (("64x192", 64), ("", 0), ("x", 0), ("60x192", 0)):
+        copy.with_suffix(".json").write_text(json.dumps({"settings": {"crop": crop}}))
+        assert load_generator(copy).window_px == expected
     for damaged in ("{", "[1]", '{"tile": "x"}'):
         copy.with_suffix(".json").write_text(damaged)
         assert load_generator(copy).width_px == 192
