@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from models.loading import load_keras, load_onnx, read_info
+from training.config import parse_window
 
 TILE_WIDTH_PX = 192
 PAD_PX = (
@@ -122,10 +123,10 @@ def run_in_window(generator: Generator, batch: np.ndarray) -> np.ndarray:
     (as for classifiers in Touvron et al. 2019, "Fixing the train-test resolution discrepancy", arXiv 1906.06423).
     """
     whole = generator.run(batch)
-    height, top = generator.window_px, (batch.shape[1] * generator.scale - generator.window_px) // 2
+    s, height = generator.scale, generator.window_px
+    top = (batch.shape[1] * s - height) // 2
     if not height or top <= 0:
         return whole
-    s = generator.scale
     window = generator.run(batch[:, top // s : (top + height) // s])
     inwards = np.minimum(np.arange(height) + 0.5, np.arange(height)[::-1] + 0.5)
     share = np.minimum(inwards / SEAM_PX, 1).astype(np.float32)[:, None, None]
@@ -177,9 +178,9 @@ def mix(lq: np.ndarray, sr: np.ndarray, strength: float) -> np.ndarray:
     return strength * sr + (1 - strength) * in_light_of(sr, resize(lq, *sr.shape[:2]))
 
 
-def in_light_of(model: np.ndarray, picture: np.ndarray) -> np.ndarray:
+def in_light_of(other: np.ndarray, picture: np.ndarray) -> np.ndarray:
     """The picture with the mean and the contrast of another, per colour, in [0, 1]."""
-    (before, contrast_before), (after, contrast_after) = map(mean_and_contrast, (picture, model))
+    (before, contrast_before), (after, contrast_after) = map(mean_and_contrast, (picture, other))
     gain = np.minimum(contrast_after / np.maximum(contrast_before, FAINTEST), MOST_GAIN)
     return np.clip(picture * np.float32(gain) + np.float32(after - gain * before), 0, 1)
 
@@ -242,10 +243,13 @@ def _tile_width(info: dict) -> int:
 
 
 def _window(info: dict) -> int:
-    """The height of `--crop`."""
+    """The height of `--crop`; 0 where there is none, or none that the network could take."""
     settings = info.get("settings")
-    height, _, width = str(settings.get("crop", "") if isinstance(settings, dict) else "").partition("x")
-    return int(height) if height.isdigit() and width.isdigit() and int(height) % PAD_PX == 0 else 0
+    try:
+        window = parse_window(str(settings.get("crop", ""))) if isinstance(settings, dict) else ()
+    except ValueError:
+        return 0
+    return window[0] if window and window[0] % PAD_PX == 0 else 0
 
 
 def _strength(info: dict) -> float:

@@ -237,7 +237,7 @@ def test_info_comes_from_the_json_beside_and_damage_there_does_no_harm(archive, 
     copy.with_suffix(".json").write_text(json.dumps({"role": "generator", "tile": [64, 128]}))
     assert load_generator(copy).width_px == 128
     assert load_generator(copy).window_px == 0
-    for crop, expected in (("64x192", 64), ("", 0), ("x", 0), ("60x192", 0)):
+    for crop, expected in (("64x192", 64), ("64X192", 64), ("", 0), ("x", 0), ("60x192", 0)):
         copy.with_suffix(".json").write_text(json.dumps({"settings": {"crop": crop}}))
         assert load_generator(copy).window_px == expected
     for damaged in ("{", "[1]", '{"tile": "x"}'):
