@@ -14,6 +14,8 @@ import tempfile
 import threading
 from pathlib import Path
 
+from data.environment import prepare_libraries
+
 REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
 MAX_FILE_SIZE = "20mb"
 SESSIONS = 50  # whose last picture is remembered
@@ -42,7 +44,7 @@ def serve(options: argparse.Namespace) -> None:
 
 def open_page(options: argparse.Namespace, examiner, folder: str):
     """Build the page and start its server, in threads of its own."""
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    prepare_libraries()
     from page.layout import build_page
     from page.style import CSS, theme
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from models.environment import prepare_tensorflow
+from data.environment import prepare_libraries
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 CHECKPOINT_HELP = "generators to compare, .keras or .onnx; without it those in checkpoints/pretrained"
@@ -66,7 +66,7 @@ def evaluate(config: Config) -> dict:
 
     Raises ValueError, with what to do, where nothing can be evaluated.
     """
-    prepare_tensorflow()
+    prepare_libraries()
     from evaluation import checkpoints, report
     from evaluation.plates import clean_as_input, first_pair, from_lq_only, from_tiles, pick
     from evaluation.reader import Reader

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.environment import prepare_tensorflow
+from data.environment import prepare_libraries
 from training.config import Settings, parse
 from training.devices import choose_precision, choose_strategy, is_chief, on_jax, worker_name
 from training.run_folder import check_folder, describe, make_folder, stored_precision
@@ -29,7 +29,7 @@ def train(settings: Settings, resume: bool = False) -> None:
     pairs, held_out = find_pairs(settings)
     if is_chief():
         check_folder(settings, resume)
-    prepare_tensorflow()
+    prepare_libraries()
     strategy, devices = choose_strategy()
     precision, reason = stored_precision(settings) if resume else choose_precision(settings.precision)
     if strategy is None and (settings.adversarial_steps or precision == "mixed_float16"):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.environment import prepare_tensorflow
+from data.environment import prepare_libraries
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = ((96, 192), (64, 192))  # a tile, and what a crop of an ordinary 3:1 plate is padded to
@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="for each figure of the first table")
     parser.add_argument("--onnx-only", action="store_true", help="of the folder runs, those through ONNX Runtime only")
     arguments = parser.parse_args(argv)
-    prepare_tensorflow()
+    prepare_libraries()
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

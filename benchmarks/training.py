@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.memory import peak_mib
-from models.environment import prepare_tensorflow
+from data.environment import prepare_libraries
 
 ROOT = Path(__file__).resolve().parents[1]
 TILE = (96, 192)
@@ -30,7 +30,7 @@ DATA_TILES = 64
 
 def measure(stage: str, precision: str, batch_size: int, steps: int) -> dict:
     """One stage with the default networks on random pictures that lie in memory already."""
-    prepare_tensorflow()
+    prepare_libraries()
     import tensorflow as tf
 
     import train

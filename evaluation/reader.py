@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from data.ccpd import PROVINCES
+from data.environment import prepare_libraries
 from evaluation.matching import comparable
 
 HEIGHT_PX = 48  # of the recogniser's input
@@ -88,6 +89,7 @@ class Reader:
         One thread a batch, several batches at a time: half the processor time of several threads in one batch, which wait
         for one another in busy loops (13 ms a tile for 24).
         """
+        prepare_libraries()
         from rapidocr import RapidOCR
 
         single = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}

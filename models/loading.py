@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.environment import prepare_tensorflow
+from data.environment import prepare_libraries
 
 Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]
 PROBE_PX = 16
@@ -38,7 +38,7 @@ def load_model(path: Path, precision: str):
 
 def load_archive(path: Path):
     """The Keras model in an archive as it was stored, loaded in safe mode. Raises ValueError."""
-    prepare_tensorflow()
+    prepare_libraries()
     # Pictures of many shapes make TensorFlow warn of retracing, until it has traced for any shape after some five
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # In a picture 16 px high, a built-in recogniser has one row to look at, and rightly gives it all its attention
@@ -69,6 +69,7 @@ def load_onnx(path: Path, precision: str) -> Loaded:
 
 def _session(path: Path, threads: int):
     """threads: of the CPU, 0 for all of them."""
+    prepare_libraries()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

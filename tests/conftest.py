@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from models.environment import prepare_tensorflow
+from data.environment import prepare_libraries
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the tests check numbers, which a GPU rounds otherwise
-prepare_tensorflow()
+prepare_libraries()
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -1,4 +1,4 @@
-"""What TensorFlow is told: our defaults, unless the user has said otherwise; and in time."""
+"""What other people's libraries are told, and in time: our defaults, unless the user says otherwise; and to send nothing."""
 
 import os
 import subprocess
@@ -6,29 +6,31 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tiny_runs import make_tiles
 
+from data.environment import DEFAULTS, SILENCE, prepare_libraries
 from data.tiles import Row, format_rows
-from models.environment import DEFAULTS, prepare_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST_IMPORT = """
 import importlib.abc, os, sys
 
-class AtTensorFlow(importlib.abc.MetaPathFinder):
+class AtImport(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name in ("keras", "tensorflow"):
-            print(name, os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
+        if name in {watched!r}:
+            print(name, *(os.environ.get(variable) for variable in {variables!r}))
+            sys.stdout.flush()
             os._exit(0)
 
-sys.meta_path.insert(0, AtTensorFlow())
+sys.meta_path.insert(0, AtImport())
 """
 
 
 def test_what_the_user_has_set_stays(monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
-    prepare_tensorflow()
+    prepare_libraries()
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == DEFAULTS["TF_CPP_MIN_LOG_LEVEL"]
 
@@ -47,8 +49,48 @@ def test_it_is_told_before_it_is_loaded(tmp_path, call):
     tiles = make_tiles(tmp_path / "tiles")
     keys = sorted(path.stem for path in (tiles / "train" / "hr").iterdir())
     (tiles / "manifest.csv").write_text(format_rows([Row(key, "train", f"{key}.jpg", "12", "DE") for key in keys]))
-    code = FIRST_IMPORT + call.format(tiles=tiles, out=tmp_path)
-    environment = {name: value for name, value in os.environ.items() if name not in DEFAULTS}
-    command = [sys.executable, "-c", code]
+    code = call.format(tiles=tiles, out=tmp_path)
+    assert told(code, ("keras", "tensorflow"), ["TF_ENABLE_ONEDNN_OPTS"])[1:] == ["1"]
+
+
+def told(code: str, watched: tuple[str, ...], variables: list[str]) -> list[str]:
+    """The first of the watched packages that the code imports, and what the environment then says to it."""
+    environment = {name: value for name, value in os.environ.items() if name not in {*DEFAULTS, *SILENCE}}
+    command = [sys.executable, "-c", FIRST_IMPORT.format(watched=watched, variables=variables) + code]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stdout.split()[-1:] == ["1"], done.stderr
+    assert done.stdout.strip(), done.stderr
+    return done.stdout.splitlines()[-1].split()
+
+
+READ = "import numpy; from evaluation.reader import Reader; Reader().read([numpy.zeros((48, 96, 3))])"
+ENHANCE = "import enhance; enhance.main(['{out}/plate.png', '--out', '{out}/out', '--checkpoint', '{out}/tiny.onnx'])"
+EVALUATE = "import evaluate; evaluate.main(['--tiles', '{tiles}', '--split', 'train', '--out', '{out}/report', {more}])"
+
+
+@pytest.mark.parametrize(
+    ("call", "imported"),
+    [
+        (ENHANCE, "onnxruntime"),
+        (EVALUATE.replace("{more}", "'--no-ocr', '--checkpoint', '{out}/tiny.onnx'"), "onnxruntime"),
+        ("import app; app.main(['--checkpoint', '{out}/tiny.onnx'])", "onnxruntime"),
+        ("import app; app.open_page(app.parse_arguments([]), None, '{out}')", "gradio"),
+        ("import export; export.read_onnx('{out}/tiny.onnx')", "onnxruntime"),
+        (READ, "rapidocr"),
+        (READ, "onnxruntime"),
+    ],
+)
+def test_nothing_is_sent_by_what_is_loaded(tmp_path, call, imported):
+    tiles = make_tiles(tmp_path / "tiles")
+    keys = sorted(path.stem for path in (tiles / "train" / "hr").iterdir())
+    (tiles / "manifest.csv").write_text(format_rows([Row(key, "train", f"{key}.jpg", "12", "DE") for key in keys]))
+    Image.new("RGB", (192, 96), (90, 120, 150)).save(tmp_path / "plate.png")
+    (tmp_path / "tiny.onnx").write_bytes(b"read only after the import")
+    code = call.format(tiles=tiles, out=tmp_path)
+    assert told(code, (imported,), list(SILENCE)) == [imported, *SILENCE.values()]
+
+
+def test_silence_holds_against_the_users_environment(monkeypatch):
+    for name in SILENCE:
+        monkeypatch.setenv(name, "0")
+    prepare_libraries()
+    assert {name: os.environ[name] for name in SILENCE} == SILENCE

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from models.environment import prepare_tensorflow
+from data.environment import prepare_libraries
 
 
 def average(paths: list[str], out: str) -> None:
     """Write the mean, and a .json that names what it is of. Raises ValueError for files that are missing or of another make."""
-    prepare_tensorflow()
+    prepare_libraries()
     from models.loading import read_info  # late: keras takes seconds
     from training.networks import as_shipped, load_given, write_archive
 

@@ -23,12 +23,12 @@ import numpy as np
 from data import pairing
 from data.batches import Batches
 from data.echo import HELD, ROOM_PX, echoed
+from data.environment import prepare_libraries
 from data.pairs import Pairs
 from data.presets import PRESETS
 from data.tiles import Row, open_tiles, read_manifest
 from evaluation.matching import comparable
 from evaluation.metrics import is_readable
-from models.environment import prepare_tensorflow
 from training.config import parse_window
 from training.inputs import cache_tiles, check_crop, tile_size
 from training.validation import spread_evenly
@@ -114,7 +114,7 @@ def train(flags: argparse.Namespace) -> dict:
     pairs = windows_of(flags, pairs_of(flags, "train", texts["train"]))
     held_out = pairs_of(flags, "val", texts["val"]) if texts["val"] else None
 
-    prepare_tensorflow()
+    prepare_libraries()
     from models.loading import in_policy  # late: keras takes seconds
     from training.devices import choose_precision
     from training.networks import write_archive
