@@ -32,8 +32,8 @@ def serve(options: argparse.Namespace) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # else a kill would leave the temporary files
         signal.signal(number, lambda *_: stop.set())
+    # for uploads and results: all of it is deleted in the end
     with tempfile.TemporaryDirectory(prefix="plates-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads and results: all of it is deleted in the end
         page = open_page(options, examiner, folder)
         print(f"The page is at {page.local_url} (Ctrl-C ends it)", flush=True)
         try:
@@ -43,10 +43,14 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def open_page(options: argparse.Namespace, examiner, folder: str):
-    """Build the page and start its server, in threads of its own."""
+    """Build the page and start its server, in threads of its own. folder: for all that is uploaded and made."""
     prepare_libraries()
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # of uvicorn: no proxy stands before the page, and nobody says that one does
+    from page.guard import Guard, GuardedApp
     from page.layout import build_page
     from page.style import CSS, theme
+    from page.uploads import Uploads
 
     page = build_page(examiner, folder, Path(options.report))
     page.launch(
@@ -63,6 +67,7 @@ def open_page(options: argparse.Namespace, examiner, folder: str):
         quiet=True,
         state_session_capacity=SESSIONS,
         prevent_thread_lock=True,
+        _app=GuardedApp(Guard(options.host, Uploads(folder))),
     )
     return page
 

@@ -12,6 +12,7 @@ from page import results, words
 from page.examples import Examples
 from page.photo import MAX_PIXELS
 from page.single import QUEUE
+from page.uploads import own
 
 MAX_FRAMES = 30  # others wait meanwhile; enhance.py --burst takes more
 
@@ -55,12 +56,20 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
             )
             download = gr.DownloadButton("Download the result (PNG)", interactive=False, elem_id="burst-download")
 
-    def take_frames(given: list[tuple[str, str | None]] | None):
-        return _combine(examiner, folder, [path for path, _ in given or []])
+    def take_frames(given: list[dict] | None):
+        return _combine(examiner, folder, [(each.get("image") or each["video"])["path"] for each in given or []])
 
     shown = [slider, found, heat, download, notice]
     example.click(lambda: [str(path) for path in examples.burst], None, frames, api_visibility="private")
-    start.click(take_frames, frames, shown, api_visibility="private", concurrency_id=QUEUE, concurrency_limit=1)
+    start.click(
+        take_frames,
+        frames,
+        shown,
+        preprocess=False,  # else Gradio would open the files
+        api_visibility="private",
+        concurrency_id=QUEUE,
+        concurrency_limit=1,
+    )
 
 
 def _combine(examiner: Examiner, folder: str, paths: list[str]):
@@ -71,7 +80,7 @@ def _combine(examiner: Examiner, folder: str, paths: list[str]):
     sources, problems = [], ""
     for path in paths:
         try:
-            picture = open_picture(path, MAX_PIXELS)
+            picture = open_picture(own(folder, path), MAX_PIXELS)
             sources.append(make_source(examiner.generator, picture, name=os.path.basename(path)))
         except ValueError as error:
             problems += words.problem(f"{os.path.basename(path)}: {error}")

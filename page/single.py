@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from typing import NamedTuple
 
 import gradio as gr
 
@@ -12,15 +11,11 @@ from enhancing.sources import make_source
 from page import results, words
 from page.examples import Examples
 from page.photo import MAX_PIXELS, Photo, accept, add_corner, marked, parse_corners
+from page.uploads import own
 
 QUEUE = "generator"  # one picture at a time goes through the networks, whichever tab it comes from
 STATE_SECONDS = 1800
 EMPTY_RESULT = (gr.skip(), gr.skip(), gr.skip(), gr.skip())
-
-
-class Upload(NamedTuple):
-    path: str
-    name: str
 
 
 def build(examiner: Examiner, examples: Examples, folder: str) -> None:
@@ -37,7 +32,6 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
                 buttons=[],
                 elem_id="photo",
             )
-            _as_uploaded(photo)
             corners = gr.Textbox(
                 label="Corners of the plate, only for a photo of the whole car",
                 info="Press on the plate's four corners in the picture, or type them: x,y x,y x,y x,y",
@@ -80,8 +74,8 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
 
     shown = [slider, found, heat, download]
 
-    def take(upload: Upload | None):
-        return (*_take(upload), "")
+    def take(uploaded: dict | None):
+        return (*_take(folder, uploaded), "")
 
     def mark(state: Photo | None, text: str, event: gr.SelectData) -> str:
         return add_corner(state, text, *event.index) if state else text
@@ -97,13 +91,14 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
 
     def example(number: int, strength: float):
         path, text = examples.singles[number]
-        taken, _, message, button = _take(Upload(str(path), path.name))
+        taken, _, message, button = _accept(str(path), path.name)
         if taken is None:
             return None, None, button, "", *EMPTY_RESULT, message
         return taken, marked(taken, text), button, text, *enhance(taken, text, strength)
 
     taken = [state, photo, notice, start]
-    photo.upload(take, photo, [*taken, corners], api_visibility="private", show_progress="minimal")
+    # not preprocessed: Gradio would open the file, and say what is wrong with it in its own words
+    photo.upload(take, photo, [*taken, corners], preprocess=False, api_visibility="private", show_progress="minimal")
     photo.clear(lambda: (None, "", gr.Button(interactive=False), ""), None, [state, notice, start, corners])
     photo.select(  # past the queue, and none dropped while another is under way: corners are clicked quickly
         mark,
@@ -141,19 +136,23 @@ def _at(examiner: Examiner, strength: float) -> Examiner:
     return replace(examiner, generator=replace(examiner.generator, strength=strength))
 
 
-def _as_uploaded(photo: gr.Image) -> None:
-    """Hand files over unopened: this project's own code looks into them, and says what is wrong."""
-    photo.preprocess = lambda payload: payload and Upload(payload.path, payload.orig_name or payload.path)
-
-
-def _take(upload: Upload | None):
-    """State, picture, notice and button after a file came in."""
-    if upload is None:
+def _take(folder: str, uploaded: dict | None):
+    """State, picture, notice and button after a file came in. uploaded: path, orig_name and more, as Gradio says it."""
+    if not uploaded:
         return None, None, "", gr.Button(interactive=False)
+    name = uploaded["orig_name"] or uploaded["path"]
     try:
-        photo = accept(*upload)
+        path = own(folder, uploaded["path"])
     except ValueError as error:
-        return None, None, words.problem(f"{os.path.basename(upload.name)}: {error}"), gr.Button(interactive=False)
+        return None, None, words.problem(f"{os.path.basename(name)}: {error}"), gr.Button(interactive=False)
+    return _accept(path, name)
+
+
+def _accept(path: str, name: str):
+    try:
+        photo = accept(path, name)
+    except ValueError as error:
+        return None, None, words.problem(f"{os.path.basename(name)}: {error}"), gr.Button(interactive=False)
     return photo, photo.preview, "", gr.Button(interactive=True)
 
 

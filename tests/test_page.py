@@ -218,6 +218,26 @@ def _until(page, holds) -> None:
         page.wait_for_timeout(100)
 
 
+@pytest.mark.parametrize("corners", ["", "10,10 140,10 140,65 10,65"])
+def test_another_picture_is_taken_after_one_was_removed(page, crop, tmp_path, corners):
+    other = tmp_path / "other.png"
+    Image.open(crop).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(other)
+    for path in (crop, other, crop):
+        upload(page, path)
+        shown = page.locator("#photo img").get_attribute("src")
+        if corners:
+            page.locator("#corners input, #corners textarea").fill(corners)
+            _until(page, lambda shown=shown: page.locator("#photo img").get_attribute("src") != shown)
+        page.click("#photo button[aria-label='Remove Image']")
+        page.wait_for_selector("#enhance[disabled]")
+        _until(page, lambda: page.locator("#corners input, #corners textarea").input_value() == "")
+        assert page.locator("#photo img").count() == 0
+    upload(page, other)
+    enhanced(page)
+    assert page.locator(TOAST).count() == 0
+    assert page.locator(NOTICE).count() == 0
+
+
 def test_three_corners_are_not_enough(page, crop):
     upload(page, crop)
     page.locator("#corners input, #corners textarea").fill("1,1 20,1 20,20")
@@ -326,7 +346,8 @@ def test_everything_is_reached_by_keyboard(page):
 def test_nothing_is_cut_off_on_a_phone(browser, server, scheme):
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page.set_default_timeout(PATIENCE_MS)
-    hosts = set()
+    hosts, refused = set(), []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
     page.on("request", lambda request: hosts.add(request.url.split("/")[2] if "//" in request.url else ""))
     page.goto(server[0])
     page.get_by_text("defocused").first.click()
@@ -342,6 +363,7 @@ def test_nothing_is_cut_off_on_a_phone(browser, server, scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
     assert ("dark" in page.evaluate("document.body.className")) == (scheme == "dark")
     assert all(host == "" or host.startswith("127.0.0.1:") for host in hosts)
+    assert not refused  # all that Gradio's script asks for is let in
     page.close()
 
 

@@ -1,0 +1,321 @@
+"""The page attacked from outside a browser: other people's files, names and pages, and uploads without end."""
+
+import asyncio
+import io
+import json
+import os
+import socket
+import time
+import uuid
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+import app
+from enhancing.examining import Examiner
+from evaluation.reader import ALPHABET, Reading
+from models.enhancer import Generator
+from page.guard import Guard
+from page.uploads import NOT_OURS, Limits, Refused, Uploads, own
+
+SECONDS = 30
+META = {"_type": "gradio.FileData"}
+
+
+class SilentReader:
+    def read(self, pictures):
+        steps = np.eye(len(ALPHABET), dtype=np.float32)[:1]  # one time step, in which nothing is seen
+        return [Reading("", steps=steps) for _ in pictures]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The address of the started page, and its folder."""
+    folder = tmp_path_factory.mktemp("plates")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = app.parse_arguments(["--port", str(port)])
+    examiner = Examiner(Generator(lambda batch: batch), reader=SilentReader(), ask_again=True)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("GRADIO_TEMP_DIR", "FORWARDED_ALLOW_IPS"):
+            patch.setenv(name, os.environ.get(name, ""))  # so that it is put back
+        started = app.open_page(options, examiner, str(folder))
+        yield f"http://127.0.0.1:{port}", folder
+        started.close(verbose=False)
+
+
+@pytest.fixture
+def client(page):
+    with httpx.Client(base_url=page[0], timeout=SECONDS, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A picture of somebody on this machine, that was never uploaded."""
+    path = tmp_path / "secret.png"
+    Image.new("RGB", (64, 32), (200, 10, 10)).save(path)
+    return path
+
+
+def png(side: int = 32) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (side, 2 * side, 3), np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def upload(client, content: bytes, name: str = "plate.png", **headers) -> httpx.Response:
+    return client.post("/gradio_api/upload", files={"files": (name, content, "image/png")}, headers=headers)
+
+
+def function(client, component: str, event: str) -> int:
+    """The number of the function that an event of a component calls."""
+    config = client.get("/config").json()
+    [wanted] = [each["id"] for each in config["components"] if each["props"].get("elem_id") == component]
+    return next(each["id"] for each in config["dependencies"] if [wanted, event] in map(list, each["targets"]))
+
+
+def ask(client, component: str, event: str, data: list) -> tuple[int, str]:
+    """Status and all that the page answers to a request that is put into its queue, random names left out."""
+    session = uuid.uuid4().hex
+    body = {"data": data, "fn_index": function(client, component, event), "session_hash": session}
+    joined = client.post("/gradio_api/queue/join", json=body)
+    if joined.status_code != 200:
+        return joined.status_code, joined.text
+    answers = []
+    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data:"):
+                answers.append(json.loads(line.removeprefix("data:")))
+                if answers[-1]["msg"] in ("process_completed", "unexpected_error"):
+                    break
+    return 200, json.dumps(answers[-1]["output"])
+
+
+def frames(path: str, **more) -> list:
+    return [[{"image": {"path": path, **more}, "caption": None}] * 2]
+
+
+def test_a_visitors_own_picture_is_taken(client):
+    [path] = upload(client, png()).json()
+    status, answer = ask(client, "photo", "upload", [{"path": path, "orig_name": "plate.png", "meta": META}])
+    assert (status, "gradio_api/file=" in answer) == (200, True), answer
+    status, answer = ask(client, "combine", "click", frames(path, meta=META))
+    assert (status, "burst.png" in answer) == (200, True), answer
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": META}, {"meta": {}}])
+@pytest.mark.parametrize(
+    ("component", "event", "data"),
+    [("photo", "upload", lambda *given, **more: [{"path": given[0], **more}]), ("combine", "click", frames)],
+)
+def test_no_picture_of_this_machine_is_opened_or_known_to_be_there(client, page, secret, component, event, data, meta):
+    hidden = os.path.relpath(secret, page[1])
+    ways = [str(secret), f"{page[1]}/{hidden}", f"file://{secret}", os.path.relpath(secret)]
+    answers = [ask(client, component, event, data(way, **meta)) for way in ways]
+    secret.unlink()
+    answers += [ask(client, component, event, data(way, **meta)) for way in (*ways, "/etc/shadow", "/etc", "\0", "")]
+    assert set(answers) == {(403, json.dumps({"detail": NOT_OURS}, separators=(",", ":")))}
+
+
+def test_a_picture_written_into_the_request_or_elsewhere_is_not_taken(client, secret):
+    ways = [{"path": None, "url": "data:image/png;base64,AAAA"}, {"path": "http://127.0.0.1:1/a.png", "meta": META}]
+    assert [ask(client, "photo", "upload", [way])[0] for way in ways] == [403, 403]
+
+
+def test_the_handlers_look_for_themselves(page, secret):
+    """The guard is one wall, and not the only one."""
+    from page import several, single
+
+    state, picture, notice, _ = single._take(str(page[1]), {"path": str(secret), "orig_name": "a.png"})
+    assert (state, picture) == (None, None)
+    assert NOT_OURS in notice
+    assert NOT_OURS in several._combine(None, str(page[1]), [str(secret)] * 2)[-1]
+
+
+def test_a_link_in_the_folder_leads_nowhere(page, secret):
+    link = page[1] / "link.png"
+    link.symlink_to(secret)
+    with pytest.raises(ValueError, match=NOT_OURS):
+        own(str(page[1]), str(link))
+    link.unlink()
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/etc/none", "README.md", "http://127.0.0.1:1/", "/etc", "", "\0"])
+def test_no_file_of_this_machine_is_served(client, path):
+    assert client.get(f"/gradio_api/file={path}" if "\0" not in path else "/gradio_api/file=%00").status_code == 403
+
+
+FOREIGN = ("evil.example", "evil.example:{port}", "127.0.0.1:1", "127.0.0.1", "localhost.evil.example:{port}", "")
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_a_name_of_somebody_elses_that_points_here_is_refused(client, page, host):
+    host = host.format(port=page[0].rsplit(":", 1)[1])
+    ways = [("GET", "/"), ("GET", "/config"), ("POST", "/gradio_api/queue/join"), ("POST", "/gradio_api/upload")]
+    asked = {"Access-Control-Request-Method": "POST"}
+    for method, path in [*ways, ("OPTIONS", "/gradio_api/upload")]:
+        answer = client.request(method, path, headers={"Host": host, "Origin": f"http://{host}", **asked})
+        assert answer.status_code in (403, 400), (method, path)  # 400: uvicorn's own for no name
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}", ""]
+)
+def test_other_pages_upload_nothing(client, page, origin):
+    before = sorted(page[1].rglob("*"))
+    origin = origin.format(port=page[0].rsplit(":", 1)[1])
+    answer = upload(client, png(), Origin=origin)
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+    assert sorted(page[1].rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
+def test_this_machines_own_names_are_answered(client, page, name):
+    host = f"{name}:{page[0].rsplit(':', 1)[1]}"
+    assert client.get("/config", headers={"Host": host, "Origin": f"http://{host}"}).status_code == 200
+
+
+def test_no_proxy_is_believed(client):
+    headers = {
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "https",
+        "X-Gradio-Server": "http://evil.example",
+    }
+    assert "evil.example" not in client.get("/", headers=headers).text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("POST", f"/gradio_api/{name}") for name in ("process_recording", "component_server", "vibe-edit", "api/x")),
+        *(("GET", f"/gradio_api/{name}") for name in ("proxy=http://127.0.0.1:1/", "openapi.json", "file/etc/passwd")),
+        *(("GET", path) for path in ("/monitoring", "/monitoring/summary", "/docs", "/static/../../x")),
+    ],
+)
+def test_doors_that_the_page_does_not_need_are_shut(client, method, path):
+    assert client.request(method, path).status_code == 404
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"{", b'{"a": "' + b"x" * (2 << 20) + b'"}', b"\xff\xfe\xfd"])
+def test_strange_requests_get_an_answer(client, body):
+    for path in ("queue/join", "run/predict", "cancel"):
+        answer = client.post(f"/gradio_api/{path}", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (400, 413)
+
+
+def test_the_page_still_answers_after_all_this(client):
+    assert client.get("/").status_code == 200
+
+
+# --- How much may be uploaded: the guard before an application that keeps what it gets ----------------------------------------
+
+LITTLE = Limits(client_bytes=3000, client_files=4, total_bytes=5000, total_files=8, seconds=100)
+
+
+class Keeper:
+    """Stands for Gradio: writes the body into the folder, in as many files as the request's query says."""
+
+    def __init__(self, folder, uploads: Uploads) -> None:
+        self.folder, self.guard, self.breaks = folder, Guard("127.0.0.1", uploads), False
+
+    async def __call__(self, scope, receive, send) -> None:
+        await self.guard(self._keep, scope, receive, send)
+
+    async def _keep(self, scope, receive, send) -> None:
+        body = (await receive())["body"]
+        paths = [self.folder / uuid.uuid4().hex / "plate.png" for _ in range(int(scope["query_string"] or 1))]
+        for path in paths:
+            path.parent.mkdir()
+            path.write_bytes(body[: len(body) // len(paths)])
+        if self.breaks:
+            raise ConnectionError("the visitor went away")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps([str(path) for path in paths]).encode()})
+
+
+@pytest.fixture
+def clock():
+    return [time.time()]
+
+
+@pytest.fixture
+def keeper(tmp_path, clock):
+    return Keeper(tmp_path, Uploads(str(tmp_path), LITTLE, lambda: clock[0]))
+
+
+def send(keeper, size: int, client: str = "10.0.0.1", files: int = 1, **more) -> httpx.Response:
+    async def post() -> httpx.Response:
+        transport = httpx.ASGITransport(keeper, client=(client, 5), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as web:
+            return await web.post(f"/gradio_api/upload?{files}", **({"content": b"x" * size} | more))
+
+    return asyncio.run(post())
+
+
+def held(keeper) -> int:
+    return sum(path.stat().st_size for path in keeper.folder.rglob("*.png"))
+
+
+def test_one_visitor_sends_so_many_bytes(keeper):
+    answers = [send(keeper, 1000).status_code for _ in range(5)]
+    assert answers == [200, 200, 200, 413, 413]
+    assert held(keeper) == 3000
+    assert send(keeper, 1000, client="10.0.0.2").status_code == 200
+
+
+def test_one_visitor_sends_so_many_files(keeper):
+    assert [send(keeper, 8).status_code for _ in range(6)] == [200] * 4 + [429] * 2
+    assert len(list(keeper.folder.rglob("*.png"))) == 4
+
+
+def test_many_files_in_one_request_are_counted_and_removed(keeper):
+    assert send(keeper, 100, files=3).status_code == 200
+    answer = send(keeper, 100, files=2)
+    assert (answer.status_code, "more than 4 files" in answer.text) == (429, True)
+    assert len(list(keeper.folder.rglob("*"))) == 6  # three files and their folders
+
+
+def test_all_visitors_together_are_bounded(keeper):
+    answers = [send(keeper, 1000, client=f"10.0.0.{number}").status_code for number in range(9)]
+    assert answers == [200] * 5 + [503] * 4
+    assert held(keeper) == 5000
+
+
+def test_what_is_made_counts_too(keeper):
+    (keeper.folder / "result.png").write_bytes(b"x" * 4500)
+    assert send(keeper, 1000).status_code == 503
+    with pytest.raises(Refused):
+        keeper.guard.uploads.check_room(600)
+
+
+def test_uploads_that_break_off_are_charged_and_swept(keeper, clock):
+    keeper.breaks = True
+    assert [send(keeper, 1000).status_code for _ in range(4)] == [500, 500, 500, 413]
+    keeper.breaks = False
+    clock[0] += LITTLE.seconds + 5
+    assert send(keeper, 1000).status_code == 200
+    assert held(keeper) == 1000  # what broke off is gone
+    assert len(list(keeper.folder.iterdir())) == 1
+
+
+def test_what_belongs_to_the_page_stays(tmp_path, clock):
+    (tmp_path / "grid.jpg").write_bytes(b"x" * 10)
+    uploads = Uploads(str(tmp_path), LITTLE, lambda: clock[0])
+    (tmp_path / "plate.png").write_bytes(b"x" * 20)
+    clock[0] += LITTLE.seconds + 5
+    assert uploads.sweep() == [10]
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.jpg"]
+
+
+def test_an_upload_tells_its_length(keeper):
+    async def parts():
+        yield b"x" * 10_000
+
+    assert send(keeper, 0, content=parts()).status_code == 411
+    assert held(keeper) == 0
