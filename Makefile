@@ -33,7 +33,7 @@ app: install
 	$(PY) app.py
 
 bench: install
-	for part in preprocess training enhancing; do $(PY) -m benchmarks.$$part || exit 1; done
+	for part in preprocess training enhancing; do $(PY) -m tools.benchmarks.$$part || exit 1; done
 
 # --- A first run without any download --------------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
     python app.py
 
-opens http://127.0.0.1:7860 with the shipped generator. Pictures stay on this machine; temporary files go when the page does.
-Exit code: 0 stopped by the user, 2 the page could not be opened. A restored plate is a hint, not evidence.
+opens http://127.0.0.1:7860 with the shipped generator. Pictures stay on this machine; temporary files go when the page
+does. Exit code: 0 stopped by the user, 2 the page could not be opened. A restored plate is a hint, not evidence.
 """
 
 import argparse
@@ -18,7 +18,8 @@ from data.environment import prepare_libraries
 
 REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
 MAX_FILE_SIZE = "20mb"
-SESSIONS = 50  # whose last picture is remembered
+# whose last picture is remembered
+SESSIONS = 50
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -30,7 +31,8 @@ def serve(options: argparse.Namespace) -> None:
         Config(inputs=(), out="", checkpoint=options.checkpoint, read=True, uncertainty=True, burst=True)
     )
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):  # else a kill would leave the temporary files
+    # else a kill would leave the temporary files
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     # for uploads and results: all of it is deleted in the end
     with tempfile.TemporaryDirectory(prefix="plates-", ignore_cleanup_errors=True) as folder:
@@ -46,7 +48,8 @@ def open_page(options: argparse.Namespace, examiner, folder: str):
     """Build the page and start its server, in threads of its own. folder: for all that is uploaded and made."""
     prepare_libraries()
     os.environ["GRADIO_TEMP_DIR"] = folder
-    os.environ["FORWARDED_ALLOW_IPS"] = ""  # of uvicorn: no proxy stands before the page, and nobody says that one does
+    # of uvicorn: no proxy stands before the page, and nobody says that one does
+    os.environ["FORWARDED_ALLOW_IPS"] = ""
     from page.guard import Guard, GuardedApp
     from page.layout import build_page
     from page.style import CSS, theme

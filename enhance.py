@@ -1,4 +1,5 @@
-"""Enhance pictures of licence plates: crops, whole photos with their corners, folders of them, or several frames of one plate.
+"""Enhance pictures of licence plates: crops, whole photos with their corners, folders of them, or several frames of one
+plate.
 
     python enhance.py plate.jpg more/ --out enhanced --read --side-by-side
 
@@ -16,14 +17,16 @@ from enhancing.printable import printable
 
 
 def enhance(config: Config) -> int:
-    """Do all that the settings say; the exit code. Raises ValueError, or OSError of --out, where nothing can be done."""
+    """Do all that the settings say; the exit code. Raises ValueError, or OSError of --out, where nothing can be
+    done."""
     import cv2
 
     from enhancing.folder import enhance_each
     from enhancing.frames import enhance_burst
     from enhancing.inputs import find_inputs
 
-    cv2.setNumThreads(1)  # the workers share the cores already
+    # the workers share the cores already
+    cv2.setNumThreads(1)
     prepare_out(config)
     found = list(find_inputs(config.inputs, config.out))
     if config.limit:
@@ -57,8 +60,8 @@ def make_examiner(config: Config):
     """The generator, and what else is to be asked."""
     from enhancing.checkpoints import default_checkpoint, load_second
     from enhancing.examining import Examiner
-    from evaluation.reader import Reader
     from models.enhancer import load_generator
+    from reading.reader import Reader
 
     checkpoint = config.checkpoint or default_checkpoint()
     generator = load_generator(checkpoint, config.precision, config.strength)
@@ -101,7 +104,8 @@ def parse_arguments(argv: list[str] | None) -> Config:
         "--strength",
         type=float,
         metavar="F",
-        help="how much of what the generator makes is kept, 0 to 1; the rest is the picture itself in the new light; None: the "
+        help="how much of what the generator makes is kept, 0 to 1; the rest is the picture itself in the new "
+        "light; None: the "
         "checkpoint's own, at which validation plates were read best",
     )
     parser.add_argument("--limit", type=int, default=0, help="stop after so many pictures; 0: take all")

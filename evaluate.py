@@ -1,6 +1,6 @@
 """Measures how well generators restore plates, by pictures and by reading, and what harm they do.
 
-    python evaluate.py --tiles datasets/tiles --checkpoint checkpoints/mine/pretrain.keras checkpoints/mine/generator.keras
+    python evaluate.py --tiles datasets/tiles --checkpoint checkpoints/mine/{pretrain,generator}.keras
 
 Leaves metrics.json, per_plate.csv, grid.png, by_difficulty.png and report.html in --out. Exit code 0: all well; 1: some
 pictures could not be used; 2: nothing could be evaluated.
@@ -54,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = Config(**vars(_parser().parse_args(argv)))
         metrics = evaluate(config)
-    except (ValueError, OSError) as error:  # ConnectionError, of the VGG weights' download, is an OSError
+    # ConnectionError, of the VGG weights' download, is an OSError
+    except (ValueError, OSError) as error:
         print(f"evaluate.py: {error}", file=sys.stderr)
         return 2
     _print(metrics, Path(config.out))
@@ -69,14 +70,15 @@ def evaluate(config: Config) -> dict:
     prepare_libraries()
     from evaluation import checkpoints, report
     from evaluation.plates import clean_as_input, first_pair, from_lq_only, from_tiles, pick
-    from evaluation.reader import Reader
     from evaluation.scoring import Scorer, with_truth_from_clean
+    from reading.reader import Reader
 
     material = from_tiles(config.tiles, config.split) if config.tiles else from_lq_only(config.lq_only)
     plates = pick(material.plates, config.limit, config.seed)
     first = first_pair(plates)
     if config.clean_too:
-        clean_as_input([first.plate])  # says now, not after all else, where it cannot be done
+        # says now, not after all else, where it cannot be done
+        clean_as_input([first.plate])
     files = checkpoints.by_name(config.checkpoints or checkpoints.shipped())
     generators = checkpoints.load_fitting(files, first, config.precision, config.strength)
     scorer = Scorer(generators, Reader() if config.ocr else None, _vgg_distance(config.vgg_weights))

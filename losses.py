@@ -3,8 +3,8 @@
     discriminator = CE(D(G(x)), 0) + CE(D(y), 1)
     generator     = MSE(G(x), y) + 0.1 * VGG(G(x), y) + 0.2 * CE(D(G(x)), 1)
 
-Pictures are NHWC float32 in [0, 1], logits (N, 1). Every term is one number per picture, (N,) float32, so that the caller can
-average over the global batch, however many devices it is spread over.
+Pictures are NHWC float32 in [0, 1], logits (N, 1). Every term is one number per picture, (N,) float32, so that the
+caller can average over the global batch, however many devices it is spread over.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,8 @@ from keras import ops
 
 from models.enhancer import LUMA
 
-DETAIL_BLOCK_PX = 16  # half a character's height or so
+# half a character's height or so
+DETAIL_BLOCK_PX = 16
 COLOUR_BLOCK_PX = 4
 MSE_WEIGHT, VGG_WEIGHT, ADVERSARIAL_WEIGHT = 1.0, 0.1, 0.2
 
@@ -25,16 +26,16 @@ def mse(hr, sr):
 
 
 def mae(hr, sr):
-    """Mean absolute error of each picture's features. Where either of two characters may stand there, it is least for what one
-    looks like, the squared error for something between the two."""
+    """Mean absolute error of each picture's features. Where either of two characters may stand there, it is least for
+    what one looks like, the squared error for something between the two."""
     return _mean(ops.abs(_difference(hr, sr)))
 
 
 def detail(hr, sr):
     """Mean squared error of each picture after the mean of each block of 16 x 16 pixels has been taken off both.
 
-    How bright a dark plate really was cannot be known, and in the MSE of such plates that doubt outweighs everything that makes
-    a character. This is the MSE without it. Height and width must divide by 16.
+    How bright a dark plate really was cannot be known, and in the MSE of such plates that doubt outweighs everything
+    that makes a character. This is the MSE without it. Height and width must divide by 16.
     """
     difference = _difference(hr, sr)
     means = ops.average_pool(difference, DETAIL_BLOCK_PX, DETAIL_BLOCK_PX)
@@ -44,8 +45,9 @@ def detail(hr, sr):
 def strokes(hr, sr):
     """Mean absolute error of each picture after the mean of each block of 16 x 16 pixels has been taken off both.
 
-    Where a Q is likelier than an O, the squared error is least for a tail drawn as faint as it is unlikely, the absolute error
-    for the whole tail (the mean and the median of what may be there). Height and width must divide by 16.
+    Where a Q is likelier than an O, the squared error is least for a tail drawn as faint as it is unlikely, the
+    absolute error for the whole tail (the mean and the median of what may be there). Height and width must divide by
+    16.
     """
     difference = _difference(hr, sr)
     means = ops.average_pool(difference, DETAIL_BLOCK_PX, DETAIL_BLOCK_PX)
@@ -57,8 +59,9 @@ def strokes(hr, sr):
 def colour(hr, sr):
     """Mean absolute error of each picture's colours, brightness taken off, in blocks of 4 x 4 pixels.
 
-    Most of the MSE of a dark plate is doubt about its brightness, and strokes know nothing of what is wider than a block.
-    Without this, white plates turn green in pink light, and good pictures are tinted. Height and width must divide by 4.
+    Most of the MSE of a dark plate is doubt about its brightness, and strokes know nothing of what is wider than a
+    block. Without this, white plates turn green in pink light, and good pictures are tinted. Height and width must
+    divide by 4.
     """
     blocks = ops.average_pool(_difference(hr, sr), COLOUR_BLOCK_PX, COLOUR_BLOCK_PX)
     return _mean(ops.abs(blocks - ops.sum(blocks * LUMA, axis=-1, keepdims=True)))
@@ -91,8 +94,9 @@ def discriminator_loss(real_logits, fake_logits):
 def generator_terms(hr, sr, features=None, fake_logits=None, options: Collection[str] = ()) -> dict:
     """The generator's unweighted terms by name: "mse" always, the others where they are asked for.
 
-    features: name in `FEATURE_TERMS` -> lists of features of the clean and of the restored pictures, whose errors add up.
-    options: which of `PIXEL_OPTIONS` to add. These and "reading" are beside the recipe (`--detail-weight` and so on).
+    features: name in `FEATURE_TERMS` -> lists of features of the clean and of the restored pictures, whose errors add
+    up. options: which of `PIXEL_OPTIONS` to add. These and "reading" are beside the recipe (`--detail-weight` and so
+    on).
     """
     terms = {"mse": mse(hr, sr)}
     terms |= {name: error(hr, sr) for name, error in PIXEL_OPTIONS.items() if name in options}
@@ -105,11 +109,11 @@ def generator_terms(hr, sr, features=None, fake_logits=None, options: Collection
 
 @keras.saving.register_keras_serializable(package="plates")
 class GeneralisedCTC(keras.losses.CTC):
-    """The recogniser's loss: (1 - p^power) / power, where p is the probability that CTC gives the whole plate (the generalised
-    cross-entropy of Zhang & Sabuncu 2018, arXiv 1805.07836, Eq. 6); -log p, plain CTC, for power 0.
+    """The recogniser's loss: (1 - p^power) / power, where p is the probability that CTC gives the whole plate (the
+    generalised cross-entropy of Zhang & Sabuncu 2018, arXiv 1805.07836, Eq. 6); -log p, plain CTC, for power 0.
 
-    For -log p, plates that nobody can read weigh most, and what they teach is noise. The greater the power, up to 1, the less
-    they count.
+    For -log p, plates that nobody can read weigh most, and what they teach is noise. The greater the power, up to 1,
+    the less they count.
     """
 
     def __init__(self, power: float = 0.0, **kwargs) -> None:

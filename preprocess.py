@@ -2,9 +2,9 @@
 
     python preprocess.py --raw datasets/CCPD2019 --out datasets/tiles
 
-Leaves OUT/{train,val,test}/{hr,lq}/KEY.png, manifest.csv, report.json and report.png. Runs on Dask: processes of this machine,
-or a running cluster with --scheduler. --raw and --out may be URLs that fsspec knows, such as s3://bucket/folder. A stopped run
-that is started again does only what is missing; photos added later are added.
+Leaves OUT/{train,val,test}/{hr,lq}/KEY.png, manifest.csv, report.json and report.png. Runs on Dask: processes of this
+machine, or a running cluster with --scheduler. --raw and --out may be URLs that fsspec knows, such as
+s3://bucket/folder. A stopped run that is started again does only what is missing; photos added later are added.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from data.tiles import SPLITS
 
 
 def preprocess(raw: str, out: str, recipe: Recipe, form: str = "auto", **machine) -> Summary:
-    """Do the whole run. machine: workers, scheduler, split_files, limit. Raises ValueError for wrong settings or folders,
-    RuntimeError when workers keep dying, OSError when the output cannot be written."""
+    """Do the whole run. machine: workers, scheduler, split_files, limit. Raises ValueError for wrong settings or
+    folders, RuntimeError when workers keep dying, OSError when the output cannot be written."""
     started = time.monotonic()
     raw, out = absolute(raw), absolute(out)
     if f"{out}/".startswith(f"{raw}/"):
@@ -44,7 +44,8 @@ def preprocess(raw: str, out: str, recipe: Recipe, form: str = "auto", **machine
 
         with connect(machine.get("workers"), machine.get("scheduler")) as client:
             summary = run_buckets(client, job, buckets, splits)
-        remove_unfinished(out, settings["buckets"])  # a worker killed on the way may have left some
+        # a worker killed on the way may have left some
+        remove_unfinished(out, settings["buckets"])
         if not summary.verdicts[KEPT]:
             clear(out)
             raise ValueError(nothing_kept(raw, summary))
@@ -71,7 +72,8 @@ def checksum(splits: dict[str, str] | None) -> str:
 
 
 def read_splits(folder: str) -> dict[str, str]:
-    """Photo path -> split, from train.txt, val.txt and test.txt as CCPD has them. Raises ValueError if there are none."""
+    """Photo path -> split, from train.txt, val.txt and test.txt as CCPD has them. Raises ValueError if there are
+    none."""
     splits = {}
     for split in SPLITS:
         path = Path(folder) / f"{split}.txt"
@@ -202,7 +204,8 @@ def main(argv: list[str] | None = None) -> int:
         print("preprocess.py: stopped; start again to go on from here", file=sys.stderr)
         return 130
     print(
-        f"{summary.verdicts[KEPT]} photos kept of {summary.verdicts.total()}, {summary.splits.total()} pairs in {flags.out}"
+        f"{summary.verdicts[KEPT]} photos kept of {summary.verdicts.total()}, {summary.splits.total()} pairs in "
+        f"{flags.out}"
     )
     if summary.reasons:
         print(f"not used: {describe(summary)} (names in report.json)")

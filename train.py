@@ -34,7 +34,8 @@ def train(settings: Settings, resume: bool = False) -> None:
     precision, reason = stored_precision(settings) if resume else choose_precision(settings.precision)
     if strategy is None and (settings.adversarial_steps or precision == "mixed_float16"):
         raise ValueError("on JAX there is stage one only, in float32 or bfloat16: give --adversarial-steps 0")
-    from training.networks import keep_beginning, with_architecture  # late: keras takes seconds
+    # late: keras takes seconds
+    from training.networks import keep_beginning, with_architecture
 
     seed_everything(settings)
     say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
@@ -45,7 +46,8 @@ def train(settings: Settings, resume: bool = False) -> None:
     trainer = make_trainer(settings, strategy, pairs.crop or tile, pairs.scale, precision)
     settings = with_architecture(settings, trainer.generator)
     if is_chief() and not resume:
-        keep_beginning(settings, trainer.generator)  # first: without it the folder is no run yet
+        # first: without it the folder is no run yet
+        keep_beginning(settings, trainer.generator)
         make_folder(settings, precision, devices)
     course(settings, resume, trainer, pairs, held_out, describe(settings, tile, precision))
     say(f"done: {settings.run} holds pretrain.keras and generator.keras, log.csv, curves.png, samples and tensorboard")
@@ -62,7 +64,8 @@ def seed_everything(settings: Settings) -> None:
 
 
 def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int, precision: str):
-    """The networks and optimisers, inside the strategy's scope. size: (height, width) of what the discriminator sees."""
+    """The networks and optimisers, inside the strategy's scope. size: (height, width) of what the discriminator
+    sees."""
     from training import networks
     from training.terms import OPTIONS
 
@@ -181,7 +184,8 @@ def explain(error: Exception, settings: Settings | None) -> tuple[int, str]:
             2,
             "a process that makes batches was killed, for want of memory perhaps: make room, then go on with --resume",
         )
-    if isinstance(error, tf.errors.InvalidArgumentError) and "ValueError: " in text:  # raised where batches are made
+    # raised where batches are made
+    if isinstance(error, tf.errors.InvalidArgumentError) and "ValueError: " in text:
         return 2, text.partition("ValueError: ")[2]
     if os.environ.get("TF_CONFIG") and isinstance(error, errors_of_a_lost_worker()):
         return 2, f"another worker is gone; start all of them again with --resume ({text})"

@@ -1,7 +1,7 @@
 """Small changes of view and colour that leave a plate as legible as it was: no mirror image, no strong turn.
 
-Pictures are (H, W, 3) float32 RGB in [0, 1]. A change is drawn once and applied to both tiles of a pair, so that pixels keep
-their partners whatever the two sizes are.
+Pictures are (H, W, 3) float32 RGB in [0, 1]. A change is drawn once and applied to both tiles of a pair, so that pixels
+keep their partners whatever the two sizes are.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-MAX_SHIFT = 0.03  # share of the tile's width and height
+# share of the tile's width and height
+MAX_SHIFT = 0.03
 # plates lie in tiles with a margin of a tenth; in people's own crops with hardly any, or with much more
 ZOOM = (0.7, 1.15)
-MAX_STRETCH = 0.08  # of the height against the width, as a logarithm
+# of the height against the width, as a logarithm
+MAX_STRETCH = 0.08
 MAX_TURN_DEGREES = 2.0
-SHARE_RESAMPLED = 0.5  # the other half is only shifted by whole pixels, which keeps noise and sharpness exactly
+# the other half is only shifted by whole pixels, which keeps noise and sharpness exactly
+SHARE_RESAMPLED = 0.5
 MAX_BRIGHTNESS, MAX_CONTRAST, MAX_COLOUR = 0.05, 0.1, 0.06
 
 
@@ -36,12 +39,14 @@ def draw(rng: np.random.Generator, height: int, width: int, scale: int = 1) -> C
     stretch = 1.0 if whole else np.exp(rng.uniform(-MAX_STRETCH, MAX_STRETCH))
     turn = 0.0 if whole else np.deg2rad(rng.uniform(-MAX_TURN_DEGREES, MAX_TURN_DEGREES))
     if whole:
-        shift = np.round(shift / scale) * scale  # whole pixels of the smaller tile too
+        # whole pixels of the smaller tile too
+        shift = np.round(shift / scale) * scale
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) / [zoom, zoom * stretch]
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     matrix = np.column_stack([rotation, centre - rotation @ centre + shift])
     gain = (1 + rng.uniform(-MAX_CONTRAST, MAX_CONTRAST)) * (1 + rng.uniform(-MAX_COLOUR, MAX_COLOUR, 3))
-    offset = 0.5 * (1 - gain) + rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS)  # contrast around middle grey
+    # contrast around middle grey
+    offset = 0.5 * (1 - gain) + rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS)
     return Change(matrix, gain.astype(np.float32), offset.astype(np.float32), whole)
 
 

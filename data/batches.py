@@ -2,8 +2,8 @@
 
     step number -> positions of the stream -> worker process (read, augment, degrade) -> uint8 batch -> prefetch
 
-The damage is OpenCV and Python code, which threads of one process would run one after another; processes do not. The order
-is that of the step numbers, whichever process is first.
+The damage is OpenCV and Python code, which threads of one process would run one after another; processes do not. The
+order is that of the step numbers, whichever process is first.
 """
 
 import multiprocessing
@@ -19,9 +19,11 @@ import numpy as np
 
 from data.pairs import Pairs
 
-AHEAD = 4  # batches made in advance, per worker
+# batches made in advance, per worker
+AHEAD = 4
 
-_pairs: Pairs | None = None  # of this worker process
+# of this worker process
+_pairs: Pairs | None = None
 
 
 class Batches:
@@ -86,7 +88,8 @@ class Batches:
             return tf.ensure_shape(lq, (part, *lq_shape[1:])), tf.ensure_shape(hr, (part, *hr_shape[1:]))
 
         numbers = tf.data.Dataset.range((steps - first_step) * len(own))
-        parallel = max(1, 2 * self.workers)  # one batch in the making and one waiting, for each process
+        # one batch in the making and one waiting, for each process
+        parallel = max(1, 2 * self.workers)
         return numbers.map(load, num_parallel_calls=parallel, deterministic=True).prefetch(AHEAD * len(own))
 
     def _load(self, first, size):
@@ -100,7 +103,8 @@ def _start_worker(pairs: Pairs) -> None:
 
     _pairs = pairs
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the training process decides
+    # Ctrl-C reaches every process; the training process decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

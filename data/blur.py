@@ -21,7 +21,8 @@ def disc_kernel(radius: float) -> np.ndarray:
     offsets = (2 * np.arange(count) + 1 - count) / (2 * DISC_OVERSAMPLING)
     inside = (offsets[:, None] ** 2 + offsets[None, :] ** 2 <= radius**2).astype(np.float32)
     kernel = inside.reshape(size, DISC_OVERSAMPLING, size, DISC_OVERSAMPLING).mean(axis=(1, 3))
-    if kernel.sum() == 0:  # a radius below the sampling: no blur at all
+    # a radius below the sampling: no blur at all
+    if kernel.sum() == 0:
         kernel[half, half] = 1
     return kernel / kernel.sum()
 

@@ -1,8 +1,9 @@
-"""Photos go through preprocessing in buckets of a few hundred: the unit of work, of progress, and of what a stopped run keeps.
+"""Photos go through preprocessing in buckets of a few hundred: the unit of work, of progress, and of what a stopped run
+keeps.
 
-A photo's bucket follows from its path, so photos added later fall into the same buckets as before. A finished bucket leaves
-OUT/parts/BUCKETS/NUMBER.jsonl, one line a photo; a run that finds it there does only the photos that it lacks or that have
-changed. Photos that are gone from the raw folder stay in the tiles.
+A photo's bucket follows from its path, so photos added later fall into the same buckets as before. A finished bucket
+leaves OUT/parts/BUCKETS/NUMBER.jsonl, one line a photo; a run that finds it there does only the photos that it lacks or
+that have changed. Photos that are gone from the raw folder stay in the tiles.
 """
 
 import json
@@ -15,14 +16,18 @@ import cv2
 import fsspec
 import numpy as np
 
+from data.io import write_bytes
 from data.pairing import REJECTED, Outcome, Recipe, make_pairs
 from data.photos import UNREADABLE, Photo
-from data.tiles import Row, tile_url, write_bytes
+from data.tiles import Row, tile_url
 
 PHOTOS_PER_BUCKET = 256
-FEWEST_BUCKETS = 16  # so that a small folder, too, keeps several workers busy
-NAMES_PER_REASON = 1000  # file names kept for report.json; a million of them would help nobody
-SAMPLES = 12  # pairs shown in report.png
+# so that a small folder, too, keeps several workers busy
+FEWEST_BUCKETS = 16
+# file names kept for report.json; a million of them would help nobody
+NAMES_PER_REASON = 1000
+# pairs shown in report.png
+SAMPLES = 12
 BINS = 50
 RANGES = {"brightness": (0, 1), "contrast": (0, 0.5), "sharpness": (0, 2), "plate_px": (0, 600)}
 
@@ -32,12 +37,18 @@ class Summary:
     """Counts of one bucket or of many: additive in any order, and of a size that does not grow with the photos."""
 
     verdicts: Counter = field(default_factory=Counter)
-    reasons: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))  # by verdict
-    names: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # by reason
-    histograms: dict[str, np.ndarray] = field(default_factory=dict)  # by "verdict figure"
-    splits: Counter = field(default_factory=Counter)  # pairs by split
-    samples: list[tuple[str, str]] = field(default_factory=list)  # (split, key) of a few pairs, chosen by hash
-    new: int = 0  # photos done in this run, not taken over from an earlier one
+    # by verdict
+    reasons: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+    # by reason
+    names: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    # by "verdict figure"
+    histograms: dict[str, np.ndarray] = field(default_factory=dict)
+    # pairs by split
+    splits: Counter = field(default_factory=Counter)
+    # (split, key) of a few pairs, chosen by hash
+    samples: list[tuple[str, str]] = field(default_factory=list)
+    # photos done in this run, not taken over from an earlier one
+    new: int = 0
 
     @classmethod
     def of(cls, outcomes: list[Outcome], new: int) -> "Summary":
@@ -107,8 +118,10 @@ class Job:
 
 
 def run_bucket(job: Job, number: int, photos: list[Photo], splits: dict[str, str] | None = None) -> Summary:
-    """Do what is missing of a bucket, write its part, and sum it up. splits: source -> split, of the dataset's own lists."""
-    cv2.setNumThreads(1)  # the processes are the parallelism
+    """Do what is missing of a bucket, write its part, and sum it up. splits: source -> split, of the dataset's own
+    lists."""
+    # the processes are the parallelism
+    cv2.setNumThreads(1)
     known = {outcome.source: outcome for outcome in read_part(job.parts, number)}
     new = 0
     for photo in photos:

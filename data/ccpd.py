@@ -11,11 +11,14 @@ from math import isfinite
 from pathlib import PurePosixPath
 
 CHINA = "CN"
-_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # I and O never stand in a serial
-PROVINCES = "皖沪津渝冀晋蒙辽吉黑苏浙京闽赣鲁豫鄂湘粤桂琼川贵云藏陕甘青宁新警学O"  # O: none
+# I and O never stand in a serial
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+# O: none
+PROVINCES = "皖沪津渝冀晋蒙辽吉黑苏浙京闽赣鲁豫鄂湘粤桂琼川贵云藏陕甘青宁新警学O"
 ALPHABETS = _LETTERS + "O"
 ADS = _LETTERS + "0123456789O"
-UNKNOWN = "O" * 7  # no plate is that: stands in a name whose plate the tables cannot spell
+# no plate is that: stands in a name whose plate the tables cannot spell
+UNKNOWN = "O" * 7
 
 Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 
@@ -58,7 +61,8 @@ def _parse_corners(field: str) -> Corners:
 
 
 def _parse_text(field: str) -> str:
-    """Plate text from indices: province, letter, then five characters, or six on new-energy plates; "" for `UNKNOWN`."""
+    """Plate text from indices: province, letter, then five characters, or six on new-energy plates; "" for
+    `UNKNOWN`."""
     try:
         indices = [int(index) for index in field.split("_")]
     except ValueError:

@@ -18,7 +18,8 @@ from tqdm import tqdm
 from data.buckets import Job, Summary, run_bucket
 from data.photos import Photo
 
-AHEAD = 3  # buckets handed out per worker: one in work, the others on their way
+# buckets handed out per worker: one in work, the others on their way
+AHEAD = 3
 ENVIRONMENT = "start `dask scheduler` and `dask worker` in this project's environment, its folder in PYTHONPATH"
 GONE = "the scheduler is gone; start again to go on from here"
 # Dask makes workers return memory to the system at once; to fetch it again for every photo cost a third of the time
@@ -26,18 +27,20 @@ KEEP_MEMORY = {
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
 }
-RETRIES = 2  # of a bucket in which the storage failed; those of dead workers are Dask's own affair
+# of a bucket in which the storage failed; those of dead workers are Dask's own affair
+RETRIES = 2
 
 
 def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: dict[str, str] | None) -> Summary:
     """Do all buckets, a few handed out at a time, and sum up as they finish, with a progress bar.
 
-    splits: photo -> split of the dataset's own lists. Raises RuntimeError when the cluster is lost or unfit, OSError when
-    the output cannot be written.
+    splits: photo -> split of the dataset's own lists. Raises RuntimeError when the cluster is lost or unfit, OSError
+    when the output cannot be written.
     """
     total = Summary()
     waiting = iter(enumerate(buckets))
-    sizes = {}  # of the buckets handed out, by task
+    # of the buckets handed out, by task
+    sizes = {}
     with tqdm(total=sum(map(len, buckets)), unit="photo", desc="photos") as bar, _noted_interrupt() as interrupted:
         running = as_completed(loop=client.loop)
 
@@ -62,14 +65,16 @@ def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: di
 
 @contextlib.contextmanager
 def _noted_interrupt() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets beside raising KeyboardInterrupt, which Python swallows in a destructor or a callback."""
+    """An event that Ctrl-C sets beside raising KeyboardInterrupt, which Python swallows in a destructor or a
+    callback."""
     interrupted = threading.Event()
 
     def note(*_):
         interrupted.set()
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # where no signal arrives
+    # where no signal arrives
+    if threading.current_thread() is not threading.main_thread():
         yield interrupted
         return
     before = signal.signal(signal.SIGINT, note)
@@ -96,10 +101,13 @@ def _result(future: Future) -> Summary:
     except CancelledError:
         raise RuntimeError(GONE) from None
     except OSError:
-        if future.status == "error":  # the bucket's own: its output could not be written
+        # the bucket's own: its output could not be written
+        if future.status == "error":
             raise
-        raise RuntimeError(GONE) from None  # the connection broke while the result was on its way
-    except ModuleNotFoundError as error:  # of a worker that joined later
+        # the connection broke while the result was on its way
+        raise RuntimeError(GONE) from None
+    # of a worker that joined later
+    except ModuleNotFoundError as error:
         raise RuntimeError(f"a worker lacks {error.name}: {ENVIRONMENT}") from None
 
 
@@ -128,7 +136,8 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
         try:
             yield client
         except KeyboardInterrupt:
-            logging.disable(logging.CRITICAL)  # Dask's, on tasks cut short: nothing that the user does not know
+            # Dask's, on tasks cut short: nothing that the user does not know
+            logging.disable(logging.CRITICAL)
             raise
 
 

@@ -1,4 +1,5 @@
-"""Cuts the window around a plate out of a photo, at the tile's aspect and the photo's own resolution, then resizes it."""
+"""Cuts the window around a plate out of a photo, at the tile's aspect and the photo's own resolution, then resizes
+it."""
 
 import cv2
 import numpy as np
@@ -9,11 +10,13 @@ from data.ccpd import Corners
 def crop_plate(
     photo: np.ndarray, corners: Corners, tile: tuple[int, int] = (96, 192), margin: float = 0.1
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """(H, W, 3) uint8 photo -> (tile uint8 of the size `tile`, corners in tile pixels (4, 2) float64, plate width in px).
+    """(H, W, 3) uint8 photo -> (tile uint8 of the size `tile`, corners in tile pixels (4, 2) float64, plate width in
+    px).
 
-    The window holds all four corners with `margin` of the plate's width (or height) on each side. One that leaves the photo
-    is shifted inside; where the photo is smaller than the window, the rest is reflected. The width returned is that in the
-    photo, so that a caller can tell a tile that was enlarged. Raises ValueError for corners outside the photo or no area.
+    The window holds all four corners with `margin` of the plate's width (or height) on each side. One that leaves the
+    photo is shifted inside; where the photo is smaller than the window, the rest is reflected. The width returned is
+    that in the photo, so that a caller can tell a tile that was enlarged. Raises ValueError for corners outside the
+    photo or no area.
     """
     points = np.asarray(corners, float)
     height, width = photo.shape[:2]

@@ -8,7 +8,6 @@ tile again.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from data import stages
+from data.io import open_picture_8bit, replacing, to_float
 from data.presets import PRESETS
 from data.sampler import Step, draw
 
-TILE = (96, 192)  # height, width
+# height, width
+TILE = (96, 192)
 # `up` is missing here: it alone needs to know the size that the picture had at first.
 STAGES: dict[str, Callable[..., np.ndarray]] = {
     "defocus": stages.defocus,
@@ -137,16 +138,15 @@ def main(argv: list[str] | None = None) -> int:
     options = _parse(argv)
     height, width = TILE
     try:
-        with Image.open(options.image) as file:
-            tile = ImageOps.fit(file.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
-        sheet = draw_sheet(np.asarray(tile, np.float32) / 255, options.preset, options.seed)
+        whole = Image.fromarray(open_picture_8bit(options.image))
+        tile = ImageOps.fit(whole, (width, height), Image.Resampling.LANCZOS)
+        sheet = draw_sheet(to_float(np.asarray(tile)), options.preset, options.seed)
         out = Path(options.out)
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_name(out.name + ".part")
-        sheet.save(partial, format="PNG")
-        os.replace(partial, out)
-    except OSError as error:
-        print(f"no sheet drawn: {error}", file=sys.stderr)
+        with replacing(out) as file:
+            sheet.save(file, format="PNG")
+    except (OSError, ValueError) as error:
+        print(f"no sheet of {options.image} drawn: {error}", file=sys.stderr)
         return 2
     print(f"sheet written to {options.out}")
     return 0

@@ -7,13 +7,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data import degrade
+from data.io import to_uint8
 from data.sampler import Step
 
 GAP_PX = 4
 LABEL_PX = 16
 TITLE_PX = 30
 SAMPLE_COLUMNS = 6
-Cell = tuple[str, list[Step]]  # label and steps
+# label and steps
+Cell = tuple[str, list[Step]]
 # Rows of the sheet: what grows, its values from weak to strong, and what else the stage needs.
 LADDERS: dict[str, tuple[str, tuple, dict]] = {
     "defocus": ("radius", (1, 2, 3, 4, 5, 6), {"linear": True}),
@@ -75,6 +77,6 @@ def _block(picture: np.ndarray, rows: list[list[Cell]]) -> Image.Image:
             while draw.textlength(label, font=font) > width:
                 label = label[:-1]
             draw.text((x, y), label, fill="black", font=font)
-            tile = np.rint(degrade.apply(picture, steps) * 255).astype(np.uint8)
+            tile = to_uint8(degrade.apply(picture, steps))
             block.paste(Image.fromarray(tile), (x, y + LABEL_PX))
     return block

@@ -1,7 +1,7 @@
 """Keeps two runs from writing to one output: a lock on files of this machine, a lease in storage that has no locks.
 
-A lock goes with its process, however that ends. A lease is a small file that its run renews; where a run has died, it is over
-after some minutes, or at once for a run on the same machine.
+A lock goes with its process, however that ends. A lease is a small file that its run renews; where a run has died, it
+is over after some minutes, or at once for a run on the same machine.
 """
 
 import contextlib
@@ -16,11 +16,12 @@ from pathlib import Path
 
 import fsspec
 
-from data.tiles import is_local
+from data.io import is_local
 
 LOCK = ".lock"
 LEASE_S, RENEW_S = 300, 60
-SETTLE_S = 1  # between writing a lease and looking whose it is: two runs may have found none in the same moment
+# between writing a lease and looking whose it is: two runs may have found none in the same moment
+SETTLE_S = 1
 
 
 @contextlib.contextmanager
@@ -72,7 +73,8 @@ def _lease(out: str, system: fsspec.AbstractFileSystem, path: str) -> Iterator[N
     finally:
         done.set()
         renewing.join()
-        with contextlib.suppress(OSError):  # the storage may be what ended the run
+        # the storage may be what ended the run
+        with contextlib.suppress(OSError):
             if _holder(system, path).get("token") == own["token"]:
                 system.rm_file(path)
 
@@ -83,7 +85,8 @@ def _refuse_held(out: str, holder: dict) -> None:
     if age > LEASE_S or (here and not _is_alive(holder["process"])):
         return
     raise ValueError(
-        f"--out {out}: another run is writing there (process {holder['process']} on {holder['host']}, {age:.0f} s ago); wait "
+        f"--out {out}: another run is writing there (process {holder['process']} on {holder['host']}, {age:.0f} s "
+        "ago); wait "
         f"for it, or give another folder; if it is dead, start again in {LEASE_S // 60} minutes"
     )
 
@@ -94,7 +97,8 @@ def _is_alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
+        # somebody else's
+        return True
     return True
 
 
@@ -112,5 +116,6 @@ def _write(system: fsspec.AbstractFileSystem, path: str, own: dict) -> None:
 
 def _renew(system: fsspec.AbstractFileSystem, path: str, own: dict, done: threading.Event) -> None:
     while not done.wait(RENEW_S):
-        with contextlib.suppress(OSError):  # the run itself will notice a storage that is gone
+        # the run itself will notice a storage that is gone
+        with contextlib.suppress(OSError):
             _write(system, path, own)

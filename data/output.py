@@ -1,4 +1,5 @@
-"""The state of an output folder of preprocessing: who may write there, with which settings, and what is left of a stopped run.
+"""The state of an output folder of preprocessing: who may write there, with which settings, and what is left of a
+stopped run.
 
 OUT/settings.json          what the tiles were made with, and the number of buckets
 OUT/parts/BUCKETS/*.jsonl  what became of each photo, a file a bucket (data/buckets.py)
@@ -13,9 +14,10 @@ from dataclasses import asdict
 import fsspec
 
 from data.buckets import all_rows, bucket_of, part_url, parts_folder
+from data.io import PART, is_local, replacing, write_bytes
 from data.locking import LOCK
 from data.pairing import Recipe
-from data.tiles import MANIFEST, PART, SPLITS, format_rows, is_local, write_bytes
+from data.tiles import MANIFEST, SPLITS, format_rows
 
 SETTINGS = "settings.json"
 SIDES = tuple(f"{split}/{side}" for split in SPLITS for side in ("hr", "lq"))
@@ -60,11 +62,13 @@ def _write_settings(out: str, settings: dict) -> None:
 def remove_unfinished(out: str, buckets: int) -> None:
     """Remove what killed processes left: files not yet whole, and parts on the way to another number of buckets."""
     system, root = fsspec.core.url_to_fs(out)
-    with contextlib.suppress(FileNotFoundError):  # storage without folders has none before its first file
+    # storage without folders has none before its first file
+    with contextlib.suppress(FileNotFoundError):
         for name in system.ls(f"{root}/parts", detail=False):
             if name.rsplit("/", 1)[-1] != str(buckets):
                 system.rm(name, recursive=True)
-    if not is_local(system):  # elsewhere files come whole
+    # elsewhere files come whole
+    if not is_local(system):
         return
     for folder in ("", *SIDES, f"parts/{buckets}"):
         with os.scandir(f"{root}/{folder}") as entries:
@@ -107,10 +111,7 @@ def write_manifest(out: str, buckets: int) -> None:
     """manifest.csv from the buckets' parts, one bucket in memory at a time."""
     system, root = fsspec.core.url_to_fs(out)
     path = f"{root}/{MANIFEST}"
-    part = f"{path}{PART}" if is_local(system) else path
-    with system.open(part, "wb") as file:
+    with replacing(path) if is_local(system) else system.open(path, "wb") as file:
         file.write(format_rows([]).encode())
         for row in all_rows(parts_folder(out, buckets), buckets):
             file.write(format_rows([row], header=False).encode())
-    if part != path:
-        os.replace(part, path)

@@ -9,13 +9,16 @@ import numpy as np
 from data import degrade, quality
 from data.ccpd import Annotation, Corners
 from data.crop import crop_plate, plate_width
+from data.io import encode_png, to_float, write_bytes
 from data.photos import Photo, UnusablePhoto, annotate, open_photo
-from data.tiles import Row, encode_png, tile_url, write_bytes
+from data.tiles import Row, tile_url
 
 KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
 TOO_SMALL = "plate too small"
-MARGIN = 0.1  # around the plate, as a share of its size
-KEY_CHARACTERS = 60  # of the photo's name in a key: CCPD's are longer than some file systems like
+# around the plate, as a share of its size
+MARGIN = 0.1
+# of the photo's name in a key: CCPD's are longer than some file systems like
+KEY_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,14 @@ class Outcome:
 
 
 def make_pairs(photo: Photo, recipe: Recipe, raw: str, out: str, split: str | None = None) -> Outcome:
-    """Write the tiles of a photo below `raw` to `out`. `split`: from the dataset's own lists; None draws one by the plate."""
+    """Write the tiles of a photo below `raw` to `out`. `split`: from the dataset's own lists; None draws one by the
+    plate."""
     try:
         known = annotate(photo, recipe.form)
         # known by the name alone: a photo that will not be used need not be decoded
         if known and (width_px := plate_width(known.corners)) < recipe.min_plate_width:
             return Outcome(photo.source, photo.stamp, REJECTED, TOO_SMALL, {"plate_px": round(width_px, 4)})
-        pixels = open_photo(f"{raw}/{photo.source}")
+        pixels = open_photo(f"{raw}/{photo.source}", recipe.form)
         tile, corners, width_px = _cut(pixels, known, recipe)
     except UnusablePhoto as error:
         return Outcome(photo.source, photo.stamp, FAILED, str(error))
@@ -100,21 +104,21 @@ def _write_pairs(tile: np.ndarray, row: Row, recipe: Recipe, out: str) -> list[R
     # tells photos of one name in two folders, or with two suffixes, apart
     mark = hashlib.sha256(row.source.encode()).hexdigest()[:16]
     name = row.source.rsplit("/", 1)[-1].rsplit(".", 1)[0][:KEY_CHARACTERS].replace(":", "_")
-    clean, picture = encode_png(tile), tile.astype(np.float32) / np.float32(255)
+    clean, picture = encode_png(tile), to_float(tile)
     rows = []
     for variant in range(recipe.variants):
         steps = degrade.sample(np.random.default_rng([recipe.seed, number, variant]), recipe.preset)
         lq = degrade.apply(picture, steps, recipe.scale)
         key = f"{name}.{mark}.{variant}"
         write_bytes(tile_url(out, row.split, "hr", key), clean)
-        write_bytes(tile_url(out, row.split, "lq", key), encode_png(np.round(lq * 255).astype(np.uint8)))
+        write_bytes(tile_url(out, row.split, "lq", key), encode_png(lq))
         rows.append(replace(row, key=key, variant=variant, degradation=steps))
     return rows
 
 
 def draw_split(text: str, source: str, recipe: Recipe) -> str:
-    """The split of a plate, from its text (from its file's path where the text is unknown): all photos of one plate fall on
-    the same side, however its text is spaced, and stay there when photos are added."""
+    """The split of a plate, from its text (from its file's path where the text is unknown): all photos of one plate
+    fall on the same side, however its text is spaced, and stay there when photos are added."""
     identity = "".join(filter(str.isalnum, text)).upper() or source
     share = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") / 2**64
     if share < recipe.test:

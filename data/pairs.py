@@ -1,20 +1,21 @@
 """Which pairs of tiles a training step sees, made so that (seed, epoch, index) says everything. No TensorFlow.
 
-The stream of tiles is endless: position p is tile `order(epoch)[p % n]` of epoch `p // n`, augmented and (with a preset)
-degraded by a generator seeded with (seed, epoch, tile). A step number alone therefore restores the stream.
+The stream of tiles is endless: position p is tile `order(epoch)[p % n]` of epoch `p // n`, augmented and (with a
+preset) degraded by a generator seeded with (seed, epoch, tile). A step number alone therefore restores the stream.
 """
 
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-import cv2
 import numpy as np
 
 from data import augment, degrade
+from data.io import to_float, to_uint8
 from data.randomise import randomised
-from data.tiles import read_picture
+from data.tiles import read_tile
 
-VALIDATION_EPOCH = 2**31  # beyond any epoch of training: fixed degradations of their own
+# beyond any epoch of training: fixed degradations of their own
+VALIDATION_EPOCH = 2**31
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Pairs:
     """The tiles of one split. Small and picklable: worker processes get a copy and read the pictures themselves.
 
     hr_urls, lq_urls: sorted by key; lq_urls is empty when the low-quality tiles are made by `preset`, from clean tiles
-    that are varied first (`data/randomise.py`) where `randomise` is set. crop: (height, width) of the window of the clean tile
-    that is shown, at another place each time; () for the whole tile. caches: files of decoded tiles (one .npy per side)
-    instead of pictures.
+    that are varied first (`data/randomise.py`) where `randomise` is set. crop: (height, width) of the window of the
+    clean tile that is shown, at another place each time; () for the whole tile. caches: files of decoded tiles (one
+    .npy per side) instead of pictures.
     """
 
     keys: tuple[str, ...]
@@ -82,21 +83,13 @@ class Pairs:
         """The stored tile, (H, W, 3) uint8."""
         if side in self.caches:
             return _mapped(self.caches[side])[tile]
-        return read_picture((self.hr_urls if side == "hr" else self.lq_urls)[tile])
+        return read_tile((self.hr_urls if side == "hr" else self.lq_urls)[tile])
 
 
 @lru_cache(maxsize=4)
 def order(seed: int, epoch: int, count: int) -> np.ndarray:
     """The order of an epoch: a permutation of range(count)."""
     return np.random.default_rng([seed, epoch, count]).permutation(count)
-
-
-def to_float(picture: np.ndarray) -> np.ndarray:
-    return picture.astype(np.float32) / np.float32(255)
-
-
-def to_uint8(picture: np.ndarray) -> np.ndarray:
-    return cv2.convertScaleAbs(picture, alpha=255)  # rounds and saturates
 
 
 @lru_cache(maxsize=4)

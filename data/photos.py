@@ -1,7 +1,8 @@
 """Finds raw photos in a folder (a path or an fsspec URL) and tells what is known of each: corners and plate text.
 
-Two forms: "ccpd", where the file's name says everything, and "crops", where a picture is the plate. In both, a `text.csv`
-(`file,text,country`) in any folder of the tree gives the texts of the files beside and below it, and overrides the names'.
+Two forms: "ccpd", where the file's name says everything, and "crops", where a picture is the plate. In both, a
+`text.csv` (`file,text,country`) in any folder of the tree gives the texts of the files beside and below it, and
+overrides the names'.
 """
 
 import csv
@@ -10,19 +11,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import cv2
 import fsspec
 import numpy as np
-from PIL import Image
 
 from data.ccpd import Annotation, is_ccpd_name, parse_name
-from data.tiles import is_local, read_bytes
+from data.io import PictureError, has_picture_extension, is_local, open_picture_8bit, read_text
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TEXTS = "text.csv"
-SAMPLE = 200  # names by which --format auto decides
-UNREADABLE = "the file cannot be read"  # a reason that may be gone by the next run
-JPEG_END = b"\xff\xd9"
+# names by which --format auto decides
+SAMPLE = 200
+# a reason that may be gone by the next run
+UNREADABLE = "the file cannot be read"
 
 
 class UnusablePhoto(Exception):
@@ -31,7 +30,8 @@ class UnusablePhoto(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """source: path below the raw folder. stamp: changes when the file does. text: (text, country) of text.csv, if any."""
+    """source: path below the raw folder. stamp: changes when the file does. text: (text, country) of text.csv, if
+    any."""
 
     source: str
     stamp: str
@@ -45,14 +45,12 @@ def find_photos(raw: str) -> list[Photo]:
         raise ValueError(f"--raw {raw}: no such folder; README.md says where photos are to be had")
     stamps, texts = {}, {}
     for source, stamp in _files(system, root):
-        if source.lower().endswith(SUFFIXES):
+        if has_picture_extension(source):
             stamps[source] = stamp
         elif source.rsplit("/", 1)[-1] == TEXTS:
             texts |= _read_texts(system, root, source)
     if not stamps:
-        raise ValueError(
-            f"--raw {raw} holds no pictures ({', '.join(SUFFIXES)}); README.md says where photos are to be had"
-        )
+        raise ValueError(f"--raw {raw} holds no pictures; README.md says where photos are to be had")
     return [_photo(source, stamps[source], _text_of(source, texts)) for source in sorted(stamps)]
 
 
@@ -94,18 +92,20 @@ def _local_files(root: str) -> Iterator[tuple[str, str]]:
 def _local_stamp(path: str) -> str:
     try:
         status = os.stat(path)
-    except OSError:  # a link to nowhere: found unreadable later, and named
+    # a link to nowhere: found unreadable later, and named
+    except OSError:
         return ""
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def _read_texts(system: fsspec.AbstractFileSystem, root: str, source: str) -> dict[str, tuple[str, str]]:
     """(text, country) by the paths below `root` that a text.csv lists. Raises ValueError for other columns."""
-    with system.open(f"{root}/{source}", "rb") as file:
-        rows = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
-        if not {"file", "text", "country"} <= set(rows.fieldnames or ()):
-            raise ValueError(f"{root}/{source}: the columns must be file,text,country; got {rows.fieldnames}")
-        return {source[: -len(TEXTS)] + row["file"]: (row["text"] or "", row["country"] or "") for row in rows}
+    where = f"{root}/{source}"
+    content = read_text(where if is_local(system) else system.unstrip_protocol(where))
+    rows = csv.DictReader(io.StringIO(content, newline=""))
+    if not {"file", "text", "country"} <= set(rows.fieldnames or ()):
+        raise ValueError(f"{where}: the columns must be file,text,country; got {rows.fieldnames}")
+    return {source[: -len(TEXTS)] + (row["file"] or ""): (row["text"] or "", row["country"] or "") for row in rows}
 
 
 def decide_format(photos: list[Photo]) -> tuple[str, str]:
@@ -127,29 +127,10 @@ def annotate(photo: Photo, form: str) -> Annotation | None:
     return known if photo.text is None else replace(known, text=photo.text[0], country=photo.text[1])
 
 
-def open_photo(url: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB. Raises UnusablePhoto for a file that is gone, empty, broken off, or no picture."""
+def open_photo(url: str, form: str) -> np.ndarray:
+    """(H, W, 3) uint8 RGB. Raises UnusablePhoto. A name's corners are those of the pixels as stored; crops are turned
+    upright."""
     try:
-        content = read_bytes(url)
-    except (OSError, ValueError):  # ValueError: fsspec reads "::" in a URL as another address
-        raise UnusablePhoto(UNREADABLE) from None
-    if not content:
-        raise UnusablePhoto("the file is empty")
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            pixels = _decode_whole_jpeg(content) if picture.format == "JPEG" else None
-            return np.asarray(picture.convert("RGB")) if pixels is None else pixels
-    except Image.DecompressionBombError:
-        raise UnusablePhoto("the picture is too large") from None
-    except Image.UnidentifiedImageError:
-        raise UnusablePhoto("the file is no picture") from None
-    except (OSError, SyntaxError, ValueError):
-        raise UnusablePhoto("the picture is broken off or damaged") from None
-
-
-def _decode_whole_jpeg(content: bytes) -> np.ndarray | None:
-    """By OpenCV, a quarter faster than Pillow. None for one that is broken off, which OpenCV would fill with grey."""
-    if not content.rstrip(b"\0").endswith(JPEG_END):
-        return None
-    # corners are those of the pixels as stored
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        return open_picture_8bit(url, upright=form == "crops")
+    except PictureError as error:
+        raise UnusablePhoto(UNREADABLE if error.passing else error.kind) from None

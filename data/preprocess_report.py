@@ -10,8 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from data.buckets import BINS, RANGES, Summary
+from data.io import write_bytes
 from data.pairing import KEPT, REJECTED
-from data.tiles import read_picture, tile_url, write_bytes
+from data.tiles import read_tile, tile_url
 
 COLUMNS = 4
 
@@ -59,7 +60,7 @@ def draw(summary: Summary, out: str) -> plt.Figure:
     for axes in grid:
         axes.axis("off")
     for axes, (split, key) in zip(grid, summary.samples, strict=False):
-        lq, hr = (read_picture(tile_url(out, split, side, key)) for side in ("lq", "hr"))
+        lq, hr = (read_tile(tile_url(out, split, side, key)) for side in ("lq", "hr"))
         axes.imshow(np.concatenate([_enlarged(lq, hr.shape), np.full((4, hr.shape[1], 3), 255, np.uint8), hr]))
     return figure
 

@@ -15,39 +15,64 @@ BLURS = ("defocus", "gaussian", "shake", "motion")
 class Preset:
     """Constants of the sampler. Shares and probabilities lie in 0..1, lengths are px of a 192 px wide tile."""
 
-    untouched: float  # share of samples left nearly as they are
-    severity: Range  # the two parameters of the beta distribution of the chief failure's strength
-    chief: tuple[float, float, float, float]  # share of each of FAILURES as the chief one
-    present: tuple[float, float, float, float]  # probability of each of FAILURES as a lesser one
-    lesser: float  # strength of the lesser failures, as a part of the severity, at most
-    blurs: tuple[float, float, float, float]  # share of each of BLURS
-    second_blur: float  # probability that a second kind of blur joins the first
-    defocus_px: float  # radius at strength 1
-    gaussian_px: float  # standard deviation at strength 1
-    motion_px: float  # length at strength 1
-    shake_px: float  # length at strength 1
-    long_shake: tuple[float, float]  # share of shakes that are longer, and their greatest length in px
-    linear: float  # share of blurs done in linear light
-    factor: float  # of the shrink at strength 1
-    great_factor: tuple[float, float]  # share of shrinks that are greater, and the greatest factor
-    read: float  # standard deviation of the noise at strength 1
+    # share of samples left nearly as they are
+    untouched: float
+    # the two parameters of the beta distribution of the chief failure's strength
+    severity: Range
+    # share of each of FAILURES as the chief one
+    chief: tuple[float, float, float, float]
+    # probability of each of FAILURES as a lesser one
+    present: tuple[float, float, float, float]
+    # strength of the lesser failures, as a part of the severity, at most
+    lesser: float
+    # share of each of BLURS
+    blurs: tuple[float, float, float, float]
+    # probability that a second kind of blur joins the first
+    second_blur: float
+    # radius at strength 1
+    defocus_px: float
+    # standard deviation at strength 1
+    gaussian_px: float
+    # length at strength 1
+    motion_px: float
+    # length at strength 1
+    shake_px: float
+    # share of shakes that are longer, and their greatest length in px
+    long_shake: tuple[float, float]
+    # share of blurs done in linear light
+    linear: float
+    # of the shrink at strength 1
+    factor: float
+    # share of shrinks that are greater, and the greatest factor
+    great_factor: tuple[float, float]
+    # standard deviation of the noise at strength 1
+    read: float
     shot: float
-    quality: tuple[int, int]  # of JPEG at strength 0 and 1
-    video: float  # share of video coding in place of JPEG
-    dark: float  # probability of too little light
+    # of JPEG at strength 0 and 1
+    quality: tuple[int, int]
+    # share of video coding in place of JPEG
+    video: float
+    # probability of too little light
+    dark: float
     dark_stops: Range
-    bright: float  # probability of too much light
+    # probability of too much light
+    bright: float
     bright_stops: Range
-    gamma: float  # probability; likewise the following
+    # probability; likewise the following
+    gamma: float
     contrast: float
     haze: float
     haze_amount: Range
-    lamp: float  # probability of a lamp's light on the windscreen, in place of haze
+    # probability of a lamp's light on the windscreen, in place of haze
+    lamp: float
     cast: float
-    cast_strengths: tuple[tuple[float, float], ...]  # standard deviation of the gains' logarithms, and its share
+    # standard deviation of the gains' logarithms, and its share
+    cast_strengths: tuple[tuple[float, float], ...]
     uneven: float
-    processing: float  # smear or sharpen, inside the camera
-    second_round: float  # share that is saved, shrunk and coded once more
+    # smear or sharpen, inside the camera
+    processing: float
+    # share that is saved, shrunk and coded once more
+    second_round: float
 
 
 PRESETS = {

@@ -10,8 +10,8 @@ import numpy as np
 class Quality:
     """Of the grey picture, in [0, 1]. brightness: its mean. contrast: its standard deviation, 0 to 0.5.
 
-    sharpness: how much of the contrast lies in the finest detail, the Laplacian's standard deviation over the picture's own. A
-    clean 192 px wide tile has 0.3 to 0.8, a blurred one less than 0.15, white noise 4.5, a flat picture 0.
+    sharpness: how much of the contrast lies in the finest detail, the Laplacian's standard deviation over the picture's
+    own. A clean 192 px wide tile has 0.3 to 0.8, a blurred one less than 0.15, white noise 4.5, a flat picture 0.
     """
 
     brightness: float

@@ -1,5 +1,5 @@
-"""Rendered plates made more various than any renderer's fonts and cameras: domain randomisation (Tobin et al. 2017, arXiv
-1703.06907). What learns from these knows letters by what makes them that letter, not by one drawing of it.
+"""Rendered plates made more various than any renderer's fonts and cameras: domain randomisation (Tobin et al. 2017,
+arXiv 1703.06907). What learns from these knows letters by what makes them that letter, not by one drawing of it.
 
 Pictures are (H, W, 3) float32 RGB in [0, 1]. The clean tile itself is changed, before it is damaged.
 """
@@ -9,13 +9,19 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-SHARE = 0.8  # of the tiles; the rest keep the renderer's exact strokes
+# of the tiles; the rest keep the renderer's exact strokes
+SHARE = 0.8
 MAX_TURN_DEGREES = 14.0
-MAX_SHEAR = 0.2  # of x with y, so that letters slant
-ZOOM = (-0.25, 0.1)  # logarithms
-MAX_STRETCH = 0.2  # of the height against the width, as a logarithm
-BEND_GRID, BEND_PX = (3, 8), 1.2  # knots over the tile, and the standard deviation of their displacement
-MAX_WEIGHT = 0.5  # share of a picture that is one pixel bolder or thinner all around
+# of x with y, so that letters slant
+MAX_SHEAR = 0.2
+# logarithms
+ZOOM = (-0.25, 0.1)
+# of the height against the width, as a logarithm
+MAX_STRETCH = 0.2
+# knots over the tile, and the standard deviation of their displacement
+BEND_GRID, BEND_PX = (3, 8), 1.2
+# share of a picture that is one pixel bolder or thinner all around
+MAX_WEIGHT = 0.5
 
 
 def randomised(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -30,7 +36,8 @@ def randomised(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _view(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """x and y, (H, W) float32 each, of where every pixel of the new view lies in the old one."""
-    turn = np.deg2rad(rng.triangular(-MAX_TURN_DEGREES, 0, MAX_TURN_DEGREES))  # most plates hang nearly level
+    # most plates hang nearly level
+    turn = np.deg2rad(rng.triangular(-MAX_TURN_DEGREES, 0, MAX_TURN_DEGREES))
     zoom, stretch = np.exp(rng.uniform(*ZOOM)), np.exp(rng.uniform(-MAX_STRETCH, MAX_STRETCH))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     slant = np.array([[1, rng.uniform(-MAX_SHEAR, MAX_SHEAR)], [0, 1]])

@@ -1,8 +1,9 @@
 """Draws the damage of one tile: a preset's constants and a random generator make a list of steps.
 
 A sample has one chief failure, whose strength is the sample's severity, and lesser ones beside it: cameras that fail in
-every way at once leave nothing to restore, and nothing to learn. Light is drawn apart from that, for darkness alone hides a
-plate from people, not from a network. All numbers in the steps are rounded, so that they pass through JSON unchanged.
+every way at once leave nothing to restore, and nothing to learn. Light is drawn apart from that, for darkness alone
+hides a plate from people, not from a network. All numbers in the steps are rounded, so that they pass through JSON
+unchanged.
 """
 
 from typing import Any
@@ -14,8 +15,10 @@ from data.presets import BLURS, FAILURES, Preset
 Step = dict[str, Any]
 # Less of the contrast than this, and eight bits a channel hold hardly a dozen levels of the plate.
 LEAST_LEVEL = 0.12
-CODED_PIXELS = 0.5  # least strength of the shrink, as a part of the coding's
-SMOOTHED_NOISE = 0.4  # strength of the noise from which on a camera smooths it away
+# least strength of the shrink, as a part of the coding's
+CODED_PIXELS = 0.5
+# strength of the noise from which on a camera smooths it away
+SMOOTHED_NOISE = 0.4
 
 
 def draw(rng: np.random.Generator, preset: Preset) -> list[Step]:
@@ -31,7 +34,8 @@ def draw(rng: np.random.Generator, preset: Preset) -> list[Step]:
     sensor = _noise(rng, preset, strengths["noise"], level)
     shrink, grow = _pixels(rng, preset, strengths["pixels"])
     small = _processing(rng, preset, strengths) + _coding(rng, preset, strengths["coding"])
-    early = _chance(rng, 0.3)  # the sensor has more pixels than the picture that is kept
+    # the sensor has more pixels than the picture that is kept
+    early = _chance(rng, 0.3)
     middle = [*sensor, *shrink] if early else [*shrink, *sensor]
     steps = [*_shuffled(rng, scene), *exposure, *middle, *_shuffled(rng, tone), *small, *grow]
     if _chance(rng, preset.second_round):
@@ -130,7 +134,8 @@ def _exposure(rng: np.random.Generator, preset: Preset, veiled: bool) -> list[St
     if not _chance(rng, preset.bright):
         return []
     stops = _uniform(rng, *preset.bright_stops)
-    if veiled:  # the camera has already exposed for the stray light; more would leave a white picture
+    # the camera has already exposed for the stray light; more would leave a white picture
+    if veiled:
         stops = _rounded(stops / 3)
     if _chance(rng, 0.4):
         return [{"stage": "exposure", "stops": stops}]
@@ -208,21 +213,15 @@ def _seen_through(veil: Step) -> float:
 def _noise(rng: np.random.Generator, preset: Preset, strength: float, level: float) -> list[Step]:
     if strength <= 0:
         return []
-    share = rng.random()  # of shot noise
+    # of shot noise
+    share = rng.random()
     strength = strength * level**0.8
     return [_noise_step(rng, _rounded(strength * preset.read * (1 - share)), _rounded(strength * preset.shot * share))]
 
 
 def _noise_step(rng: np.random.Generator, read: float, shot: float) -> Step:
     grain = _uniform(rng, 0.4, 0.9) if _chance(rng, 0.4) else 0.0
-    return {
-        "stage": "noise",
-        "read": read,
-        "shot": shot,
-        "seed": _seed(rng),
-        "grey": _chance(rng, 0.4),
-        "grain": grain,
-    }
+    return {"stage": "noise", "read": read, "shot": shot, "seed": _seed(rng), "grey": _chance(rng, 0.4), "grain": grain}
 
 
 def _pixels(rng: np.random.Generator, preset: Preset, strength: float) -> tuple[list[Step], list[Step]]:

@@ -1,14 +1,15 @@
 """The stages of the degradation: one pure function each, from a picture and its parameters to the damaged picture.
 
-Pictures are (H, W, 3) float32 RGB in [0, 1], in and out. Light is measured in photographic stops: one stop less is half the
-light, which the display curve (taken as a square root) turns into 0.71 of the stored value. Angles are in degrees. Lengths
-are in pixels of the picture as it stands, which a `down` before may have made small.
+Pictures are (H, W, 3) float32 RGB in [0, 1], in and out. Light is measured in photographic stops: one stop less is half
+the light, which the display curve (taken as a square root) turns into 0.71 of the stored value. Angles are in degrees.
+Lengths are in pixels of the picture as it stands, which a `down` before may have made small.
 """
 
 import cv2
 import numpy as np
 
 from data import blur
+from data.io import to_uint8
 
 MIN_SIDE_PX = 8
 DOWN_FILTERS = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
@@ -116,7 +117,8 @@ def noise(picture: np.ndarray, read: float, shot: float, seed: int, grey: bool =
     field = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     if grain > 0:
         kernel = cv2.getGaussianKernel(2 * int(np.ceil(3 * grain)) + 1, grain)
-        field = cv2.sepFilter2D(field, -1, kernel, kernel) / np.float32((kernel**2).sum())  # variance stays 1
+        # variance stays 1
+        field = cv2.sepFilter2D(field, -1, kernel, kernel) / np.float32((kernel**2).sum())
     if grey:
         field = field[..., None]
     return clip(picture + field * np.sqrt(read**2 + shot**2 * picture))
@@ -145,7 +147,7 @@ def video(picture: np.ndarray, quality: int, dx: int = 0, dy: int = 0) -> np.nda
 
 def _encode(picture: np.ndarray, form: str, flags: list[int], dx: int, dy: int) -> np.ndarray:
     height, width = picture.shape[:2]
-    pixels = cv2.cvtColor(cv2.convertScaleAbs(picture, alpha=255), cv2.COLOR_RGB2BGR)
+    pixels = cv2.cvtColor(to_uint8(picture), cv2.COLOR_RGB2BGR)
     padded = cv2.copyMakeBorder(pixels, dy, 0, dx, 0, cv2.BORDER_REFLECT_101)
     _, stream = cv2.imencode(form, padded, flags)
     decoded = cv2.imdecode(stream, cv2.IMREAD_COLOR)[dy : dy + height, dx : dx + width]
@@ -162,7 +164,8 @@ def _ramp(picture: np.ndarray, angle: float) -> np.ndarray:
 
 
 def _soft_blur(picture: np.ndarray, sigma: float) -> np.ndarray:
-    """Wide Gaussian blur at a quarter of the size: a glow has no detail, and the full size would cost ten times more."""
+    """Wide Gaussian blur at a quarter of the size: a glow has no detail, and the full size would cost ten times
+    more."""
     height, width = picture.shape[:2]
     small = cv2.resize(picture, (max(2, width // 4), max(2, height // 4)), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), max(0.3, sigma / 4), borderType=cv2.BORDER_REFLECT_101)

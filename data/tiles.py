@@ -10,33 +10,25 @@ Tiles are (H, W, 3) uint8 RGB.
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import fsspec
 import numpy as np
-from fsspec.implementations.local import LocalFileSystem
-from PIL import Image
 
 from data.ccpd import Corners
+from data.io import PictureError, has_picture_extension, open_picture_8bit
 
 SPLITS = ("train", "val", "test")
 MANIFEST = "manifest.csv"
 COLUMNS = ("key", "split", "source", "text", "country", "corners", "variant", "degradation")
-# run lengths instead of a dictionary: a third faster than Pillow at level 1, and no larger on plates
-FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
-PART = ".part"  # ends the name of a file not yet whole
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the manifest. `corners` are tile pixels in CCPD's order, () where unknown; `degradation` is the list of
-    steps that `data.degrade.apply` takes. A text with "/" is a two-line plate."""
+    """One row of the manifest. `corners` are tile pixels in CCPD's order, () where unknown; `degradation` is the list
+    of steps that `data.degrade.apply` takes. A text with "/" is a two-line plate."""
 
     key: str
     split: str
@@ -65,8 +57,8 @@ class Tiles:
 def open_tiles(folder: str, split: str, clean_only: bool = False) -> Tiles:
     """Find the pairs of a split (of the whole folder, where it has no splits); no pairs where the split is empty.
 
-    clean_only: the clean tiles are enough, `lq` is "" for all of them. Raises ValueError for a folder that is none, that holds
-    no tiles, or where a tile lacks its partner.
+    clean_only: the clean tiles are enough, `lq` is "" for all of them. Raises ValueError for a folder that is none,
+    that holds no tiles, or where a tile lacks its partner.
     """
     system, root = fsspec.core.url_to_fs(str(folder))
     if not system.isdir(root):
@@ -89,18 +81,8 @@ def _pictures(system: fsspec.AbstractFileSystem, folder: str) -> dict[str, str]:
     """Key -> URL of the pictures directly in `folder`; none if there is no such folder."""
     if not system.isdir(folder):
         return {}
-    names = (name for name in system.ls(folder, detail=False) if name.lower().endswith(SUFFIXES))
+    names = (name for name in system.ls(folder, detail=False) if has_picture_extension(name))
     return {name.rsplit("/", 1)[-1].rsplit(".", 1)[0]: system.unstrip_protocol(name) for name in names}
-
-
-def is_local(system: fsspec.AbstractFileSystem) -> bool:
-    """Whether paths are files of this machine, which have locks and can be renamed at once."""
-    return isinstance(system, LocalFileSystem)
-
-
-def is_path(url: str) -> bool:
-    """Whether it is no URL. fsspec takes longer to say so, and there are four files to a photo."""
-    return "://" not in url
 
 
 def tile_url(folder: str, split: str, side: str, key: str) -> str:
@@ -108,24 +90,12 @@ def tile_url(folder: str, split: str, side: str, key: str) -> str:
     return f"{str(folder).rstrip('/')}/{split}/{side}/{key}.png"
 
 
-def read_bytes(url: str) -> bytes:
-    """All of a file. Raises OSError."""
-    with open(url, "rb") if is_path(url) else fsspec.open(url, "rb") as file:
-        return file.read()
-
-
-def read_picture(url: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of any picture Pillow reads. Raises ValueError, naming the file, for one it does not."""
+def read_tile(url: str) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of any picture, upright. Raises ValueError that names the file."""
     try:
-        with Image.open(io.BytesIO(read_bytes(url))) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{url} cannot be read as a picture: {error}") from error
-
-
-def encode_png(tile: np.ndarray) -> bytes:
-    """PNG at the fastest compression: tiles are read more often than sent, and noise does not compress anyway."""
-    return cv2.imencode(".png", cv2.cvtColor(tile, cv2.COLOR_RGB2BGR), FAST_PNG)[1].tobytes()
+        return open_picture_8bit(url)
+    except PictureError as error:
+        raise ValueError(f"{url}: {error}") from error
 
 
 def read_manifest(folder: str) -> list[Row]:
@@ -157,21 +127,3 @@ def format_rows(rows: Iterable[Row], header: bool = True) -> str:
         degradation = json.dumps(row.degradation, ensure_ascii=False)
         writer.writerow((row.key, row.split, row.source, row.text, row.country, corners, row.variant, degradation))
     return stream.getvalue()
-
-
-def write_bytes(url: str, content: bytes) -> None:
-    """Write a file whole or not at all: under a temporary name first, where the storage is not atomic by itself."""
-    path = url
-    if not is_path(url):
-        system, path = fsspec.core.url_to_fs(url)
-        if not is_local(system):
-            system.pipe_file(path, content)
-            return
-    part = f"{path}.{os.getpid()}{PART}"
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-        os.replace(part, path)
-    except OSError:
-        Path(part).unlink(missing_ok=True)
-        raise

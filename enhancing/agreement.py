@@ -1,7 +1,8 @@
-"""Does the generator say the same when asked again: about the picture shifted, brighter, darker, and through another generator?
+"""Does the generator say the same when asked again: about the picture shifted, brighter, darker, and through another
+generator?
 
-What a picture really shows survives such changes; what the generator makes up often does not. Agreement is no proof: two
-generators that learnt from the same tiles may invent alike.
+What a picture really shows survives such changes; what the generator makes up often does not. Agreement is no proof:
+two generators that learnt from the same tiles may invent alike.
 """
 
 from collections.abc import Sequence
@@ -12,17 +13,19 @@ import numpy as np
 
 from enhancing.consistency import luminance
 from enhancing.voting import align
-from evaluation.matching import comparable, edit_distance
+from reading.matching import comparable, edit_distance
 
-SHIFTS_PX = ((1, 0), (-2, 0), (0, 1), (0, -2))  # right and down; 1 and 2 move by no whole block of the generator's stem
+# right and down; 1 and 2 move by no whole block of the generator's stem
+SHIFTS_PX = ((1, 0), (-2, 0), (0, 1), (0, -2))
 GAINS = (0.85, 1.18)
-MAP_SIGMA = 1.5  # single pixels that disagree are of no interest
+# single pixels that disagree are of no interest
+MAP_SIGMA = 1.5
 
 
 class Agreement(NamedTuple):
     """text: the characters read from the result. agreed: the same with a ? for each that some variant reads otherwise.
-    shares: for each character, the part of the variants that read the same. mean: over the variants, 1 - edit distance /
-    length; 0 where nothing was read."""
+    shares: for each character, the part of the variants that read the same. mean: over the variants, 1 - edit distance
+    / length; 0 where nothing was read."""
 
     text: str
     agreed: str
@@ -37,13 +40,15 @@ def variants(lq: np.ndarray) -> list[np.ndarray]:
 
 
 def undo(restored: Sequence[np.ndarray], scale: int) -> list[np.ndarray]:
-    """The restored variants, shifted back so that they lie upon each other. Their brightness is what the generator chose."""
+    """The restored variants, shifted back so that they lie upon each other. Their brightness is what the generator
+    chose."""
     back = [_shift(sr, -dx * scale, -dy * scale) for sr, (dx, dy) in zip(restored, SHIFTS_PX, strict=False)]
     return back + list(restored[len(SHIFTS_PX) :])
 
 
 def disagreement(sr: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """(H, W) float32: standard deviation of the luminance over the result and the variants, 0 where all agree, up to 0.5."""
+    """(H, W) float32: standard deviation of the luminance over the result and the variants, 0 where all agree, up to
+    0.5."""
     stack = np.stack([luminance(each) for each in (sr, *others)])
     return cv2.GaussianBlur(stack.std(axis=0), (0, 0), MAP_SIGMA)
 

@@ -10,14 +10,16 @@ from enhancing.consistency import luminance
 
 ECC_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-5)
 ECC_SMOOTHING_PX = 5
-ALIGN_SIGMA = 2.0  # finer detail is where frames differ by noise and by what was made up
-BORDER_PX = 8  # of the moving picture, not looked at
+# finer detail is where frames differ by noise and by what was made up
+ALIGN_SIGMA = 2.0
+# of the moving picture, not looked at
+BORDER_PX = 8
 
 
 def align(reference: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """The affine map, (2, 3) float32, from places in `reference` to those in `picture`, both (h, w, 3): phase correlation for
-    the shift, then enhanced correlation (Evangelidis and Psarakis 2008, IEEE TPAMI 30(10)); whichever of no move, shift and
-    map makes them most alike where they overlap."""
+    """The affine map, (2, 3) float32, from places in `reference` to those in `picture`, both (h, w, 3): phase
+    correlation for the shift, then enhanced correlation (Evangelidis and Psarakis 2008, IEEE TPAMI 30(10)); whichever
+    of no move, shift and map makes them most alike where they overlap."""
     fixed, moving = smooth(reference), smooth(picture)
     inside = np.zeros(moving.shape, np.uint8)
     margins = [max(0, min(BORDER_PX, side // 4)) for side in moving.shape]
@@ -29,7 +31,8 @@ def align(reference: np.ndarray, picture: np.ndarray) -> np.ndarray:
             _, warp = cv2.findTransformECC(
                 fixed, moving, start.copy(), cv2.MOTION_AFFINE, ECC_STEPS, inside, ECC_SMOOTHING_PX
             )
-        except cv2.error:  # it did not converge, which it says with an exception
+        # it did not converge, which it says with an exception
+        except cv2.error:
             continue
         candidates.append(warp)
     return max(candidates, key=lambda warp: _overlap_correlation(fixed, moving, warp, inside))

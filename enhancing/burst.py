@@ -15,18 +15,23 @@ from enhancing.examining import TOO_LITTLE, Examiner, Result, min_effective_widt
 from enhancing.voting import Vote, vote
 from models.enhancer import fit_result, resize, restore_each
 
-MIN_CORRELATION = 0.35  # after aligning; frames below it show something else, or cannot be laid upon the others
-PICTURE_WEIGHT = 0.5  # of the combined picture's vote; all frames together have 1
-REFERENCE_CANDIDATES = 8  # frames compared each with each
+# after aligning; frames below it show something else, or cannot be laid upon the others
+MIN_CORRELATION = 0.35
+# of the combined picture's vote; all frames together have 1
+PICTURE_WEIGHT = 0.5
+# frames compared each with each
+REFERENCE_CANDIDATES = 8
 # Of the frames' readings with the elected one. Single frames may be bad, that is why there are several.
 MIN_AGREEMENT = 0.6
-FLOOR = 0.02  # disagreement that is not told from none, as a standard deviation of luminance
+# disagreement that is not told from none, as a standard deviation of luminance
+FLOOR = 0.02
 
 
 @dataclass(frozen=True)
 class Frame:
-    """weight: share of the frame in the combined picture, 0 where it was left out; the weights sum to 1. correlation: with the
-    frame that the others were aligned to. shift: its way there in px, (right, down), at the middle of the plate."""
+    """weight: share of the frame in the combined picture, 0 where it was left out; the weights sum to 1. correlation:
+    with the frame that the others were aligned to. shift: its way there in px, (right, down), at the middle of the
+    plate."""
 
     weight: float
     correlation: float
@@ -35,9 +40,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class Burst:
-    """picture: (H, W, 3) float32 in [0, 1], in the place and size of the frame `reference`, enhanced. disagreement: (h, w) of
-    the generator's size, between the frames.
-    frames: in the order of the results. agreement: of the frames' readings with the elected one."""
+    """picture: (H, W, 3) float32 in [0, 1], in the place and size of the frame `reference`, enhanced. disagreement: (h,
+    w) of the generator's size, between the frames. frames: in the order of the results. agreement: of the frames'
+    readings with the elected one."""
 
     picture: np.ndarray
     disagreement: np.ndarray
@@ -80,7 +85,8 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
 
 
 def _reference(results: Sequence[Result], trust: np.ndarray) -> int:
-    """The frame to lay the others upon: trusted, and like the other trusted ones, lest a stray picture be the measure."""
+    """The frame to lay the others upon: trusted, and like the other trusted ones, lest a stray picture be the
+    measure."""
     best = np.argsort(-trust, kind="stable")[:REFERENCE_CANDIDATES]
     shape = results[best[0]].look.sr.shape[:2]
     pictures = [smooth(resize(results[i].look.sr, *shape)) for i in best]

@@ -1,12 +1,13 @@
-"""How strong is a generator best applied, and from which effective width on is it to be believed? Measured on tiles whose text
-is known, and written to its JSON.
+"""How strong is a generator best applied, and from which effective width on is it to be believed? Measured on tiles
+whose text is known, and written to its JSON.
 
     python -m enhancing.calibrate --tiles datasets/tiles --checkpoint checkpoints/mine/generator.keras --write
 
-prints the plates read right by strength; at the best of these, or at --strength, by effective width as enhance.py measures
-it (from the picture alone: the true degradation of a user's picture is unknown) and by agreement. With --write, the JSON beside
-the checkpoint gets `strength`, the lowest that reads as many as any or the one given, and `min_effective_width_px`, below which
-fewer than half are read right: enhance.py takes the one, and warns below the other.
+prints the plates read right by strength; at the best of these, or at --strength, by effective width as enhance.py
+measures it (from the picture alone: the true degradation of a user's picture is unknown) and by agreement. With
+--write, the JSON beside the checkpoint gets `strength`, the lowest that reads as many as any or the one given, and
+`min_effective_width_px`, below which fewer than half are read right: enhance.py takes the one, and warns below the
+other.
 """
 
 import argparse
@@ -20,19 +21,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data.io import replacing, to_float
 from enhancing.checkpoints import load_second
 from enhancing.examining import Examiner
-from enhancing.files import replacing
-from enhancing.pictures import as_float
 from enhancing.sources import make_source
 from enhancing.strength import Trial, best, try_strengths
-from evaluation.matching import match
-from evaluation.metrics import is_readable
 from evaluation.plates import Pair, Plate, from_tiles, load, pick
-from evaluation.reader import Reader
 from models.enhancer import load_generator
+from reading.matching import is_readable, match
+from reading.reader import Reader
 
-ENOUGH = 0.5  # of plates read right
+# of plates read right
+ENOUGH = 0.5
 WIDTHS_PX = (0, 10, 15, 20, 25, 30, 40, 50, 70, 100, np.inf)
 AGREEMENTS = (0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.01)
 CHUNK = 32
@@ -51,7 +51,7 @@ def measure(examiner: Examiner, pairs: Sequence[Pair]) -> np.ndarray:
     rows = []
     for start in tqdm(range(0, len(pairs), CHUNK), unit=f" x {CHUNK} plates", disable=None):
         some = pairs[start : start + CHUNK]
-        results = examiner.enhance([make_source(examiner.generator, as_float(pair.lq)) for pair in some])
+        results = examiner.enhance([make_source(examiner.generator, to_float(pair.lq)) for pair in some])
         for pair, result in zip(some, results, strict=True):
             right = match(result.reading.text, pair.plate.text, pair.plate.country).right
             rows.append((result.effective_width, result.agreement.mean, right))
@@ -59,8 +59,8 @@ def measure(examiner: Examiner, pairs: Sequence[Pair]) -> np.ndarray:
 
 
 def least_width(measured: np.ndarray) -> float:
-    """The effective width at which a share of `ENOUGH` is read right: the crossing that splits the plates best, that is the
-    width with the fewest plates below it that are right and above it that are wrong."""
+    """The effective width at which a share of `ENOUGH` is read right: the crossing that splits the plates best, that is
+    the width with the fewest plates below it that are right and above it that are wrong."""
     order = np.argsort(measured[:, 0])
     widths, right = measured[order, 0], measured[order, 2]
     # weights that make the split fall where the share is ENOUGH

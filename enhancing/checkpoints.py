@@ -7,7 +7,8 @@ from models.enhancer import Generator, load_generator
 from models.loading import read_info
 
 PRETRAINED = Path(__file__).resolve().parents[1] / "checkpoints" / "pretrained"
-STAGES = ("generator", "pretrain")  # the names that train.py gives to the second stage's result and the first one's
+# the names that train.py gives to the second stage's result and the first one's
+STAGES = ("generator", "pretrain")
 
 
 def default_checkpoint(folder: Path = PRETRAINED) -> Path:

@@ -8,8 +8,8 @@ BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class Config:
-    """What to do. corners: four (x, y) in px of each input, or None. strength: 0 to 1, None for the checkpoint's own. limit: of
-    pictures, 0 for all."""
+    """What to do. corners: four (x, y) in px of each input, or None. strength: 0 to 1, None for the checkpoint's own.
+    limit: of pictures, 0 for all."""
 
     inputs: tuple[str, ...]
     out: str

@@ -1,8 +1,8 @@
 """Does the result explain the picture it was made from? Blurred and darkened as the picture is, it should look like it.
 
-The camera is unknown, so it is fitted: picture = gain * (blur * result ^ power) + offset, where the blur is any kernel of up to
-33 px without negative weights (camera shake is no Gaussian). The fit is blind to what it was told to find, not to invented
-characters: those leave strokes in the picture that nothing in the result explains.
+The camera is unknown, so it is fitted: picture = gain * (blur * result ^ power) + offset, where the blur is any kernel
+of up to 33 px without negative weights (camera shake is no Gaussian). The fit is blind to what it was told to find, not
+to invented characters: those leave strokes in the picture that nothing in the result explains.
 """
 
 from typing import NamedTuple
@@ -12,15 +12,19 @@ import numpy as np
 
 from models.enhancer import LUMA
 
-POWERS = (0.5, 0.75, 1.0, 1.4, 2.0)  # tone curves tried
-KERNEL_PX = 33  # longest blur that the fit can find, at the tile's width of 192 px
-DAMPING = 1e-2  # of the deconvolution, as a part of the result's mean power
-GRAIN_SIGMA = 1.0  # both sides are smoothed by this before they are compared: noise is not to be explained
+# tone curves tried
+POWERS = (0.5, 0.75, 1.0, 1.4, 2.0)
+# longest blur that the fit can find, at the tile's width of 192 px
+KERNEL_PX = 33
+# of the deconvolution, as a part of the result's mean power
+DAMPING = 1e-2
+# both sides are smoothed by this before they are compared: noise is not to be explained
+GRAIN_SIGMA = 1.0
 
 
 class Fit(NamedTuple):
-    """consistency: share of the picture's variation that the result explains, 0 to 1. brought_back: (H, W) luminance, the
-    result as the camera would have shown it. blur_px: standard deviation of the fitted blur."""
+    """consistency: share of the picture's variation that the result explains, 0 to 1. brought_back: (H, W) luminance,
+    the result as the camera would have shown it. blur_px: standard deviation of the fitted blur."""
 
     consistency: float
     brought_back: np.ndarray
@@ -42,8 +46,9 @@ def fit(lq: np.ndarray, sr: np.ndarray) -> Fit:
 
 
 def effective_width(found: Fit, width: int, native_width: float) -> float:
-    """Across how many px the picture's content is really spread: a blur of standard deviation s mixes as many neighbours as a
-    box of length sqrt(12) s. width: of the picture fitted; native_width: px that the camera had for it, which bound it."""
+    """Across how many px the picture's content is really spread: a blur of standard deviation s mixes as many
+    neighbours as a box of length sqrt(12) s. width: of the picture fitted; native_width: px that the camera had for it,
+    which bound it."""
     return min(native_width, width / float(np.sqrt(1 + 12 * found.blur_px**2)))
 
 
@@ -59,7 +64,8 @@ def _halved(picture: np.ndarray) -> np.ndarray:
 def _explain(picture: np.ndarray, result: np.ndarray, kernel_px: int) -> Fit:
     """Both (H, W), the result after its tone curve."""
     variation = float(picture.var())
-    if variation < 1e-8 or result.var() < 1e-8:  # nothing in the one, or nothing left in the other
+    # nothing in the one, or nothing left in the other
+    if variation < 1e-8 or result.var() < 1e-8:
         same = variation < 1e-8 and result.var() < 1e-8
         return Fit(float(same), np.full_like(picture, picture.mean()), 0.0)
     kernel = _kernel(picture, result, kernel_px)
@@ -74,9 +80,10 @@ def _explain(picture: np.ndarray, result: np.ndarray, kernel_px: int) -> Fit:
 
 
 def _kernel(picture: np.ndarray, result: np.ndarray, kernel_px: int) -> np.ndarray:
-    """The blur without negative weights, summing to 1, that best takes the result to the picture: a damped division of their
-    spectra, cut to its middle. Both (H, W)."""
-    window = np.outer(*(np.hanning(side + 2)[1:-1] ** 0.25 for side in picture.shape))  # softens the jump at the border
+    """The blur without negative weights, summing to 1, that best takes the result to the picture: a damped division of
+    their spectra, cut to its middle. Both (H, W)."""
+    # softens the jump at the border
+    window = np.outer(*(np.hanning(side + 2)[1:-1] ** 0.25 for side in picture.shape))
     picture_f, result_f = (np.fft.rfft2((each - each.mean()) * window) for each in (picture, result))
     power = np.abs(result_f) ** 2
     spectrum = np.conj(result_f) * picture_f / (power + DAMPING * power.mean())

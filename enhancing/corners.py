@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-MARGIN = 0.1  # of the plate's width and height, kept on each side; as in the tiles that generators are trained on
-MAX_ASPECT = 8.0  # no plate is longer; four points of which three nearly lie on a line would ask for anything
+# of the plate's width and height, kept on each side; as in the tiles that generators are trained on
+MARGIN = 0.1
+# no plate is longer; four points of which three nearly lie on a line would ask for anything
+MAX_ASPECT = 8.0
 
 
 def parse_corner(text: str) -> tuple[float, float]:
@@ -19,8 +21,8 @@ def parse_corner(text: str) -> tuple[float, float]:
 
 
 def in_order(corners: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Four corners in any order -> (4, 2) in CCPD's: bottom right, bottom left, top left, top right of a plate that is read
-    from left to right. Raises ValueError where they do not make a quadrangle."""
+    """Four corners in any order -> (4, 2) in CCPD's: bottom right, bottom left, top left, top right of a plate that is
+    read from left to right. Raises ValueError where they do not make a quadrangle."""
     points = np.asarray(corners, np.float64)
     if points.shape != (4, 2) or not np.isfinite(points).all():
         raise ValueError(f"four corners x,y are needed, got {corners}")
@@ -34,8 +36,8 @@ def in_order(corners: Sequence[tuple[float, float]]) -> np.ndarray:
 
 
 def straighten(photo: np.ndarray, corners: Sequence[tuple[float, float]], min_width: int) -> tuple[np.ndarray, float]:
-    """(H, W, 3) photo -> (the plate and a margin, upright, in the photo's own resolution or `min_width` wide if that is more,
-    and the plate's width in px of the photo). Raises ValueError for corners outside the photo."""
+    """(H, W, 3) photo -> (the plate and a margin, upright, in the photo's own resolution or `min_width` wide if that is
+    more, and the plate's width in px of the photo). Raises ValueError for corners outside the photo."""
     points = in_order(corners)
     height, width = photo.shape[:2]
     if (points < 0).any() or (points > (width, height)).any():

@@ -1,4 +1,5 @@
-"""Pictures for people: before and after side by side with what is to be known about them, and the map of disagreement."""
+"""Pictures for people: before and after side by side with what is to be known about them, and the map of
+disagreement."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,16 +9,17 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from data.io import to_float, to_uint8
 from enhancing.agreement import Agreement
 from enhancing.burst import Burst
 from enhancing.examining import Result
-from enhancing.pictures import as_bytes, as_float
 from models.enhancer import resize
 
 PANEL_PX, MAX_PANEL_HEIGHT_PX, GAP_PX = 480, 720, 12
 TEXT_PX, LINE_PX = 17, 24
 PAPER, INK, GREY, RED = (255, 255, 255), (25, 25, 25), (105, 105, 105), (176, 0, 16)
-MAX_DISAGREEMENT = 0.15  # the hottest colour; a fixed scale, so that maps can be compared
+# the hottest colour; a fixed scale, so that maps can be compared
+MAX_DISAGREEMENT = 0.15
 FONTS = Path(__file__).resolve().parents[1] / "data" / "fonts"
 CAVEAT = "a hint, not evidence"
 LATIN, CHINESE = "LiberationSans-Bold.ttf", "NotoSansCJKsc-Bold-provinces.otf"
@@ -28,8 +30,8 @@ Line = tuple[str, tuple[int, int, int]]
 def heat_map(disagreement: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(h, w) disagreement -> (height, width, 3) float RGB: black where all agree, over red to pale yellow at 0.15."""
     level = np.clip(disagreement / MAX_DISAGREEMENT, 0, 1)
-    colours = cv2.applyColorMap(as_bytes(level), cv2.COLORMAP_INFERNO)[:, :, ::-1]
-    return resize(as_float(np.ascontiguousarray(colours)), *size)
+    colours = cv2.applyColorMap(to_uint8(level), cv2.COLORMAP_INFERNO)[:, :, ::-1]
+    return resize(to_float(np.ascontiguousarray(colours)), *size)
 
 
 def side_by_side(result: Result, with_map: bool = False) -> np.ndarray:
@@ -84,13 +86,13 @@ def sheet(panels: Sequence[tuple[str, np.ndarray]], lines: Sequence[Line], colum
         top += height
     for number, (line, ink) in enumerate(text):
         _write(draw, (GAP_PX, top + number * LINE_PX), line, ink)
-    return as_float(np.asarray(canvas))
+    return to_float(np.asarray(canvas))
 
 
 def _panel(picture: np.ndarray) -> Image.Image:
     height, width = picture.shape[:2]
     factor = min(PANEL_PX / width, MAX_PANEL_HEIGHT_PX / height)
-    return Image.fromarray(as_bytes(resize(picture, max(1, round(height * factor)), max(1, round(width * factor)))))
+    return Image.fromarray(to_uint8(resize(picture, max(1, round(height * factor)), max(1, round(width * factor)))))
 
 
 def _broken(line: str, width: int) -> list[str]:

@@ -1,7 +1,7 @@
 """Enhance pictures, and ask of each result what a careful person would ask. One code for folders, bursts and the page.
 
-Two stages, so that a folder can overlap them: `look` runs the networks over a batch, `judge` does the rest for one picture and
-may run in any thread.
+Two stages, so that a folder can overlap them: `look` runs the networks over a batch, `judge` does the rest for one
+picture and may run in any thread.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,20 @@ from data.quality import Quality, measure
 from enhancing import agreement, consistency
 from enhancing.agreement import Agreement
 from enhancing.sources import Source
-from evaluation.reader import Reader, Reading
 from models.enhancer import BATCH_SIZE, Generator, fit_result, resize, restore_each
+from reading.reader import Reader, Reading
 
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
-MIN_EFFECTIVE_WIDTH_PX = 50.0  # where the checkpoint's JSON does not say; enhancing/calibrate.py measures it
-MIN_AGREEMENT = 0.9  # below it, of 60 validation plates 22 % were read right; above it, of 540, 84 %
+# where the checkpoint's JSON does not say; enhancing/calibrate.py measures it
+MIN_EFFECTIVE_WIDTH_PX = 50.0
+# below it, of 60 validation plates 22 % were read right; above it, of 540, 84 %
+MIN_AGREEMENT = 0.9
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the networks made of a picture. sr: (h, w, 3) restored. others: what they make of it when asked again, lying upon
-    `sr`. readings: of the picture, of `sr` and of the others; empty without a reader."""
+    """What the networks made of a picture. sr: (h, w, 3) restored. others: what they make of it when asked again, lying
+    upon `sr`. readings: of the picture, of `sr` and of the others; empty without a reader."""
 
     sr: np.ndarray
     others: list[np.ndarray] = field(default_factory=list)
@@ -33,8 +35,9 @@ class Look:
 
 @dataclass(frozen=True)
 class Result:
-    """picture: the enhanced picture, float32 in [0, 1]. fit: see enhancing/consistency.py. effective_width: px. disagreement:
-    (h, w) of sr's size, or None when not asked for. agreement, reading_before, reading: None without a reader."""
+    """picture: the enhanced picture, float32 in [0, 1]. fit: see enhancing/consistency.py. effective_width: px.
+    disagreement: (h, w) of sr's size, or None when not asked for. agreement, reading_before, reading: None without a
+    reader."""
 
     source: Source
     look: Look

@@ -1,4 +1,5 @@
-"""Many pictures through one generator: decoding and encoding in threads, the network in batches, memory that does not grow.
+"""Many pictures through one generator: decoding and encoding in threads, the network in batches, memory that does not
+grow.
 
 A source is small (the generator's input, not the photo), and at most two windows of them are under way at a time.
 """
@@ -25,7 +26,8 @@ from enhancing.sources import Source, load_source
 
 REPORT = "report.csv"
 PICTURE, SIDE_BY_SIDE, UNCERTAINTY = ".png", ".side-by-side.png", ".uncertainty.png"
-WINDOW_BATCHES = 4  # so many batches are loaded before they are sorted by shape: fuller batches of equal shapes
+# so many batches are loaded before they are sorted by shape: fuller batches of equal shapes
+WINDOW_BATCHES = 4
 
 
 class Job(NamedTuple):
@@ -77,7 +79,8 @@ def endings(config: Config) -> list[str]:
 def _rows(
     config: Config, examiner: Examiner, jobs: Iterable[Job], window: int, pool: ThreadPoolExecutor
 ) -> Iterator[Row]:
-    """The rows in the order of the jobs. While the network is at one window, the next is decoded and the last one written."""
+    """The rows in the order of the jobs. While the network is at one window, the next is decoded and the last one
+    written."""
     loads = _ahead(pool, lambda job: load(config, examiner, job), jobs, window)
     finishing: deque = deque()
     while some := list(islice(loads, window)):

@@ -15,7 +15,8 @@ from enhancing.inputs import Found, identities
 from enhancing.names import output_names
 from enhancing.report import Row, fill, listed, open_report, tell
 
-MAX_FRAMES = 200  # all of which are in memory
+# all of which are in memory
+MAX_FRAMES = 200
 NAME = "burst"
 
 

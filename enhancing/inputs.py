@@ -1,17 +1,19 @@
-"""Finding the pictures that the command line names. Opens none of them, beyond their first bytes, and writes nothing."""
+"""Finding the pictures that the command line names. Opens none of them, beyond their first bytes, and writes
+nothing."""
 
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from enhancing.pictures import file_reason, looks_like_picture
+from data.io import file_reason, looks_like_picture
 
 SKIPPED = "no picture"
 
 
 class Found(NamedTuple):
-    """A file or folder met. relative: where it lies below the INPUT that led to it. problem: why it cannot be read, or ""."""
+    """A file or folder met. relative: where it lies below the INPUT that led to it. problem: why it cannot be read, or
+    ""."""
 
     path: str
     relative: str
@@ -24,7 +26,8 @@ class Found(NamedTuple):
 
 
 def find_inputs(inputs: Sequence[str], out: str) -> Iterator[Found]:
-    """Everything below the INPUTs, in a fixed order, but for what lies in `out`: results of an earlier run are no inputs."""
+    """Everything below the INPUTs, in a fixed order, but for what lies in `out`: results of an earlier run are no
+    inputs."""
     seen = {identity(out)} if os.path.isdir(out) else set()
     for given in inputs:
         if os.path.isdir(given):
@@ -79,7 +82,8 @@ def _leads_upwards(folder: str) -> bool:
 def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself
+    # a link to itself
+    except OSError:
         return False
 
 
@@ -95,7 +99,8 @@ def identities(found: Sequence[Found]) -> frozenset[tuple[int, int]]:
     for each in found:
         try:
             known.add(identity(each.path))
-        except OSError:  # what cannot be reached cannot be overwritten
+        # what cannot be reached cannot be overwritten
+        except OSError:
             continue
     return frozenset(known)
 

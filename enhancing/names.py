@@ -13,9 +13,9 @@ def output_names(
 ) -> list[str]:
     """For each picture, the path below `out` that the endings (".png", ...) are put to.
 
-    relatives: the pictures' paths below their INPUT. The name is that path's stem, or all of it where stems clash: `a.jpg`
-    beside `a.png` give `a.jpg` and `a.png`, hence `a.jpg.png` and `a.png.png`. What clashes even so, from several INPUTs, is
-    numbered. inputs: the identities of files that must not be written to.
+    relatives: the pictures' paths below their INPUT. The name is that path's stem, or all of it where stems clash:
+    `a.jpg` beside `a.png` give `a.jpg` and `a.png`, hence `a.jpg.png` and `a.png.png`. What clashes even so, from
+    several INPUTs, is numbered. inputs: the identities of files that must not be written to.
     """
     names = [os.path.splitext(relative)[0] for relative in relatives]
     while longer := [i for i in _clashing(names, out, endings, inputs) if names[i] != relatives[i]]:
@@ -44,7 +44,8 @@ def _clashing(names: list[str], out: str, endings: Sequence[str], inputs: frozen
 def _is_input(out: str, name: str, inputs: frozenset[tuple[int, int]]) -> bool:
     try:
         return identity(os.path.join(out, name)) in inputs
-    except OSError:  # no such file yet
+    # no such file yet
+    except OSError:
         return False
 
 

@@ -8,22 +8,24 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
+from data.io import replacing
 from enhancing.examining import Result
-from enhancing.files import replacing
 from enhancing.printable import printable
 
 
 @dataclass
 class Row:
-    """A line of report.csv. Lengths in px; brightness, contrast and sharpness as in data/quality.py; empty: not measured.
+    """A line of report.csv. Lengths in px; brightness, contrast and sharpness as in data/quality.py; empty: not
+    measured.
 
-    consistency: see enhancing/consistency.py. agreement: mean over the characters, 0 to 1. agreed: the reading with a ? for
-    each character that not all variants agree on.
+    consistency: see enhancing/consistency.py. agreement: mean over the characters, 0 to 1. agreed: the reading with a ?
+    for each character that not all variants agree on.
     """
 
     input: str
     output: str = ""
-    status: str = "done"  # or "failed", "skipped"
+    # or "failed", "skipped"
+    status: str = "done"
     reason: str = ""
     width: int | str = ""
     height: int | str = ""
@@ -44,7 +46,8 @@ class Row:
     character_confidences: str = ""
     agreed: str = ""
     agreement: float | str = ""
-    weight: float | str = ""  # in a burst, of this frame
+    # in a burst, of this frame
+    weight: float | str = ""
     warnings: str = ""
     seconds: float | str = ""
 
@@ -59,7 +62,8 @@ def open_report(path: str) -> Iterator[Callable[[Row], None]]:
         writer.writeheader()
         try:
             yield lambda row: writer.writerow({name: _plain(value) for name, value in vars(row).items()})
-        except BaseException as error:  # also the user's Ctrl-C
+        # also the user's Ctrl-C
+        except BaseException as error:
             interrupted = error
     if interrupted is not None:
         raise interrupted

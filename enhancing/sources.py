@@ -9,17 +9,19 @@ import numpy as np
 
 from data.ccpd import is_ccpd_name, parse_name
 from data.crop import crop_plate
+from data.io import open_picture, to_float
 from enhancing.corners import straighten
-from enhancing.pictures import as_float, open_picture
 from models.enhancer import Generator, to_working_size
 
-FINEST = 8  # times the generator's width: averaging 8 x 8 bytes more leaves nothing of their rounding
+# times the generator's width: averaging 8 x 8 bytes more leaves nothing of their rounding
+FINEST = 8
 Corners = Sequence[tuple[float, float]]
 
 
 class Source(NamedTuple):
-    """lq: the generator's input, (h, w, 3) float32 in [0, 1]. size: (height, width) of the picture or of the plate cut from it,
-    which the result shall have at least. native_width: px across which the camera saw it. file_size: of the whole picture."""
+    """lq: the generator's input, (h, w, 3) float32 in [0, 1]. size: (height, width) of the picture or of the plate cut
+    from it, which the result shall have at least. native_width: px across which the camera saw it. file_size: of the
+    whole picture."""
 
     lq: np.ndarray
     size: tuple[int, int]
@@ -33,10 +35,10 @@ def load_source(generator: Generator, path: str, corners: Corners | None = None)
 
 
 def make_source(generator: Generator, picture: np.ndarray, corners: Corners | None = None, name: str = "") -> Source:
-    """picture: (H, W, 3), uint8 or float32 in [0, 1]. corners: of a plate to straighten, in any order. name: a CCPD photo is
-    cropped by its name, unless corners are given."""
+    """picture: (H, W, 3), uint8 or float32 in [0, 1]. corners: of a plate to straighten, in any order. name: a CCPD
+    photo is cropped by its name, unless corners are given."""
     plate, native_width = _plate(generator, picture, corners, name)
-    lq = to_working_size(generator, as_float(_bounded(generator, plate)))
+    lq = to_working_size(generator, to_float(_bounded(generator, plate)))
     return Source(lq, plate.shape[:2], native_width, picture.shape[:2])
 
 
@@ -50,7 +52,8 @@ def _plate(generator: Generator, picture: np.ndarray, corners: Corners | None, n
     tile = (generator.width_px // 2, generator.width_px)
     try:
         plate, in_tile, plate_width = crop_plate(picture, parse_name(name).corners, tile)
-    except ValueError:  # the name of a photo, kept by a picture of the plate alone
+    # the name of a photo, kept by a picture of the plate alone
+    except ValueError:
         return whole
     plate = np.clip(plate, 0, 1) if plate.dtype == np.float32 else plate
     return plate, plate_width * generator.width_px / float(np.ptp(in_tile[:, 0]))

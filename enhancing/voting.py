@@ -1,8 +1,8 @@
 """Several readings of one plate into one: a vote for each character, by the logarithms of the reader's probabilities.
 
-A wrong character is seldom the same in every frame and seldom sure of itself; the right one collects votes even from frames
-that put it second (UFPR-SR-Plates, Nascimento et al. 2025, arXiv 2505.06393: voting over five frames took 31 % of plates read
-right to 45 %).
+A wrong character is seldom the same in every frame and seldom sure of itself; the right one collects votes even from
+frames that put it second (UFPR-SR-Plates, Nascimento et al. 2025, arXiv 2505.06393: voting over five frames took 31 %
+of plates read right to 45 %).
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluation.reader import ALPHABET, BLANK, Reading
+from reading.reader import ALPHABET, BLANK, Reading
 
-FLOOR = 0.03  # a reader that excludes a character may be wrong: no single frame can veto what two others are sure of
-MIN_PRESENT = 0.5  # share of the weight that must see a character for it to stand
+# a reader that excludes a character may be wrong: no single frame can veto what two others are sure of
+FLOOR = 0.03
+# share of the weight that must see a character for it to stand
+MIN_PRESENT = 0.5
 
 
 class Vote(NamedTuple):
-    """text: the characters elected. confidences: of each, its mean probability over the frames that saw a character there."""
+    """text: the characters elected. confidences: of each, its mean probability over the frames that saw a character
+    there."""
 
     text: str
     confidences: tuple[float, ...]
@@ -28,7 +31,8 @@ class Vote(NamedTuple):
 
 
 def vote(readings: Sequence[Reading], weights: Sequence[float]) -> Vote:
-    """readings: with `steps` (Reader(keep_steps=True)). weights: at least 0, one per reading, how far each is trusted."""
+    """readings: with `steps` (Reader(keep_steps=True)). weights: at least 0, one per reading, how far each is
+    trusted."""
     seen = [characters(reading) for reading in readings]
     weights = np.asarray(weights, float)
     if not any(text for text, _ in seen) or not weights.sum() > 0:
@@ -44,7 +48,8 @@ def vote(readings: Sequence[Reading], weights: Sequence[float]) -> Vote:
                 log_votes[position] += weight * np.log(np.maximum(probabilities[at], FLOOR))
                 sums[position] += weight * probabilities[at]
                 present[position] += weight
-    winners = log_votes[:, 1:].argmax(axis=1) + 1  # the first entry is the blank, which is no character
+    # the first entry is the blank, which is no character
+    winners = log_votes[:, 1:].argmax(axis=1) + 1
     kept = [i for i in range(length) if present[i] >= MIN_PRESENT]
     return Vote(
         "".join(ALPHABET[winners[i]] for i in kept), tuple(float(sums[i, winners[i]] / present[i]) for i in kept)
@@ -52,8 +57,8 @@ def vote(readings: Sequence[Reading], weights: Sequence[float]) -> Vote:
 
 
 def characters(reading: Reading) -> tuple[str, np.ndarray]:
-    """The characters that count, and for each the probabilities of `ALPHABET`, (length, len(ALPHABET)), at the time step of
-    its run that is surest. Raises ValueError for a reading without `steps`."""
+    """The characters that count, and for each the probabilities of `ALPHABET`, (length, len(ALPHABET)), at the time
+    step of its run that is surest. Raises ValueError for a reading without `steps`."""
     if reading.steps is None:
         raise ValueError("voting needs the reader's probabilities: read with Reader(keep_steps=True)")
     blank, runs, previous = ALPHABET.index(BLANK), [], -1
@@ -69,7 +74,8 @@ def characters(reading: Reading) -> tuple[str, np.ndarray]:
 
 
 def align(first: str, second: str) -> list[int | None]:
-    """For each character of `first`, the index of its partner in `second` (equal or replaced), or None: least edit distance."""
+    """For each character of `first`, the index of its partner in `second` (equal or replaced), or None: least edit
+    distance."""
     table = np.zeros((len(first) + 1, len(second) + 1), int)
     table[:, 0], table[0] = np.arange(len(first) + 1), np.arange(len(second) + 1)
     for i, a in enumerate(first, start=1):

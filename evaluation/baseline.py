@@ -8,8 +8,10 @@ import numpy as np
 
 from models.enhancer import LUMA
 
-STRETCH_PERCENTILES = (1, 99)  # of the luminance: a few glaring or black pixels do not stop the stretch
-MIN_RANGE = 0.05  # a flatter picture holds noise alone, which a stretch would blow up
+# of the luminance: a few glaring or black pixels do not stop the stretch
+STRETCH_PERCENTILES = (1, 99)
+# a flatter picture holds noise alone, which a stretch would blow up
+MIN_RANGE = 0.05
 UNSHARP_SIGMA_PX, UNSHARP_AMOUNT = 2.0, 1.0
 
 

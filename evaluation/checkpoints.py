@@ -55,8 +55,10 @@ def _check(file: str, generator: Generator, pair: Pair) -> None:
     trained = tuple(stored) if isinstance(stored, list) and len(stored) == 2 else here
     if (generator.scale, trained) != (pair.scale, here):
         raise ValueError(
-            f"checkpoint {file} is for scale {generator.scale} and tiles of {trained[0]} x {trained[1]}, but these are of "
-            f"scale {pair.scale} and {here[0]} x {here[1]}: make fitting ones with preprocess.py --scale {generator.scale} "
+            f"checkpoint {file} is for scale {generator.scale} and tiles of {trained[0]} x {trained[1]}, but "
+            "these are of "
+            f"scale {pair.scale} and {here[0]} x {here[1]}: make fitting ones with preprocess.py --scale "
+            f"{generator.scale} "
             f"--tile {trained[0]}x{trained[1]}"
         )
 

@@ -46,7 +46,8 @@ def plate_width_px(corners: Sequence[Sequence[float]]) -> float:
 
 
 def by_quartile(table, figures: Callable) -> dict[str, list[dict]]:
-    """For each measure, the rows of `binned` in four parts of equally many plates (fewer where many plates are equal)."""
+    """For each measure, the rows of `binned` in four parts of equally many plates (fewer where many plates are
+    equal)."""
     return {name: binned(table, name, QUARTILES, figures) for name in LABELS if _known(table, name)}
 
 
@@ -60,7 +61,8 @@ def binned(table, name: str, parts: int, figures: Callable) -> list[dict]:
     """Rows {"low", "high", "median", "n", "methods": {method: figures(subset, method)}}, from low to high values."""
     values = np.array([measures[name] for measures in table.difficulty])
     inner = np.unique(np.quantile(values, np.linspace(0, 1, parts + 1)[1:-1]))
-    place = np.searchsorted(inner, values, side="left")  # equal values stay together
+    # equal values stay together
+    place = np.searchsorted(inner, values, side="left")
     rows = []
     for part in np.unique(place):
         members = np.flatnonzero(place == part)

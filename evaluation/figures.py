@@ -14,19 +14,22 @@ from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
 
 from data.ccpd import PROVINCES
 from evaluation.difficulty import LABELS
-from evaluation.matching import MISSING, is_two_line, marked
 from evaluation.plates import Plate
 from evaluation.scoring import BASELINE, CLEAN, INPUT, Score
+from reading.matching import MISSING, is_two_line, marked
 
 CHINESE_FONT = Path(__file__).resolve().parents[1] / "data" / "fonts" / "NotoSansCJKsc-Bold-provinces.otf"
 CHINESE_FAMILY = "Plate provinces"
 UNDRAWABLE = "□"
-UNDERLINE = "\u0332"  # combines with the character before it
+# combines with the character before it
+UNDERLINE = "\u0332"
 WRONG, MUTED = "#c1121f", "#6b6b6b"
 CELL_INCHES, GAP_INCHES, CAPTION_INCHES, LABEL_INCHES, TITLE_INCHES = 2.0, 0.1, 0.5, 1.25, 0.4
-GRID_DPI, CURVE_DPI = 192, 120  # a tile of 96 x 192 becomes twice as large, each pixel a square
+# a tile of 96 x 192 becomes twice as large, each pixel a square
+GRID_DPI, CURVE_DPI = 192, 120
 COLOURS = {INPUT: "#444444", BASELINE: "#e69f00", CLEAN: "#009e73"}
-CHECKPOINT_COLOURS = ("#0072b2", "#d55e00", "#cc79a7", "#56b4e9", "#8c564b")  # Okabe and Ito's, told apart by everyone
+# Okabe and Ito's, told apart by everyone
+CHECKPOINT_COLOURS = ("#0072b2", "#d55e00", "#cc79a7", "#56b4e9", "#8c564b")
 
 
 def grid(
@@ -55,7 +58,8 @@ def grid(
 
 
 def by_difficulty(curves: dict[str, list[dict]]) -> Figure:
-    """Above: serials read right, over each measure of difficulty, with 95 % intervals. Below: read wrong, but confidently."""
+    """Above: serials read right, over each measure of difficulty, with 95 % intervals. Below: read wrong, but
+    confidently."""
     figure = _figure((4.6 * len(curves) + 0.4, 7.2), CURVE_DPI, layout="constrained")
     panels = figure.subplots(2, len(curves), squeeze=False, sharex="col", sharey="row")
     for column, (measure, rows) in enumerate(curves.items()):
@@ -85,7 +89,8 @@ def _curves(panel, rows: list[dict], figure_name: str) -> None:
         style = "--" if method in (INPUT, CLEAN) else "-"
         values = [100 * each["value"] for each in figures]
         panel.plot(x, values, style, color=colour, marker="o", markersize=4, label=_short(method))
-        if method not in (BASELINE, CLEAN):  # bands for what is compared; more of them would hide one another
+        # bands for what is compared; more of them would hide one another
+        if method not in (BASELINE, CLEAN):
             low, high = np.array([each["ci95"] for each in figures]).T * 100
             panel.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
     panel.grid(alpha=0.3)
@@ -105,7 +110,8 @@ def _caption(axes, plate: Plate, score: Score, read: bool) -> None:
 
 
 def _coloured(read: str, plate: Plate):
-    """The reading as one line of text; characters that are not the truth's are red, bold and underlined, missing ones "_"."""
+    """The reading as one line of text; characters that are not the truth's are red, bold and underlined, missing ones
+    "_"."""
     comparable = plate.text and not is_two_line(plate.text)
     characters = marked(read, plate.text, plate.country) if comparable else [(c, False) for c in read]
     if not read:

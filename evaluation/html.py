@@ -20,12 +20,16 @@ img { max-width: 100%; height: auto; }
 pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; font-size: 13px; }
 """
 CURVE_SENTENCE = (
-    "Left is hard (but for blur length, where right is hard). Above: how many serials are read right. Where an enhanced line "
-    "runs above the input's, enhancing helps; where both lie at the bottom, nothing is left to restore. Below: how many are "
-    "read wrong by a reader that is sure. Where an enhanced line rises there, characters are invented. Bands: 95 % intervals."
+    "Left is hard (but for blur length, where right is hard). Above: how many serials are read right. Where an "
+    "enhanced line "
+    "runs above the input's, enhancing helps; where both lie at the bottom, nothing is left to restore. Below: "
+    "how many are "
+    "read wrong by a reader that is sure. Where an enhanced line rises there, characters are invented. Bands: 95 "
+    "% intervals."
 )
 GRID_SENTENCE = (
-    "Ranked by the last checkpoint's character rate: the best, the middle and the worst plates, by rule, not by choice, and of "
+    "Ranked by the last checkpoint's character rate: the best, the middle and the worst plates, by rule, not by "
+    "choice, and of "
     'each photo one. Wrong characters are red and underlined, "_" stands for a missing one.'
 )
 
@@ -73,13 +77,16 @@ def sentences(metrics: dict) -> list[str]:
 
 def _sentence(name: str, figures: dict) -> str:
     text = (
-        f"Enhanced by {name}, {in_words(figures['plate_acc'])} are read right. Of the plates that could be read before, "
-        f"{in_words(figures['flip_rate'])} are misread after; of those that could not, {in_words(figures['gain_rate'])} are "
+        f"Enhanced by {name}, {in_words(figures['plate_acc'])} are read right. Of the plates that could be read "
+        "before, "
+        f"{in_words(figures['flip_rate'])} are misread after; of those that could not, "
+        f"{in_words(figures['gain_rate'])} are "
         f"read right after. Of all, {in_words(figures['confidently_wrong'])} are read wrong by a reader that is sure."
     )
     if "on_clean" in figures:
         text += (
-            f" Clean tiles put through it: {in_words(figures['on_clean']['plate_acc'])} are read right, and of those that "
+            f" Clean tiles put through it: {in_words(figures['on_clean']['plate_acc'])} are read right, and of "
+            "those that "
             f"could be read before, {in_words(figures['on_clean']['flip_rate'])} are misread after."
         )
     return text

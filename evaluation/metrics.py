@@ -1,8 +1,8 @@
 """The figures: of pictures (PSNR, SSIM), of readings (reading rates, harm), and how sure they are (bootstrap).
 
-Pictures are NHWC RGB, uint8 or float in [0, 1]; whole pictures count, no border is cut, and the three colours weigh the same.
-Picture figures are one number per picture, (N,): average them, never the errors underneath. Used by evaluate.py and by
-validation inside train.py, so that the two cannot drift apart.
+Pictures are NHWC RGB, uint8 or float in [0, 1]; whole pictures count, no border is cut, and the three colours weigh the
+same. Picture figures are one number per picture, (N,): average them, never the errors underneath. Used by evaluate.py
+and by validation inside train.py, so that the two cannot drift apart.
 """
 
 from collections.abc import Sequence
@@ -10,17 +10,20 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from evaluation.matching import Match, comparable, is_two_line, match
+from reading.matching import Match, is_readable, is_two_line, match
 
 PSNR_CAP_DB = (
-    60.0  # rounding to 8 bits alone leaves 59 dB: beyond, pictures are equal, and infinity would spoil averages
+    # rounding to 8 bits alone leaves 59 dB: beyond, pictures are equal, and infinity would spoil averages
+    60.0
 )
 # Wang et al. 2004, "Image Quality Assessment: From Error Visibility to Structural Similarity", section III-B and C
 SSIM_WINDOW, SSIM_SIGMA, SSIM_K1, SSIM_K2 = 11, 1.5, 0.01, 0.03
-COLOUR_BLOCK_PX = 8  # a stroke is narrower: what is asked is the colour of grounds, not whether strokes are sharp
+# a stroke is narrower: what is asked is the colour of grounds, not whether strokes are sharp
+COLOUR_BLOCK_PX = 8
 BOOTSTRAP_RESAMPLES = 2000
 DRAWS_IN_MEMORY = 1_000_000
-CONFIDENT = 0.9  # a reading above this confidence is one that a user would believe
+# a reading above this confidence is one that a user would believe
+CONFIDENT = 0.9
 
 
 def psnr_db(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -42,8 +45,9 @@ def ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def colour_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """How far the colours of each pair of pictures lie apart, (N,): distance of a* and b* in CIELAB (CIE 1976), of which two
-    units or so can just be told apart; of the means of blocks of 8 x 8 pixels, averaged. Lightness does not count.
+    """How far the colours of each pair of pictures lie apart, (N,): distance of a* and b* in CIELAB (CIE 1976), of
+    which two units or so can just be told apart; of the means of blocks of 8 x 8 pixels, averaged. Lightness does not
+    count.
 
     ValueError for other shapes and for pictures smaller than a block.
     """
@@ -62,12 +66,13 @@ def reading_rates(
     resamples: int = BOOTSTRAP_RESAMPLES,
     seed: int = 0,
 ) -> dict:
-    """Reading rates of some plates: `plate_acc`, `plate_acc_within_1`, `char_acc`, for the serial; under `with_province`, the
-    same three for the whole text. Each is {"value", "ci95", "n"}; value and ci95 are None where n is 0.
+    """Reading rates of some plates: `plate_acc`, `plate_acc_within_1`, `char_acc`, for the serial; under
+    `with_province`, the same three for the whole text. Each is {"value", "ci95", "n"}; value and ci95 are None where n
+    is 0.
 
-    readings: `Reading`s, or plain strings. groups: one name per reading; readings of one group (the variants of a plate) are
-    not independent and are drawn together by the bootstrap. Plates on two lines and plates without a text are left out, and
-    counted under `two_line` and `without_text`.
+    readings: `Reading`s, or plain strings. groups: one name per reading; readings of one group (the variants of a
+    plate) are not independent and are drawn together by the bootstrap. Plates on two lines and plates without a text
+    are left out, and counted under `two_line` and `without_text`.
     """
     texts, countries = list(texts), list(countries)
     groups = list(range(len(texts))) if groups is None else list(groups)
@@ -81,11 +86,6 @@ def reading_rates(
     return result
 
 
-def is_readable(text: str, country: str) -> bool:
-    """Whether a plate with this true text counts in the reading rates."""
-    return not is_two_line(text) and bool(comparable(text, country))
-
-
 def harm(
     right_before: Sequence[bool],
     right_after: Sequence[bool],
@@ -94,9 +94,9 @@ def harm(
     resamples: int = BOOTSTRAP_RESAMPLES,
     seed: int = 0,
 ) -> dict:
-    """What enhancing does to single plates: `flip_rate` (of those read right before, the share read wrong after), `gain_rate`
-    (of those read wrong before, the share read right after) and `confidently_wrong` (of all, the share read wrong with a
-    confidence above 0.9), each {"value", "ci95", "count", "n"}."""
+    """What enhancing does to single plates: `flip_rate` (of those read right before, the share read wrong after),
+    `gain_rate` (of those read wrong before, the share read right after) and `confidently_wrong` (of all, the share read
+    wrong with a confidence above 0.9), each {"value", "ci95", "count", "n"}."""
     before, after = np.asarray(right_before, bool), np.asarray(right_after, bool)
     groups = np.arange(len(before)) if groups is None else np.asarray(groups)
     confident = np.asarray(confidences, float) > CONFIDENT
@@ -126,8 +126,8 @@ def bootstrap_ci95(
 ) -> list[float]:
     """95 % percentile interval of the mean: whole groups are drawn with replacement, `resamples` times.
 
-    Where every value is 0, or every value is 1, resampling knows no other outcome and would claim certainty. The exact binomial
-    bound for that many groups stands in (Clopper and Pearson 1934): 0 of 40 leaves up to 8.8 %.
+    Where every value is 0, or every value is 1, resampling knows no other outcome and would claim certainty. The exact
+    binomial bound for that many groups stands in (Clopper and Pearson 1934): 0 of 40 leaves up to 8.8 %.
     """
     values = np.asarray(values, float)
     if not len(values):
@@ -164,7 +164,8 @@ def _as_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def as_float(pictures: np.ndarray) -> np.ndarray:
-    """uint8 or float pictures as float64 in [0, 1]; floats outside are clipped, as they are when a picture is written."""
+    """uint8 or float pictures as float64 in [0, 1]; floats outside are clipped, as they are when a picture is
+    written."""
     pictures = np.asarray(pictures)
     return pictures / 255.0 if pictures.dtype == np.uint8 else np.clip(pictures.astype(float), 0, 1)
 
@@ -181,7 +182,8 @@ def _ssim_of_one(first: np.ndarray, second: np.ndarray) -> float:
     mean_1, mean_2 = _window(first), _window(second)
     variances = _window(first * first) + _window(second * second) - mean_1**2 - mean_2**2
     covariance = _window(first * second) - mean_1 * mean_2
-    c1, c2 = SSIM_K1**2, SSIM_K2**2  # of a range of 1
+    # of a range of 1
+    c1, c2 = SSIM_K1**2, SSIM_K2**2
     luminance = (2 * mean_1 * mean_2 + c1) / (mean_1**2 + mean_2**2 + c1)
     return float(np.mean(luminance * (2 * covariance + c2) / (variances + c2)))
 

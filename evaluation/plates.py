@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from data.tiles import open_tiles, read_manifest, read_picture
+from data.io import has_picture_extension
+from data.tiles import open_tiles, read_manifest, read_tile
 
 SCALES = (1, 2, 4, 8)
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
 class Plate:
-    """One thing to enhance. hr: "" without a clean side. text: "" where unknown. group: the photo it comes from, which all
-    its variants share. corners: in the clean tile, CCPD's order. steps: the degradation, or None where unknown."""
+    """One thing to enhance. hr: "" without a clean side. text: "" where unknown. group: the photo it comes from, which
+    all its variants share. corners: in the clean tile, CCPD's order. steps: the degradation, or None where unknown."""
 
     key: str
     lq: str
@@ -53,7 +53,8 @@ class Failure:
 
 @dataclass(frozen=True)
 class Material:
-    """All plates of a folder. truth: where the texts come from: "manifest", "text.csv", "clean side", or "" for nowhere."""
+    """All plates of a folder. truth: where the texts come from: "manifest", "text.csv", "clean side", or "" for
+    nowhere."""
 
     plates: list[Plate]
     truth: str
@@ -68,11 +69,12 @@ def from_tiles(folder: str, split: str) -> Material:
 
 
 def from_lq_only(folder: str) -> Material:
-    """The pictures of a folder, each with its text from text.csv where that names it. ValueError where there are none."""
+    """The pictures of a folder, each with its text from text.csv where that names it. ValueError where there are
+    none."""
     root = Path(folder)
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    files = sorted(path for path in root.rglob("*") if has_picture_extension(path.name) and path.is_file())
     if not files:
-        raise ValueError(f"--lq-only {folder}: no pictures there ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        raise ValueError(f"--lq-only {folder}: no pictures there")
     texts = _read_texts(root / "text.csv")
     plates = []
     for path in files:
@@ -104,7 +106,8 @@ def first_pair(plates: Sequence[Plate]) -> Pair:
 
 
 def clean_as_input(plates: Sequence[Plate]) -> list[Plate]:
-    """The clean side, one of each photo, as both sides. ValueError where there is none, or it is larger than the input."""
+    """The clean side, one of each photo, as both sides. ValueError where there is none, or it is larger than the
+    input."""
     pair = first_pair(plates)
     if pair.hr is None or pair.scale > 1:
         raise ValueError("--clean-too needs a clean side of the input's size: tiles of scale 1")
@@ -124,10 +127,10 @@ def load(plates: Sequence[Plate]) -> tuple[list[Pair], list[Failure]]:
 
 
 def _open(plate: Plate) -> Pair:
-    lq = read_picture(plate.lq)
+    lq = read_tile(plate.lq)
     if not plate.hr:
         return Pair(plate, lq)
-    hr = read_picture(plate.hr)
+    hr = read_tile(plate.hr)
     scale = hr.shape[0] // lq.shape[0]
     if scale not in SCALES or hr.shape != (lq.shape[0] * scale, lq.shape[1] * scale, 3):
         sizes = " and ".join(f"{picture.shape[0]} x {picture.shape[1]}" for picture in (hr, lq))

@@ -4,10 +4,10 @@ import csv
 import io
 import json
 import math
-import os
 from dataclasses import asdict
 from pathlib import Path
 
+from data.io import write_bytes
 from evaluation import figures, html
 from evaluation.difficulty import LABELS
 from evaluation.metrics import BOOTSTRAP_RESAMPLES
@@ -20,8 +20,8 @@ from evaluation.summary import checkpoints_of, method_figures, outcome, summaris
 def collect(table: Table, read: bool, seed: int, facts: dict, on_clean: Table | None = None) -> dict:
     """Everything that metrics.json holds.
 
-    facts: "settings", "versions", "tiles", "notes", "failed", and "checkpoints" by name. on_clean: scores of the clean tiles
-    put through the checkpoints, of which each gets its figures under "on_clean".
+    facts: "settings", "versions", "tiles", "notes", "failed", and "checkpoints" by name. on_clean: scores of the clean
+    tiles put through the checkpoints, of which each gets its figures under "on_clean".
     """
     summary = summarise(table, read, seed)
     methods = summary.pop("methods")
@@ -41,16 +41,17 @@ def collect(table: Table, read: bool, seed: int, facts: dict, on_clean: Table | 
 def write(out: Path, table: Table, metrics: dict, generators: dict, read: bool) -> None:
     """Write all files into `out`, each whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "metrics.json", json.dumps(finite(metrics), indent=2, ensure_ascii=False).encode() + b"\n")
-    _write(out / "per_plate.csv", per_plate_csv(table, read).encode("utf-8"))
+    write_bytes(out / "metrics.json", json.dumps(finite(metrics), indent=2, ensure_ascii=False).encode() + b"\n")
+    write_bytes(out / "per_plate.csv", per_plate_csv(table, read).encode("utf-8"))
     grid_png = _grid_png(table, generators, read)
-    _write(out / "grid.png", grid_png)
+    write_bytes(out / "grid.png", grid_png)
     curves_png = _png(figures.by_difficulty(metrics["curves"])) if has_curves(metrics) else None
     if curves_png:
-        _write(out / "by_difficulty.png", curves_png)
+        write_bytes(out / "by_difficulty.png", curves_png)
     else:
-        (out / "by_difficulty.png").unlink(missing_ok=True)  # of an earlier evaluation: it would seem to be of this one
-    _write(out / "report.html", html.build(metrics, grid_png, curves_png).encode("utf-8"))
+        # of an earlier evaluation: it would seem to be of this one
+        (out / "by_difficulty.png").unlink(missing_ok=True)
+    write_bytes(out / "report.html", html.build(metrics, grid_png, curves_png).encode("utf-8"))
 
 
 def has_curves(metrics: dict) -> bool:
@@ -67,7 +68,8 @@ def notes(material: Material, table: Table, failures: list[Failure], read: bool)
         (not read, "Reading was switched off (--no-ocr): nothing here shows whether the plates can be read."),
         (
             read and material.truth == "clean side",
-            "No texts came with the tiles. What the reader reads on the clean side stands in for the truth: where it errs "
+            "No texts came with the tiles. What the reader reads on the clean side stands in for the truth: "
+            "where it errs "
             "there, the right reading of an enhanced plate counts as wrong.",
         ),
         (
@@ -138,10 +140,3 @@ def _png(figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: nobody ever sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

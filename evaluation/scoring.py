@@ -1,7 +1,7 @@
 """Applies every method to every plate and scores the results: pictures in, a table of numbers out.
 
-Methods are, in this order: "input" (the low-quality picture), "baseline" (`evaluation.baseline`), one per checkpoint by its
-name, and "clean" where there is a clean side. Pictures are (H, W, 3) uint8: what a user would get as a file.
+Methods are, in this order: "input" (the low-quality picture), "baseline" (`evaluation.baseline`), one per checkpoint by
+its name, and "clean" where there is a clean side. Pictures are (H, W, 3) uint8: what a user would get as a file.
 """
 
 import hashlib
@@ -11,23 +11,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data import degrade
+from data.io import to_uint8
 from evaluation.baseline import classical, enlarge
 from evaluation.difficulty import measure
-from evaluation.matching import comparable
 from evaluation.metrics import colour_error, psnr_db, ssim
 from evaluation.plates import Failure, Pair, Plate, load
-from evaluation.reader import Reader, Reading
 from models.enhancer import Generator, enhance, resize, restore_each, to_working_size
+from reading.matching import comparable
+from reading.reader import Reader, Reading
 
 INPUT, BASELINE, CLEAN = "input", "baseline", "clean"
 PICTURE_FIGURES = ("psnr", "ssim", "colour_error", "consistency", "vgg_distance")
-CHUNK = 32  # plates whose pictures are in memory at a time
+# plates whose pictures are in memory at a time
+CHUNK = 32
 NO_READING = Reading("")
 
 
 @dataclass(frozen=True)
 class Score:
-    """Figures of one picture. None where they cannot be had: no clean side, no manifest, no VGG weights, or no reader."""
+    """Figures of one picture. None where they cannot be had: no clean side, no manifest, no VGG weights, or no
+    reader."""
 
     reading: Reading = NO_READING
     psnr: float | None = None
@@ -55,7 +58,8 @@ class Table:
 
 @dataclass
 class Scorer:
-    """What scoring needs: the generators by name; a reader, or None to leave reading out; and the VGG distance, or None.
+    """What scoring needs: the generators by name; a reader, or None to leave reading out; and the VGG distance, or
+    None.
 
     vgg_distance: two (N, H, W, 3) float32 batches -> (N,).
     """
@@ -70,7 +74,8 @@ class Scorer:
     def score(
         self, plates: Sequence[Plate], advance: Callable[[int], None] = lambda n: None
     ) -> tuple[Table, list[Failure]]:
-        """Score all plates; those that cannot be opened come back as failures. `advance(n)` is told of n plates done."""
+        """Score all plates; those that cannot be opened come back as failures. `advance(n)` is told of n plates
+        done."""
         table, failures = Table([], {}, []), []
         for start in range(0, len(plates), CHUNK):
             chunk = plates[start : start + CHUNK]
@@ -121,7 +126,8 @@ class Scorer:
 
 
 def render(pairs: Sequence[Pair], generators: dict[str, Generator]) -> dict[str, list[np.ndarray]]:
-    """The pictures of every method, one per pair. With a clean side they have its size, without one the enhancer's own."""
+    """The pictures of every method, one per pair. With a clean side they have its size, without one the enhancer's
+    own."""
     lq = [pair.lq / np.float32(255) for pair in pairs]
     if pairs[0].hr is None:
         pictures = {INPUT: lq, BASELINE: [classical(_to_working_size(picture)) for picture in lq]}
@@ -131,11 +137,12 @@ def render(pairs: Sequence[Pair], generators: dict[str, Generator]) -> dict[str,
         pictures = {INPUT: large, BASELINE: [classical(picture) for picture in large]}
         pictures |= {name: _enhance_pairs(generator, pairs, lq) for name, generator in generators.items()}
         pictures[CLEAN] = [pair.hr for pair in pairs]
-    return {method: [_to_uint8(picture) for picture in some] for method, some in pictures.items()}
+    return {method: [to_uint8(picture) for picture in some] for method, some in pictures.items()}
 
 
 def _enhance_pairs(generator: Generator, pairs: Sequence[Pair], lq: list[np.ndarray]) -> list[np.ndarray]:
-    """Tiles that the generator was made for as they are; others by way of its own size, and then of the clean side's."""
+    """Tiles that the generator was made for as they are; others by way of its own size, and then of the clean
+    side's."""
     width = generator.width_px if "tile" in generator.info else None
     if all(pair.scale == generator.scale and width in (None, pair.hr.shape[1]) for pair in pairs):
         return restore_each(generator, lq)
@@ -150,8 +157,8 @@ def with_truth_from_clean(table: Table) -> Table:
 
 
 def _picture_figures(method: str, pair: Pair, picture: np.ndarray) -> dict[str, float]:
-    """Those that can be had of PSNR, SSIM and colour error, against the clean side, and consistency: the PSNR of the picture,
-    degraded as the manifest says, against the input."""
+    """Those that can be had of PSNR, SSIM and colour error, against the clean side, and consistency: the PSNR of the
+    picture, degraded as the manifest says, against the input."""
     figures = {}
     if pair.hr is not None and method != CLEAN:
         measures = {"psnr": psnr_db, "ssim": ssim, "colour_error": colour_error}
@@ -166,7 +173,3 @@ def _to_working_size(picture: np.ndarray) -> np.ndarray:
     """Small pictures enlarged to the width that a generator would give them; larger ones as they are."""
     resized = to_working_size(Generator(run=lambda batch: batch), picture)
     return resized if resized.size > picture.size else picture
-
-
-def _to_uint8(picture: np.ndarray) -> np.ndarray:
-    return picture if picture.dtype == np.uint8 else np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from evaluation.matching import match
-from evaluation.metrics import is_readable
 from evaluation.scoring import CLEAN, Table
 from evaluation.summary import checkpoints_of
+from reading.matching import is_readable, match
 
 PARTS = ("best", "median", "worst")
 PLATES_PER_PART = 3
@@ -14,7 +13,8 @@ PLATES_PER_PART = 3
 def select(table: Table, read: bool, per_part: int = PLATES_PER_PART) -> list[tuple[str, int]]:
     """(part, index) of the plates to show: ranked by the last checkpoint's character rate, equal ones by its PSNR.
 
-    Where no text is known the reader's confidence ranks, without reading the PSNR alone. Of each photo one variant is shown.
+    Where no text is known the reader's confidence ranks, without reading the PSNR alone. Of each photo one variant is
+    shown.
     """
     compared = [i for i, plate in enumerate(table.plates) if read and is_readable(plate.text, plate.country)]
     candidates = compared or range(len(table.plates))

@@ -5,11 +5,12 @@ from functools import partial
 import numpy as np
 
 from evaluation import difficulty
-from evaluation.matching import match
-from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, is_readable, reading_rates
+from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates
 from evaluation.scoring import BASELINE, CLEAN, INPUT, PICTURE_FIGURES, Table
+from reading.matching import is_readable, match
 
-BIN_RESAMPLES = 500  # of the parts by difficulty, which are many
+# of the parts by difficulty, which are many
+BIN_RESAMPLES = 500
 
 
 def summarise(table: Table, read: bool, seed: int = 0) -> dict:
@@ -45,7 +46,8 @@ def _readings(table: Table, method: str, resamples: int, seed: int) -> dict:
     before, after = (right(table, each, kept) for each in (INPUT, method))
     doubt = [readings[i].confidence for i in kept]
     changes = harm(before, after, doubt, [plates[i].group for i in kept], resamples, seed)
-    if method in (INPUT, CLEAN):  # nothing was done to them, so nothing can flip
+    # nothing was done to them, so nothing can flip
+    if method in (INPUT, CLEAN):
         changes = {"confidently_wrong": changes["confidently_wrong"]}
     confidences = [reading.confidence for reading in readings]
     return {**rates, **changes, "confidence": estimate(confidences, resamples=0)["value"]}

@@ -1,4 +1,5 @@
-"""The table of all methods, as text cells: for the terminal and for report.html. Each figure brings its own explanation."""
+"""The table of all methods, as text cells: for the terminal and for report.html. Each figure brings its own
+explanation."""
 
 import unicodedata
 from collections.abc import Callable
@@ -9,7 +10,8 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """header: of the table. cell: the text of one method's figures. meaning: a plain sentence for people new to the figure."""
+    """header: of the table. cell: the text of one method's figures. meaning: a plain sentence for people new to the
+    figure."""
 
     header: str
     cell: Callable[[dict], str]
@@ -40,7 +42,8 @@ READING_COLUMNS = (
     Column(
         "plates right",
         lambda f: share(f.get("plate_acc")),
-        "Plates right: the share of plates whose serial was read without any error. In brackets, here and elsewhere: the 95 % "
+        "Plates right: the share of plates whose serial was read without any error. In brackets, here and "
+        "elsewhere: the 95 % "
         "interval; with other plates of the same kind the figure would most likely have come out between these bounds.",
     ),
     Column(
@@ -51,13 +54,15 @@ READING_COLUMNS = (
     Column(
         "characters",
         lambda f: share(f.get("char_acc")),
-        "Characters: 1 minus the number of corrections that the reading needs, divided by the serial's length; the mean over "
+        "Characters: 1 minus the number of corrections that the reading needs, divided by the serial's length; "
+        "the mean over "
         "plates.",
     ),
     Column(
         "right with province",
         lambda f: share(f.get("with_province", {}).get("plate_acc")),
-        "Right with province: as the first, but the Chinese character in front must be right too. Elsewhere the two are equal.",
+        "Right with province: as the first, but the Chinese character in front must be right too. Elsewhere the "
+        "two are equal.",
     ),
     Column(
         "at most 1 wrong, with province",
@@ -73,7 +78,8 @@ READING_COLUMNS = (
 CONFIDENCE = Column(
     "reader's confidence",
     _number("confidence", 2),
-    "Reader's confidence: the mean of what the reader itself says. It is no measure of truth: see those wrong but sure.",
+    "Reader's confidence: the mean of what the reader itself says. It is no measure of truth: see those wrong "
+    "but sure.",
 )
 HARM_COLUMNS = (
     Column(
@@ -84,19 +90,22 @@ HARM_COLUMNS = (
     Column(
         "flipped to wrong",
         lambda f: share(f.get("flip_rate")),
-        "Flipped to wrong: of the plates that were read right before enhancing, those read wrong after. This is the harm done "
+        "Flipped to wrong: of the plates that were read right before enhancing, those read wrong after. This is "
+        "the harm done "
         "to good pictures.",
     ),
     Column(
         "wrong but sure",
         lambda f: share(f.get("confidently_wrong")),
-        "Wrong but sure: of all plates, those read wrong by a reader that was more than 90 % confident: invented characters "
+        "Wrong but sure: of all plates, those read wrong by a reader that was more than 90 % confident: invented "
+        "characters "
         "that somebody would believe.",
     ),
     Column(
         "clean tiles put through, right",
         lambda f: share(f.get("on_clean", {}).get("plate_acc")),
-        "Clean tiles put through, right: the share read right when the generator is given the clean tiles themselves, each "
+        "Clean tiles put through, right: the share read right when the generator is given the clean tiles "
+        "themselves, each "
         "photo once. A good picture should be left alone.",
     ),
     Column(
@@ -114,7 +123,8 @@ PICTURE_COLUMNS = (
     Column(
         "PSNR (dB)",
         _number("psnr", 2),
-        "PSNR: closeness to the clean tile, pixel by pixel; higher is closer, one step of 6 dB halves the error. Per picture, "
+        "PSNR: closeness to the clean tile, pixel by pixel; higher is closer, one step of 6 dB halves the error. "
+        "Per picture, "
         "whole picture, three colours, then averaged. It does not show whether the plate can be read.",
     ),
     Column(
@@ -125,19 +135,22 @@ PICTURE_COLUMNS = (
     Column(
         "colour error",
         _number("colour_error", 1),
-        "Colour error: how far the colours lie from the clean tile's, brightness left out (a* and b* in CIELAB, means of "
+        "Colour error: how far the colours lie from the clean tile's, brightness left out (a* and b* in CIELAB, "
+        "means of "
         "blocks of 8 x 8 pixels). 2 can just be seen side by side, 10 is another shade.",
     ),
     Column(
         "consistency (dB)",
         _number("consistency", 2),
-        "Consistency: the picture, damaged again exactly as the input was, against the input (PSNR). A low figure means that "
+        "Consistency: the picture, damaged again exactly as the input was, against the input (PSNR). A low "
+        "figure means that "
         "the enhanced picture cannot be what the camera saw. The clean tile's shows how exact the measure is.",
     ),
     Column(
         "VGG distance",
         _number("vgg_distance", 4),
-        "VGG distance: distance to the clean tile in the features of a network trained on photos, close to what people see as "
+        "VGG distance: distance to the clean tile in the features of a network trained on photos, close to what "
+        "people see as "
         "unlike (as LPIPS, without its learned weights); lower is closer.",
     ),
 )
@@ -150,7 +163,8 @@ def columns(methods: dict[str, dict]) -> list[Column]:
 
 
 def lines(methods: dict[str, dict]) -> list[list[str]]:
-    """The table as rows of text cells: one row per figure, one column per method, the methods' names in the first row."""
+    """The table as rows of text cells: one row per figure, one column per method, the methods' names in the first
+    row."""
     body = [[column.header, *(column.cell(figures) for figures in methods.values())] for column in columns(methods)]
     return [["", *methods], *body]
 
@@ -163,7 +177,8 @@ def for_terminal(methods: dict[str, dict]) -> str:
 
 
 def in_words(estimate: dict | None) -> str:
-    """An estimate inside a sentence: "41.6 % (95 % interval 34 to 50)", events as "13 of 202 (6.4 %, 95 % interval ...)"."""
+    """An estimate inside a sentence: "41.6 % (95 % interval 34 to 50)", events as "13 of 202 (6.4 %, 95 % interval
+    ...)"."""
     if not estimate or estimate.get("value") is None:
         return "none, since there were none such,"
     value = f"{100 * estimate['value']:.1f} %"

@@ -3,16 +3,17 @@
 import keras
 from keras import layers
 
-LEAK = 0.2  # SRGAN, section 2.1.1
+# SRGAN, section 2.1.1
+LEAK = 0.2
 
 
 def build_discriminator(tile: tuple[int, int] = (96, 192), filters: int = 64) -> keras.Model:
     """Pictures (N, height, width, 3) float32 in [0, 1] -> (N, 1) logits; above 0 means "real".
 
-    Eight convolutions, channels doubling as the resolution halves; batch norm in all but the first. Deviation from SRGAN:
-    global average pooling instead of flattening, which keeps the dense layer small and independent of the tile's size.
-    The batch norm is synchronised, since replicas that each normalise by their own share of the batch learn other weights
-    than one device with all of it.
+    Eight convolutions, channels doubling as the resolution halves; batch norm in all but the first. Deviation from
+    SRGAN: global average pooling instead of flattening, which keeps the dense layer small and independent of the tile's
+    size. The batch norm is synchronised, since replicas that each normalise by their own share of the batch learn other
+    weights than one device with all of it.
     """
     picture = keras.Input((*tile, 3), name="picture")
     x = layers.Rescaling(2.0, offset=-1.0, name="centre")(picture)

@@ -1,7 +1,8 @@
-"""The one way to apply a generator: arrays in, enhanced arrays out. Used by evaluate.py, enhance.py, export.py and app.py.
+"""The one way to apply a generator: arrays in, enhanced arrays out. Used by evaluate.py, enhance.py, export.py and
+app.py.
 
-Pictures are float32 RGB in [0, 1], (H, W, 3) each. Importing this module imports neither TensorFlow nor ONNX Runtime; loading
-a generator imports the one that the file needs.
+Pictures are float32 RGB in [0, 1], (H, W, 3) each. Importing this module imports neither TensorFlow nor ONNX Runtime;
+loading a generator imports the one that the file needs.
 """
 
 from collections import defaultdict
@@ -17,16 +18,24 @@ from training.config import parse_window
 
 TILE_WIDTH_PX = 192
 PAD_PX = (
-    16  # padded sizes are multiples of this: whatever the stem folds divides it, and pictures fall into few batches
+    # padded sizes are multiples of this: whatever the stem folds divides it, and pictures fall into few batches
+    16
 )
-MAX_TALLNESS = 4  # a taller picture is scaled to its height: a strip of 1 x 5000 px would else become 192 x 960,000
+# a taller picture is scaled to its height: a strip of 1 x 5000 px would else become 192 x 960,000
+MAX_TALLNESS = 4
 BATCH_SIZE = 16
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-SMALL_CAST = 0.02  # five of 256 levels
-DOUBT_OF_CAST = 0.3  # share of a cast that may remain in a colour; the least colour error on validation plates
-FAINTEST = 1e-3  # standard deviation: less is noise of the coding
-MOST_GAIN = 20.0  # by which contrast is raised: a picture of one colour has none, only noise
-SEAM_PX = 8  # rows of the result over which a window passes into what lies around it
+# ITU-R BT.601
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# five of 256 levels
+SMALL_CAST = 0.02
+# share of a cast that may remain in a colour; the least colour error on validation plates
+DOUBT_OF_CAST = 0.3
+# standard deviation: less is noise of the coding
+FAINTEST = 1e-3
+# by which contrast is raised: a picture of one colour has none, only noise
+MOST_GAIN = 20.0
+# rows of the result over which a window passes into what lies around it
+SEAM_PX = 8
 
 
 @dataclass(frozen=True)
@@ -34,9 +43,9 @@ class Generator:
     """A loaded generator.
 
     run: (N, H, W, 3) float32 -> (N, H*scale, W*scale, 3) float32, unclipped, for H and W that divide by 16 / scale.
-    width_px: the width of the tiles it was trained to make. window_px: the height of the windows of them that training showed,
-    see `run_in_window`; 0 where that was whole tiles. strength: how much of what it makes is kept, see `mix`. backend: "keras"
-    or "onnx". info: the JSON beside the file, or {}.
+    width_px: the width of the tiles it was trained to make. window_px: the height of the windows of them that training
+    showed, see `run_in_window`; 0 where that was whole tiles. strength: how much of what it makes is kept, see `mix`.
+    backend: "keras" or "onnx". info: the JSON beside the file, or {}.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -52,9 +61,9 @@ class Generator:
 def load_generator(path: str | Path, precision: str = "auto", strength: float | None = None) -> Generator:
     """Load a `.keras` archive (in Keras' safe mode) or an `.onnx` file (in ONNX Runtime, without TensorFlow).
 
-    precision: "float32", "bfloat16" (Keras only), or "auto": bfloat16 where the CPU multiplies it in hardware, else float32.
-    strength: 0 to 1; None for that of the JSON beside the file, 1 where it says none.
-    Raises ValueError, with the reason, for anything that cannot be loaded.
+    precision: "float32", "bfloat16" (Keras only), or "auto": bfloat16 where the CPU multiplies it in hardware, else
+    float32. strength: 0 to 1; None for that of the JSON beside the file, 1 where it says none. Raises ValueError, with
+    the reason, for anything that cannot be loaded.
     """
     path = Path(path)
     loaders = {".keras": load_keras, ".onnx": load_onnx}
@@ -77,7 +86,8 @@ def from_model(model) -> Generator:
 
 
 def restore(generator: Generator, batch: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) float32 in [0, 1], any H and W -> (N, H*scale, W*scale, 3) in [0, 1]; padded by reflection and cut back."""
+    """(N, H, W, 3) float32 in [0, 1], any H and W -> (N, H*scale, W*scale, 3) in [0, 1]; padded by reflection and cut
+    back."""
     batch = np.asarray(batch, "float32")
     if batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
         raise ValueError(f"expected pictures of shape (N, H, W, 3), got {batch.shape}")
@@ -87,8 +97,9 @@ def restore(generator: Generator, batch: np.ndarray) -> np.ndarray:
 def enhance(generator: Generator, pictures: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[np.ndarray]:
     """Any pictures, (H, W, 3) float32 RGB in [0, 1] of any size -> enhanced ones, in the same order.
 
-    Each is scaled to the width that the generator knows, keeping its aspect, and restored; the result has that size, or the
-    picture's own where that is larger. It does not depend on the other pictures: padding and size follow from its own.
+    Each is scaled to the width that the generator knows, keeping its aspect, and restored; the result has that size, or
+    the picture's own where that is larger. It does not depend on the other pictures: padding and size follow from its
+    own.
     """
     inputs = [to_working_size(generator, picture) for picture in pictures]
     restored = restore_each(generator, inputs, batch_size)
@@ -116,11 +127,12 @@ def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size:
 
 
 def run_in_window(generator: Generator, batch: np.ndarray) -> np.ndarray:
-    """`generator.run`, and where the pictures are taller than the windows that training showed, the middle of each once more as
-    such a window, in the light of the whole.
+    """`generator.run`, and where the pictures are taller than the windows that training showed, the middle of each once
+    more as such a window, in the light of the whole.
 
-    A network that takes means over the whole picture sees other means where there is more around the plate than in training
-    (as for classifiers in Touvron et al. 2019, "Fixing the train-test resolution discrepancy", arXiv 1906.06423).
+    A network that takes means over the whole picture sees other means where there is more around the plate than in
+    training (as for classifiers in Touvron et al. 2019, "Fixing the train-test resolution discrepancy", arXiv
+    1906.06423).
     """
     whole = generator.run(batch)
     s, height = generator.scale, generator.window_px
@@ -137,13 +149,13 @@ def run_in_window(generator: Generator, batch: np.ndarray) -> np.ndarray:
 
 
 def keep_colours(lq: np.ndarray, sr: np.ndarray) -> np.ndarray:
-    """sr, its mean colour moved back by up to `SMALL_CAST` towards that of lq at sr's contrast, and its faint colours greyed
-    where a strong cast was taken away; both in [0, 1].
+    """sr, its mean colour moved back by up to `SMALL_CAST` towards that of lq at sr's contrast, and its faint colours
+    greyed where a strong cast was taken away; both in [0, 1].
 
-    A plate in white light and a slightly tinted plate in tinted light look the same, and a generator that believes too often in
-    the latter tints good pictures. So a small cast is left alone, and a strong one taken away but for this much. What remains
-    of a strong one, a faint green in red light mostly, differs from place to place, since one colour is clipped: it is told
-    from the plate's own colours by being faint.
+    A plate in white light and a slightly tinted plate in tinted light look the same, and a generator that believes too
+    often in the latter tints good pictures. So a small cast is left alone, and a strong one taken away but for this
+    much. What remains of a strong one, a faint green in red light mostly, differs from place to place, since one colour
+    is clipped: it is told from the plate's own colours by being faint.
     """
     (_, (before,)), (_, (after,)) = (mean_and_contrast(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY)) for each in (lq, sr))
     gain = min(after / before, MOST_GAIN) if before > FAINTEST else 1.0
@@ -156,8 +168,9 @@ def keep_colours(lq: np.ndarray, sr: np.ndarray) -> np.ndarray:
 
 
 def without_faint_colours(picture: np.ndarray, doubt: float) -> np.ndarray:
-    """(H, W, 3) in [0, 1], each colour c (what is left when brightness is taken off) shrunk to c |c|^2 / (|c|^2 + doubt^2), as
-    Wiener's filter shrinks what is known within `doubt`: the faint ones to grey, the strong ones hardly."""
+    """(H, W, 3) in [0, 1], each colour c (what is left when brightness is taken off) shrunk to c |c|^2 / (|c|^2 +
+    doubt^2), as Wiener's filter shrinks what is known within `doubt`: the faint ones to grey, the strong ones
+    hardly."""
     if not doubt:
         return picture
     luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
@@ -168,10 +181,11 @@ def without_faint_colours(picture: np.ndarray, doubt: float) -> np.ndarray:
 
 
 def mix(lq: np.ndarray, sr: np.ndarray, strength: float) -> np.ndarray:
-    """strength * sr + (1 - strength) * lq, the latter enlarged to sr's size and brought to sr's mean and contrast per colour.
+    """strength * sr + (1 - strength) * lq, the latter enlarged to sr's size and brought to sr's mean and contrast per
+    colour.
 
-    Both in [0, 1]. A generator commits itself: where a character is in doubt it draws one of those that it may be. What is in
-    the picture itself, mixed in, keeps the doubt visible, to a person and to a reader.
+    Both in [0, 1]. A generator commits itself: where a character is in doubt it draws one of those that it may be. What
+    is in the picture itself, mixed in, keeps the doubt visible, to a person and to a reader.
     """
     if strength == 1:
         return sr

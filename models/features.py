@@ -5,8 +5,8 @@ from pathlib import Path
 import keras
 from keras import layers
 
-# Divided by 255 the features are in the unit of pictures in [0, 1]: 0.1 VGG is then about 0.6 on degraded tiles, beside an MSE
-# of 0.07. SRGAN's 12.75 is meant for a deeper layer, and would make this term 3,400 times the MSE.
+# Divided by 255 the features are in the unit of pictures in [0, 1]: 0.1 VGG is then about 0.6 on degraded tiles, beside
+# an MSE of 0.07. SRGAN's 12.75 is meant for a deeper layer, and would make this term 3,400 times the MSE.
 FEATURE_UNIT = 255.0
 
 
@@ -40,7 +40,8 @@ def _vgg19(weights: str) -> keras.Model:
     if weights in ("imagenet", "random"):
         try:
             return keras.applications.VGG19(include_top=False, weights=None if weights == "random" else weights)
-        except Exception as error:  # the download code of Keras raises a bare Exception
+        # the download code of Keras raises a bare Exception
+        except Exception as error:
             raise ConnectionError(
                 f"the VGG19 weights could not be downloaded ({error}); give a file with --vgg-weights PATH, or "
                 "--vgg-weights random for a weaker loss without any download"

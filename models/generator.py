@@ -1,7 +1,7 @@
 """The generator: low-quality plates in, clean plates out.
 
-Pictures are NHWC float32 RGB in [0, 1]; the output is not clipped. The body works at a quarter of the output's resolution
-(an eighth for scale 8) whatever the input's size, so the cost does not depend on the scale:
+Pictures are NHWC float32 RGB in [0, 1]; the output is not clipped. The body works at a quarter of the output's
+resolution (an eighth for scale 8) whatever the input's size, so the cost does not depend on the scale:
 
     scale 1   SpaceToDepth(4) -> body -> two x2 stages       (the default: same size in and out)
     scale 2   SpaceToDepth(2) -> body -> two x2 stages
@@ -9,15 +9,15 @@ Pictures are NHWC float32 RGB in [0, 1]; the output is not clipped. The body wor
     scale 8                      body -> three x2 stages
 
 Deviations from SRGAN, each for a reason: no batch norm (it shifts colours at test time; EDSR, arXiv 1707.02921, and
-ESRGAN, arXiv 1809.00219, dropped it); leaky ReLU for PReLU (one pass over memory less, and fused into the convolution on
-CPUs); the body sees the picture without its light, and predicts what to add and a new light (`models/exposure.py`), so an
-untrained generator already returns its input; x2 stages that repeat pixels and convolve, where SRGAN's sub-pixel convolutions
-left a grid of four pixels that a reader took for strokes (Odena et al. 2016, "Deconvolution and checkerboard artifacts"), and
-that narrow as the resolution grows.
+ESRGAN, arXiv 1809.00219, dropped it); leaky ReLU for PReLU (one pass over memory less, and fused into the convolution
+on CPUs); the body sees the picture without its light, and predicts what to add and a new light (`models/layers.py`), so
+an untrained generator already returns its input; x2 stages that repeat pixels and convolve, where SRGAN's sub-pixel
+convolutions left a grid of four pixels that a reader took for strokes (Odena et al. 2016, "Deconvolution and
+checkerboard artifacts"), and that narrow as the resolution grows.
 
-A generator may carry a recogniser (`models/recogniser.py`), frozen: what that sees in each column scales and shifts the input
-of every block (the spatial feature transform of Wang et al. 2018, arXiv 1804.02815, Eq. 3), so that the body knows which
-characters are likely where. How to draw them it learns from the pictures alone.
+A generator may carry a recogniser (`models/recogniser.py`), frozen: what that sees in each column scales and shifts the
+input of every block (the spatial feature transform of Wang et al. 2018, arXiv 1804.02815, Eq. 3), so that the body
+knows which characters are likely where. How to draw them it learns from the pictures alone.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,28 +26,36 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from models.exposure import Relight, Standardise
-from models.modulation import scaled_and_shifted
-from models.pixel_shuffle import RepeatPixels, SpaceToDepth
+from models.layers import Relight, RepeatPixels, SpaceToDepth, Standardise, scaled_and_shifted
 from models.recogniser import COLUMN_WIDTH, PREFIX, read_cells, read_columns
 
 SCALES = (1, 2, 4, 8)
-STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}  # pixels folded into channels before the body
-STEM_KERNEL = {1: 3, 2: 5, 4: 9, 8: 9}  # SRGAN's 9 where nothing is folded; 3 folded cells already span 12 pixels
-RESIDUAL_SCALE = 0.2  # beta in ESRGAN, section 3.1
-DENSE_GROWTH = 32  # channels that each convolution of a dense block adds; ESRGAN's value
-MIN_CHANNELS = 8  # of the x2 stages, for very narrow test networks and scale 8
-LIGHT_FEATURES = 64  # of the layer that judges the light
+# pixels folded into channels before the body
+STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}
+# SRGAN's 9 where nothing is folded; 3 folded cells already span 12 pixels
+STEM_KERNEL = {1: 3, 2: 5, 4: 9, 8: 9}
+# beta in ESRGAN, section 3.1
+RESIDUAL_SCALE = 0.2
+# channels that each convolution of a dense block adds; ESRGAN's value
+DENSE_GROWTH = 32
+# of the x2 stages, for very narrow test networks and scale 8
+MIN_CHANNELS = 8
+# of the layer that judges the light
+LIGHT_FEATURES = 64
 LIGHT_LAYERS = ("judge_light", "gain", "offset")
-LEAK = 0.2  # slope of the leaky ReLU below zero
-HINT_LAYERS = ("gate", "hint", "gated", "hinted")  # that scale and shift the input of a block
-LISTEN_BLOCKS = 2  # between recogniser and body: CTC names a character in one column, it is drawn in three or four
+# slope of the leaky ReLU below zero
+LEAK = 0.2
+# that scale and shift the input of a block
+HINT_LAYERS = ("gate", "hint", "gated", "hinted")
+# between recogniser and body: CTC names a character in one column, it is drawn in three or four
+LISTEN_BLOCKS = 2
 
 
 def build_generator(
     scale: int = 1, filters: int = 64, blocks: int = 16, body: str = "srresnet", reads: bool = False
 ) -> keras.Model:
-    """A fully convolutional generator: (N, H, W, 3) -> (N, H*scale, W*scale, 3), for H and W that the stem's block divides.
+    """A fully convolutional generator: (N, H, W, 3) -> (N, H*scale, W*scale, 3), for H and W that the stem's block
+    divides.
 
     reads: whether it carries a recogniser, whose weights `take_over` fills in.
     Raises ValueError when the scale or the body is not one of those above.
@@ -81,7 +89,8 @@ def build_generator(
         channels = max(filters >> (index + 1), MIN_CHANNELS)
         x = RepeatPixels(2, name=f"grow{index + 1}")(x)
         x = _activate(_conv(channels, 3, name=f"upsample{index + 1}")(x))
-    if scale == 1:  # pixels that are good already need not pass through the body
+    # pixels that are good already need not pass through the body
+    if scale == 1:
         x = layers.Concatenate(name="pixels")([x, evened])
     x = _activate(_conv(channels, 3, name="refine")(x))
 
@@ -102,8 +111,8 @@ def freeze(generator: keras.Model, light_only: bool = False) -> None:
 
 
 def take_over(model: keras.Model, given: Iterable[keras.Layer]) -> None:
-    """Give the model's layers the weights of the given layers of the same name. Raises ValueError for a given layer that the
-    model does not have."""
+    """Give the model's layers the weights of the given layers of the same name. Raises ValueError for a given layer
+    that the model does not have."""
     own = {layer.name: layer for layer in model.layers}
     for layer in given:
         if layer.weights:
@@ -113,8 +122,8 @@ def take_over(model: keras.Model, given: Iterable[keras.Layer]) -> None:
 
 
 def change_nothing(generator: keras.Model, block: int) -> None:
-    """Let a residual block (counted from 1) return what it is given, until training goes on: the start of one that is added to
-    a trained generator. Raises ValueError for a body whose blocks have no skip around the whole of them."""
+    """Let a residual block (counted from 1) return what it is given, until training goes on: the start of one that is
+    added to a trained generator. Raises ValueError for a body whose blocks have no skip around the whole of them."""
     if architecture(generator).get("body") != "srresnet":
         raise ValueError(f"blocks can be added to srresnet alone, this is {generator.name}")
     last = generator.get_layer(f"block{block}_conv2")
@@ -163,7 +172,8 @@ def _residual_block(x, filters: int, name: str):
 
 
 def _rrdb(x, filters: int, name: str):
-    """ESRGAN's residual-in-residual dense block (arXiv 1809.00219, Fig. 4): three dense blocks, each scaled and added."""
+    """ESRGAN's residual-in-residual dense block (arXiv 1809.00219, Fig. 4): three dense blocks, each scaled and
+    added."""
     y = x
     for index in range(3):
         y = _dense_block(y, filters, f"{name}_dense{index + 1}")

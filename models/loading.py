@@ -1,7 +1,7 @@
 """Reading generator files into plain functions: `.keras` archives through Keras, `.onnx` files through ONNX Runtime.
 
-Each loader returns (run, scale, precision, info): `run` takes and returns NHWC float32 batches. Both file types are data, not
-code: archives load in Keras' safe mode, ONNX files without custom operators.
+Each loader returns (run, scale, precision, info): `run` takes and returns NHWC float32 batches. Both file types are
+data, not code: archives load in Keras' safe mode, ONNX files without custom operators.
 """
 
 import json
@@ -19,11 +19,13 @@ from data.environment import prepare_libraries
 Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]
 PROBE_PX = 16
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-BFLOAT16_FLAG = "amx_bf16"  # Linux' name for the CPU feature; without it bfloat16 is emulated, and slower than float32
+# Linux' name for the CPU feature; without it bfloat16 is emulated, and slower than float32
+BFLOAT16_FLAG = "amx_bf16"
 
 
 def load_keras(path: Path, precision: str) -> Loaded:
-    """A `.keras` archive. Whatever precision it was stored in, it computes in the one asked for; its output is float32."""
+    """A `.keras` archive. Whatever precision it was stored in, it computes in the one asked for; its output is
+    float32."""
     if precision == "auto":
         precision = "bfloat16" if cpu_has_bfloat16() else "float32"
     model = load_model(path, precision)
@@ -45,23 +47,27 @@ def load_archive(path: Path):
     warnings.filterwarnings("ignore", message="You are using a softmax over axis")
     import keras
 
-    from models import batch_norm, exposure, pixel_shuffle  # noqa: F401  their layers are looked up by name
+    # its layers are looked up by name
+    from models import layers  # noqa: F401
 
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds, for many faults of a file
+    # Keras raises many kinds, for many faults of a file
+    except Exception as error:
         raise ValueError(f"checkpoint {path}: Keras cannot load it in safe mode: {_first_line(error)}") from error
 
 
 def load_onnx(path: Path, precision: str) -> Loaded:
-    """An `.onnx` file, NHWC with free height and width, as export.py writes it. ONNX Runtime's CPU computes in float32."""
+    """An `.onnx` file, NHWC with free height and width, as export.py writes it. ONNX Runtime's CPU computes in
+    float32."""
     if precision == "bfloat16":
         raise ValueError(f"checkpoint {path}: ONNX files compute in float32; bfloat16 needs the .keras archive")
     try:
         session = _session(path, threads=0)
         name = session.get_inputs()[0].name
         probe = session.run(None, {name: np.zeros((1, PROBE_PX, PROBE_PX, 3), "float32")})[0]
-    except Exception as error:  # its exceptions share no base class below Exception
+    # its exceptions share no base class below Exception
+    except Exception as error:
         raise ValueError(f"checkpoint {path}: ONNX Runtime cannot run it: {_first_line(error)}") from error
     info = _parse(session.get_modelmeta().custom_metadata_map.get("info", ""))
     return _spread_over_cores(path, session, name), _scale_of(path, probe.shape), "float32", info
@@ -93,19 +99,21 @@ def _spread_over_cores(path: Path, session, name: str) -> Callable[[np.ndarray],
 
 
 def in_policy(model, policy: str):
-    """A copy of a Keras model with the same weights, and no optimiser, that computes in `policy`, but for its output, which
-    stays float32."""
+    """A copy of a Keras model with the same weights, and no optimiser, that computes in `policy`, but for its output,
+    which stays float32."""
     import keras
 
     last = {tensor._keras_history.operation.name for tensor in model.outputs}
 
     def with_policy(layer):
-        if not isinstance(layer, keras.Layer):  # an operation of keras.ops, which computes in whatever it is given
+        # an operation of keras.ops, which computes in whatever it is given
+        if not isinstance(layer, keras.Layer):
             return layer.__class__.from_config(layer.get_config())
         chosen = "float32" if layer.name in last else policy
         return layer.__class__.from_config({**layer.get_config(), "dtype": chosen})
 
-    if model.compiled:  # Keras would give the copy an optimiser, too
+    # Keras would give the copy an optimiser, too
+    if model.compiled:
         model = keras.Model(model.input, model.output, name=model.name)
     copy = keras.models.clone_model(model, clone_function=with_policy)
     copy.set_weights(model.get_weights())
@@ -121,7 +129,8 @@ def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
 
 
 def read_info(path: Path) -> dict:
-    """The JSON beside a checkpoint: how it was made and what to expect of it; {} where there is none that can be read."""
+    """The JSON beside a checkpoint: how it was made and what to expect of it; {} where there is none that can be
+    read."""
     try:
         return _parse(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):

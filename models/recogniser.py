@@ -1,27 +1,28 @@
-"""A small reader of plates, trained on damaged ones. Its features can be built into a generator (`build_generator`), which then
-draws with an idea of what may stand there, as in Ma et al. 2021, "Text Prior Guided Scene Text Image Super-resolution" (arXiv
-2106.15368).
+"""A small reader of plates, trained on damaged ones. Its features can be built into a generator (`build_generator`),
+which then draws with an idea of what may stand there, as in Ma et al. 2021, "Text Prior Guided Scene Text Image
+Super-resolution" (arXiv 2106.15368).
 
-It is not the reader of evaluation, which training never sees: a generator that learned from its own judge would only please
-the judge.
+It is not the reader of evaluation, which training never sees: a generator that learned from its own judge would only
+please the judge.
 """
 
 import keras
 from keras import layers, ops
 
-from models.batch_norm import FusedBatchNormalization
-from models.exposure import Standardise
-from models.modulation import scaled_and_shifted
-from models.pixel_shuffle import SpaceToDepth
+from models.layers import FusedBatchNormalization, SpaceToDepth, Standardise, scaled_and_shifted
 
-COLUMN_PX = 4  # of the picture, folded into channels at once: a character is 16 pixels wide or so, columns stay narrow
+# of the picture, folded into channels at once: a character is 16 pixels wide or so, columns stay narrow
+COLUMN_PX = 4
 # width, strides and further residual blocks of each stage
 STAGES = ((64, (1, 1), 3), (96, (2, 1), 8), (128, (2, 1), 15))
 COLUMN_WIDTH = 192
-COLUMN_BLOCKS = 10  # each reaches two columns further to both sides: long blur spreads a character over its neighbours
+# each reaches two columns further to both sides: long blur spreads a character over its neighbours
+COLUMN_BLOCKS = 10
 NAME = "recogniser"
-HEAD = "logits"  # the layer that names characters, of no use to a generator
-PREFIX = "read_"  # of the names of the layers, which a generator takes over
+# the layer that names characters, of no use to a generator
+HEAD = "logits"
+# of the names of the layers, which a generator takes over
+PREFIX = "read_"
 
 
 def build_recogniser(characters: int) -> keras.Model:
@@ -38,7 +39,8 @@ def build_recogniser(characters: int) -> keras.Model:
 def build_eye() -> keras.Model:
     """A recogniser without its names for characters: pictures -> [what it sees in each cell, and in each column]."""
     picture = keras.Input((None, None, 3), name="picture")
-    evened, _, _ = Standardise(name="standardise")(picture)  # a plate says the same in any light
+    # a plate says the same in any light
+    evened, _, _ = Standardise(name="standardise")(picture)
     cells = read_cells(evened)
     return keras.Model(picture, [cells, read_columns(cells)], name="eye")
 
@@ -81,8 +83,8 @@ def _in_context(x, name: str):
 
 
 def _residual(x, kind, width: int, kernel: int, name: str):
-    """The residual block of He et al. 2016 (arXiv 1512.03385, Fig. 2), rectified after the sum. Untrained, it changes nothing
-    (Goyal et al. 2017, arXiv 1706.02677, section 5.1), so a trained recogniser can be given more of them."""
+    """The residual block of He et al. 2016 (arXiv 1512.03385, Fig. 2), rectified after the sum. Untrained, it changes
+    nothing (Goyal et al. 2017, arXiv 1706.02677, section 5.1), so a trained recogniser can be given more of them."""
     y = layers.ReLU()(_normed_conv(x, kind, width, kernel, f"{name}a"))
     y = _normed_conv(y, kind, width, kernel, f"{name}b", scale="zeros")
     return layers.ReLU()(layers.Add(name=f"{PREFIX}{name}")([x, y]))

@@ -1,4 +1,4 @@
-"""The pictures that a visitor can click, in docs/examples: page/make_examples.py makes them."""
+"""The pictures that a visitor can click, in docs/examples: tools/page_examples.py makes them."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def read_examples(folder: Path = FOLDER) -> Examples:
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"no examples in {folder}: make them with python -m page.make_examples") from error
+        raise ValueError(f"no examples in {folder}: make them with python -m tools.page_examples") from error
     return Examples(
         singles=[(folder / each["file"], each["corners"]) for each in index["singles"]],
         labels=[each["label"] for each in index["singles"]],

@@ -1,8 +1,9 @@
 """Who may speak to the page, and what about: stands before Gradio's application, and before its CORS answers.
 
-The page listens on this machine, and so any web page that the visitor has open can reach it. Browsers tell where a request
-comes from (Origin), and by which name it was found (Host); a name of somebody else's that points here is DNS rebinding. Gradio
-opens whatever picture a request names if the request leaves out `meta`; and it has more doors than this page needs.
+The page listens on this machine, and so any web page that the visitor has open can reach it. Browsers tell where a
+request comes from (Origin), and by which name it was found (Host); a name of somebody else's that points here is DNS
+rebinding. Gradio opens whatever picture a request names if the request leaves out `meta`; and it has more doors than
+this page needs.
 """
 
 import json
@@ -25,13 +26,15 @@ PAGES = {"/", "/config", "/config/", "/theme.css", "/favicon.ico", "/manifest.js
     )
 }
 FOLDERS = ("/assets/", "/static/", "/svelte/", FILE, f"{API}heartbeat/", f"{API}run/", f"{API}call/")
-MOST_JSON = 1 * MB  # a request names files, and does not hold them
+# a request names files, and does not hold them
+MOST_JSON = 1 * MB
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NO_PROXY = (
     b"x-forwarded-",
     b"forwarded",
     b"x-gradio-server",
-)  # by which Gradio would write other addresses into the page
+    # by which Gradio would write other addresses into the page
+)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -39,7 +42,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class GuardedApp(App):
-    """Gradio's application behind the guard. A middleware would stand behind the CORS answers, which Gradio adds last."""
+    """Gradio's application behind the guard. A middleware would stand behind the CORS answers, which Gradio adds
+    last."""
 
     def __init__(self, guard: "Guard") -> None:
         super().__init__(default_response_class=ORJSONResponse)
@@ -58,7 +62,8 @@ class Guard:
     async def __call__(self, app, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await app(scope, receive, send)
-        elif scope["type"] != "http":  # Gradio 6 uses no WebSockets
+        # Gradio 6 uses no WebSockets
+        elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         else:
             try:
@@ -115,7 +120,8 @@ class Guard:
             raise Refused(411, "an upload must tell its length")
         client = scope["client"][0] if scope["client"] else ""
         self.uploads.admit(client, int(size))
-        _replace_header(scope, b"accept-encoding", b"identity")  # the answer is read here
+        # the answer is read here
+        _replace_header(scope, b"accept-encoding", b"identity")
         answer: list[MutableMapping[str, Any]] = []
 
         async def keep(message: MutableMapping[str, Any]) -> None:
@@ -129,7 +135,8 @@ class Guard:
             await send(message)
 
     def _checked(self, body: bytes) -> bytes:
-        """The same request, written anew from what was checked. Raises Refused for a file that is not the page's own."""
+        """The same request, written anew from what was checked. Raises Refused for a file that is not the page's
+        own."""
         try:
             content = json.loads(body or b"null")
         except (ValueError, RecursionError):

@@ -15,12 +15,13 @@ HEAD = f"""
 <div class="hint">{HINT} Where the picture holds too little, the network draws characters that were never there,
 and they look just as crisp.</div>
 """
-SWEEP_SECONDS, KEEP_SECONDS = 300, 1800  # how often files are looked through, and how long one is kept
+# how often files are looked through, and how long one is kept
+SWEEP_SECONDS, KEEP_SECONDS = 300, 1800
 
 
 def build_page(examiner: Examiner, folder: str, report: Path) -> gr.Blocks:
-    """examiner: asks again and has a reader that keeps its steps. folder: for files to download, as `GRADIO_TEMP_DIR` says.
-    report: what evaluate.py left. Raises ValueError where the examples are not there."""
+    """examiner: asks again and has a reader that keeps its steps. folder: for files to download, as `GRADIO_TEMP_DIR`
+    says. report: what evaluate.py left. Raises ValueError where the examples are not there."""
     examples = read_examples()
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as page:
         gr.Markdown(HEAD, elem_id="head")

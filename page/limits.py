@@ -1,4 +1,5 @@
-"""The third tab: one clean plate damaged live, to see where the generator starts to invent; and what the tests measured."""
+"""The third tab: one clean plate damaged live, to see where the generator starts to invent; and what the tests
+measured."""
 
 from pathlib import Path
 
@@ -6,8 +7,8 @@ import gradio as gr
 import numpy as np
 
 from data import degrade
+from data.io import open_picture, to_float
 from enhancing.examining import Examiner
-from enhancing.pictures import as_float, open_picture
 from enhancing.sources import make_source
 from page import results, words
 from page.examples import Examples
@@ -42,7 +43,7 @@ def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path) -> 
 
     def show(name: str, blur: float, dark: float, noise: float, size: float):
         plate = plates[name]
-        return _show(examiner, as_float(open_picture(plate.path)), plate.text, steps(blur, dark, noise, size))
+        return _show(examiner, to_float(open_picture(plate.path)), plate.text, steps(blur, dark, noise, size))
 
     given = [which, blur, dark, noise, size]
     gr.on(
@@ -51,8 +52,10 @@ def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path) -> 
         given,
         [slider, found],
         api_visibility="private",
-        trigger_mode="always_last",  # of a slider's many values on its way, the last one counts
-        show_progress="minimal",  # else what is seen might be taken for what the sliders say now
+        # of a slider's many values on its way, the last one counts
+        trigger_mode="always_last",
+        # else what is seen might be taken for what the sliders say now
+        show_progress="minimal",
         show_progress_on=slider,
         concurrency_id=QUEUE,
         concurrency_limit=1,
@@ -87,13 +90,9 @@ def _measured(report: Path) -> None:
     path = grid(report)
     if path:
         gr.Markdown(
-            "The best, the middle and the worst plates, by rule, not by choice. Wrong characters are red and underlined."
+            "The best, the middle and the worst plates, by rule, not by choice. Wrong characters are red and "
+            "underlined."
         )
         gr.Image(
-            str(path),
-            label="Test grid",
-            show_label=False,
-            buttons=["fullscreen"],
-            interactive=False,
-            elem_id="grid",
+            str(path), label="Test grid", show_label=False, buttons=["fullscreen"], interactive=False, elem_id="grid"
         )

@@ -10,7 +10,8 @@ from evaluation.table import lines
 from page import words
 
 METRICS = "metrics.json"
-GRIDS = ("grid.png", "../grid_benchmark.jpg")  # evaluate.py's own, and the shipped one beside docs/evaluation
+# evaluate.py's own, and the shipped one beside docs/evaluation
+GRIDS = ("grid.png", "../grid_benchmark.jpg")
 NO_REPORT = "No evaluation lies in {}: make one with evaluate.py --out, or name another folder with --report."
 
 

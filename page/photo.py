@@ -6,19 +6,20 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from data.io import open_picture, to_uint8
 from enhancing.corners import parse_corner
-from enhancing.pictures import as_bytes, open_picture
 
 MAX_PIXELS = 50_000_000
-PREVIEW_PX = 1280  # longer side of what the browser is shown; it could not show 16-bit or TIFF files itself
+# longer side of what the browser is shown; it could not show 16-bit or TIFF files itself
+PREVIEW_PX = 1280
 MARK, OUTLINE = (255, 60, 0), (255, 255, 255)
 
 Corner = tuple[float, float]
 
 
 class Photo(NamedTuple):
-    """path: of the uploaded file. name: that the visitor's file had. preview: (h, w, 3) uint8. factor: px of the photo per px
-    of the preview."""
+    """path: of the uploaded file. name: that the visitor's file had. preview: (h, w, 3) uint8. factor: px of the photo
+    per px of the preview."""
 
     path: str
     name: str
@@ -28,8 +29,8 @@ class Photo(NamedTuple):
 
 def accept(path: str, name: str) -> Photo:
     """Raises PictureError, with the reason, for what is no picture or has more than 50 megapixels."""
-    picture = open_picture(path, MAX_PIXELS)
-    picture = picture if picture.dtype == np.uint8 else as_bytes(picture)
+    picture = open_picture(path, max_pixels=MAX_PIXELS)
+    picture = to_uint8(picture)
     factor = max(1.0, max(picture.shape[:2]) / PREVIEW_PX)
     size = [max(1, round(side / factor)) for side in picture.shape[1::-1]]
     preview = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
@@ -57,7 +58,8 @@ def marked(photo: Photo, text: str) -> np.ndarray:
     """The preview, with the corners that the text names so far; what cannot be understood (yet) is not drawn."""
     height, width = photo.preview.shape[:2]
     points = [(x / photo.factor, y / photo.factor) for x, y in _understood(text)]
-    points = [(x, y) for x, y in points if 0 <= x <= width and 0 <= y <= height]  # Pillow takes long over far ones
+    # Pillow takes long over far ones
+    points = [(x, y) for x, y in points if 0 <= x <= width and 0 <= y <= height]
     if not points:
         return photo.preview
     canvas = Image.fromarray(photo.preview)

@@ -4,9 +4,9 @@ import os
 
 import gradio as gr
 
+from data.io import open_picture
 from enhancing.burst import combine
 from enhancing.examining import Examiner
-from enhancing.pictures import open_picture
 from enhancing.sources import make_source
 from page import results, words
 from page.examples import Examples
@@ -14,7 +14,8 @@ from page.photo import MAX_PIXELS
 from page.single import QUEUE
 from page.uploads import own
 
-MAX_FRAMES = 30  # others wait meanwhile; enhance.py --burst takes more
+# others wait meanwhile; enhance.py --burst takes more
+MAX_FRAMES = 30
 
 
 def build(examiner: Examiner, examples: Examples, folder: str) -> None:
@@ -65,7 +66,8 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
         take_frames,
         frames,
         shown,
-        preprocess=False,  # else Gradio would open the files
+        # else Gradio would open the files
+        preprocess=False,
         api_visibility="private",
         concurrency_id=QUEUE,
         concurrency_limit=1,
@@ -80,7 +82,7 @@ def _combine(examiner: Examiner, folder: str, paths: list[str]):
     sources, problems = [], ""
     for path in paths:
         try:
-            picture = open_picture(own(folder, path), MAX_PIXELS)
+            picture = open_picture(own(folder, path), max_pixels=MAX_PIXELS)
             sources.append(make_source(examiner.generator, picture, name=os.path.basename(path)))
         except ValueError as error:
             problems += words.problem(f"{os.path.basename(path)}: {error}")

@@ -5,15 +5,16 @@ from dataclasses import replace
 
 import gradio as gr
 
+from data.io import open_picture
 from enhancing.examining import Examiner
-from enhancing.pictures import open_picture
 from enhancing.sources import make_source
 from page import results, words
 from page.examples import Examples
 from page.photo import MAX_PIXELS, Photo, accept, add_corner, marked, parse_corners
 from page.uploads import own
 
-QUEUE = "generator"  # one picture at a time goes through the networks, whichever tab it comes from
+# one picture at a time goes through the networks, whichever tab it comes from
+QUEUE = "generator"
 STATE_SECONDS = 1800
 EMPTY_RESULT = (gr.skip(), gr.skip(), gr.skip(), gr.skip())
 
@@ -64,11 +65,7 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
             )
             found = gr.HTML(words.note("Nothing enhanced yet."), elem_id="findings")
             heat = gr.Image(
-                label="Bright where it is unsure",
-                format="png",
-                buttons=[],
-                interactive=False,
-                elem_id="heat",
+                label="Bright where it is unsure", format="png", buttons=[], interactive=False, elem_id="heat"
             )
             download = gr.DownloadButton("Download the result (PNG)", interactive=False, elem_id="download")
 
@@ -100,7 +97,8 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
     # not preprocessed: Gradio would open the file, and say what is wrong with it in its own words
     photo.upload(take, photo, [*taken, corners], preprocess=False, api_visibility="private", show_progress="minimal")
     photo.clear(lambda: (None, "", gr.Button(interactive=False), ""), None, [state, notice, start, corners])
-    photo.select(  # past the queue, and none dropped while another is under way: corners are clicked quickly
+    # past the queue, and none dropped while another is under way: corners are clicked quickly
+    photo.select(
         mark,
         [state, corners],
         corners,
@@ -161,7 +159,7 @@ def _enhance(examiner: Examiner, folder: str, photo: Photo | None, text: str):
     if photo is None:
         return *EMPTY_RESULT, words.problem("no picture: drop one first")
     try:
-        picture = open_picture(photo.path, MAX_PIXELS)
+        picture = open_picture(photo.path, max_pixels=MAX_PIXELS)
         source = make_source(examiner.generator, picture, parse_corners(text), photo.name)
     except ValueError as error:
         return *EMPTY_RESULT, words.problem(str(error))

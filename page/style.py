@@ -1,11 +1,14 @@
-"""How the page looks. Colours are the theme's own variables, so that light and dark both hold; fonts are the system's."""
+"""How the page looks. Colours are the theme's own variables, so that light and dark both hold; fonts are the
+system's."""
 
 import gradio as gr
 
 CSS = """
 .gradio-container { width: 100%; max-width: min(1180px, 100%) !important; margin: 0 auto !important; }
 /* a wide table scrolls in its own box, and does not widen the page */
-.gradio-container > .main, .gradio-container > .main > .wrap, main.contain { min-width: 0; max-width: 100%; width: 100%; }
+.gradio-container > .main, .gradio-container > .main > .wrap, main.contain {
+  min-width: 0; max-width: 100%; width: 100%;
+}
 #head h1 { margin-bottom: .25rem; }
 .hint, #head .hint { border-left: 4px solid #d97706; padding: .45rem .8rem; margin: .5rem 0; font-weight: 600;
   background: var(--background-fill-secondary); color: var(--body-text-color); }
@@ -13,7 +16,8 @@ CSS = """
   font-weight: 600; background: var(--background-fill-secondary); color: var(--body-text-color); }
 .warning::before { content: "⚠ "; }
 .note, .faint { color: var(--body-text-color-subdued); font-size: .9rem; }
-dl.findings { display: grid; grid-template-columns: max-content 1fr; gap: .5rem 1rem; align-items: center; margin: .7rem 0; }
+dl.findings { display: grid; grid-template-columns: max-content 1fr; gap: .5rem 1rem;
+  align-items: center; margin: .7rem 0; }
 dl.findings dt { color: var(--body-text-color-subdued); }
 dl.findings dd { margin: 0; overflow-wrap: anywhere; }
 .chars { display: inline-flex; flex-wrap: wrap; gap: .25rem; vertical-align: middle; }
@@ -31,7 +35,8 @@ dl.findings dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin-bottom: .6rem; }
 table.figures { border-collapse: collapse; border: 0 !important; margin: .6rem 0; font-size: .9rem; width: auto; }
 table.figures tr, table.figures tbody, table.figures thead { border: 0 !important; }
-table.figures th, table.figures td { padding: .25rem .7rem !important; text-align: right !important; border: 0 !important;
+table.figures th, table.figures td { padding: .25rem .7rem !important; text-align: right !important;
+  border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary) !important; white-space: nowrap; }
 table.figures th:first-child, table.figures td:first-child { text-align: left !important; }
 #burst-findings table.figures th, #burst-findings table.figures td { padding: .25rem .45rem !important; }

@@ -1,4 +1,5 @@
-"""The folder of what visitors send and of what is made for them: what may be opened, how much it holds, and for how long."""
+"""The folder of what visitors send and of what is made for them: what may be opened, how much it holds, and for how
+long."""
 
 import os
 import time
@@ -19,7 +20,8 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """client: of what one address sends within `seconds`. total: of all in the folder. seconds: for which a file is kept."""
+    """client: of what one address sends within `seconds`. total: of all in the folder. seconds: for which a file is
+    kept."""
 
     client_bytes: int = 500 * MB
     client_files: int = 300
@@ -32,7 +34,8 @@ def own(folder: str, path: str) -> str:
     """The real path of a file below the folder. Raises ValueError in the same words for all others, there or not."""
     try:
         real, root = os.path.realpath(path), os.path.realpath(folder)
-    except (OSError, ValueError, TypeError):  # a null byte, and what is no text
+    # a null byte, and what is no text
+    except (OSError, ValueError, TypeError):
         raise ValueError(NOT_OURS) from None
     if not real.startswith(root + os.sep):
         raise ValueError(NOT_OURS)
@@ -45,7 +48,8 @@ class Uploads:
     def __init__(self, folder: str, limits: Limits | None = None, clock=time.time) -> None:
         self.folder, self.limits, self._clock = folder, limits or Limits(), clock
         self._kept = {path for path, _ in _files(folder)}
-        self._sent: list[tuple[float, str, int, int]] = []  # when, by whom, bytes, files
+        # when, by whom, bytes, files
+        self._sent: list[tuple[float, str, int, int]] = []
 
     def admit(self, client: str, size: int) -> None:
         """Before an upload, whose size is charged even if it breaks off. Raises Refused."""
@@ -64,7 +68,8 @@ class Uploads:
         self._sent.append((self._clock(), client, size, 1))
 
     def settle(self, client: str, paths: Sequence[str]) -> None:
-        """After an upload that `admit` has charged as one file: count all of it. Raises Refused, and removes too many."""
+        """After an upload that `admit` has charged as one file: count all of it. Raises Refused, and removes too
+        many."""
         before = sum(each[3] for each in self._sent if each[1] == client) - 1
         if before + len(paths) > self.limits.client_files:
             for path in paths:
@@ -104,7 +109,8 @@ def _files(folder: str) -> list[tuple[str, os.stat_result]]:
             path = os.path.join(parent, name)
             try:
                 found.append((path, os.lstat(path)))
-            except FileNotFoundError:  # removed by Gradio, or renamed from its partial name, meanwhile
+            # removed by Gradio, or renamed from its partial name, meanwhile
+            except FileNotFoundError:
                 continue
     return found
 
@@ -114,5 +120,6 @@ def _remove(path: str) -> None:
     try:
         os.unlink(path)
         os.rmdir(os.path.dirname(path))
-    except OSError:  # gone already, or the folder holds others
+    # gone already, or the folder holds others
+    except OSError:
         return

@@ -6,11 +6,12 @@ from html import escape
 from enhancing.agreement import Agreement, agree
 from enhancing.burst import Burst
 from enhancing.examining import Result
-from evaluation.reader import Reading
+from reading.reader import Reading
 
 HINT = "A restored plate is a hint, not evidence."
 NOTHING = "nothing"
-UNSURE_BELOW = 1.0  # a character that any variant reads otherwise, which the command prints as a question mark
+# a character that any variant reads otherwise, which the command prints as a question mark
+UNSURE_BELOW = 1.0
 
 
 def problem(message: str) -> str:
@@ -41,7 +42,8 @@ def burst_findings(results: Sequence[Result], burst: Burst) -> str:
     ]
     header = "<tr><th>frame</th><th>read alone</th><th>confidence</th><th>weight</th><th>shift</th></tr>"
     body = "".join(
-        f"<tr><td>{number}</td><td>{escape(result.reading.text or NOTHING)}</td><td>{result.reading.confidence:.2f}</td>"
+        f"<tr><td>{number}</td><td>{escape(result.reading.text or NOTHING)}</td>"
+        f"<td>{result.reading.confidence:.2f}</td>"
         f"<td>{_weight(frame.weight)}</td><td>{frame.shift[0]:+.1f}, {frame.shift[1]:+.1f} px</td></tr>"
         for number, (result, frame) in enumerate(zip(results, burst.frames, strict=True), start=1)
     )
@@ -96,7 +98,8 @@ def _characters(agreement: Agreement, good: str, bad: str, with_share: bool = Fa
 
 def _legend(asked: str = "variants") -> str:
     what = {
-        "variants": "Asked again about the picture shifted, brighter and darker, and through the other generator where there "
+        "variants": "Asked again about the picture shifted, brighter and darker, and through the other generator "
+        "where there "
         "is one: the share of answers that read the same character.",
         "frames": "The share of frames that read the same character.",
     }[asked]

@@ -8,7 +8,8 @@ import pytest
 from data.environment import prepare_libraries
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the tests check numbers, which a GPU rounds otherwise
+# the tests check numbers, which a GPU rounds otherwise
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 prepare_libraries()
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

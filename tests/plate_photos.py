@@ -15,7 +15,8 @@ from data import preprocess_report
 from data.ccpd import ADS, format_name
 
 HEIGHT, WIDTH = 200, 300
-PLATE = (90, 70, 220, 120)  # left, top, right, bottom
+# left, top, right, bottom
+PLATE = (90, 70, 220, 120)
 
 
 def plate_text(number: int) -> str:
@@ -23,7 +24,8 @@ def plate_text(number: int) -> str:
 
 
 def draw_photo(seed: int, texture: float = 1.0) -> np.ndarray:
-    """(200, 300, 3) uint8: a plate of random strokes before a grey wall. A texture below 1 takes contrast from the plate."""
+    """(200, 300, 3) uint8: a plate of random strokes before a grey wall. A texture below 1 takes contrast from the
+    plate."""
     rng = np.random.default_rng(seed)
     photo = np.full((HEIGHT, WIDTH, 3), 110, np.uint8)
     left, top, right, bottom = PLATE

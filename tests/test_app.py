@@ -12,15 +12,15 @@ from PIL import Image
 
 import app
 from data import degrade
+from data.io import PictureError, open_picture, to_uint8
 from enhancing.agreement import Agreement
 from enhancing.examining import TOO_LITTLE, Examiner
-from enhancing.pictures import PictureError, as_bytes, open_picture
 from enhancing.sources import make_source
-from evaluation.reader import Reading
 from models.enhancer import Generator
 from page import measured, results, words
 from page.examples import FOLDER, read_examples
 from page.photo import Photo, accept, add_corner, marked, parse_corners
+from reading.reader import Reading
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -130,7 +130,8 @@ def test_a_wrong_character_is_told_from_a_right_one():
     reader = Examiner(Generator(lambda batch: batch), reader=FixedReader("MAOW284"), ask_again=True)
     [result] = reader.enhance([make_source(reader.generator, np.full((48, 96, 3), 0.5, np.float32))])
     page = words.against_truth(result, "MAQW284")
-    assert page.count('class="char wrong"') == 2  # of before and after
+    # of before and after
+    assert page.count('class="char wrong"') == 2
     assert "6 right of 7" in page
 
 
@@ -147,7 +148,7 @@ def test_the_download_holds_the_result_pixel_for_pixel(tmp_path):
     path = Path(results.to_download(str(tmp_path), "my plate", picture))
     assert path.name == "my plate.png"
     assert tmp_path in path.parents
-    np.testing.assert_array_equal(cv2.imread(str(path))[:, :, ::-1], as_bytes(picture))
+    np.testing.assert_array_equal(cv2.imread(str(path))[:, :, ::-1], to_uint8(picture))
 
 
 @pytest.mark.parametrize("size", [16, 64, 192])
@@ -179,7 +180,7 @@ def test_the_examples_are_there_and_small():
 
 
 def test_missing_examples_are_said(tmp_path):
-    with pytest.raises(ValueError, match="make_examples"):
+    with pytest.raises(ValueError, match="page_examples"):
         read_examples(tmp_path)
 
 

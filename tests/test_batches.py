@@ -130,8 +130,10 @@ def test_small_partner_moves_as_the_large_one_does(seed):
 
 
 def test_plate_stays_upright_and_inside_the_tile():
-    """A plate that fills the tile but for the usual margin of a tenth of its own size: no more than its rim is cut off."""
-    rim = 4  # px: characters begin further inside
+    """A plate that fills the tile but for the usual margin of a tenth of its own size: no more than its rim is cut
+    off."""
+    # px: characters begin further inside
+    rim = 4
     corners = np.array([[x, y, 1] for x in (16, 176) for y in (10, 86)], float)
     for seed in range(200):
         change = augment.draw(np.random.default_rng(seed), 96, 192)

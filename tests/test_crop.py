@@ -4,7 +4,8 @@ import pytest
 
 from data.crop import crop_plate, plate_width
 
-HEIGHT, WIDTH = 116, 72  # upright, as CCPD's photos are
+# upright, as CCPD's photos are
+HEIGHT, WIDTH = 116, 72
 TILE = (96, 192)
 
 

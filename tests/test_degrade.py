@@ -62,7 +62,8 @@ def test_path_is_centred_and_as_long_as_asked(seed):
     check_kernel(kernel)
     lit = np.argwhere(kernel > 0)
     reach = np.sqrt(((lit[:, None] - lit[None]) ** 2).sum(axis=2).max())
-    assert 38 <= reach <= 38 + 2 * np.sqrt(2)  # every point is spread over the four pixels around it
+    # every point is spread over the four pixels around it
+    assert 38 <= reach <= 38 + 2 * np.sqrt(2)
 
 
 def check_kernel(kernel: np.ndarray) -> None:
@@ -233,7 +234,8 @@ def test_lamps_colour_more_than_they_harm_otherwise():
 
 
 def test_the_benchmark_preset_is_frozen():
-    """Published figures rest on it: a change to the sampler or the stages that moves it needs a preset of another name."""
+    """Published figures rest on it: a change to the sampler or the stages that moves it needs a preset of another
+    name."""
     drawn = samples("benchmark", 200, seed=2026)
     digest = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()
     assert digest == "7e802f2c7a3a6f889570e2bc9f9dc845c29042a331824917c96fce88e543a15e"

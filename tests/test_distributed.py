@@ -98,7 +98,8 @@ def test_two_workers_have_equal_weights_and_those_of_one(tiles, tmp_path):
 
 
 def test_both_workers_enter_stage_two_with_the_weights_that_the_chief_chose(tiles, tmp_path):
-    """Only the chief validates. So hasty a rate spoils the generator, so that the best weights are not the last ones."""
+    """Only the chief validates. So hasty a rate spoils the generator, so that the best weights are not the last
+    ones."""
     hasty = {"pretrain_learning_rate": 0.3, "select": "psnr", "validate_every": 1, "g_learning_rate": 1e-9}
     finish(start(flags_of(tiles, tmp_path / "run", pretrain_steps=4, **hasty), tmp_path, workers=2), tmp_path)
     stage_one = [float(row["val_psnr_db"]) for row in read_rows(tmp_path / "run") if row["stage"] == "pretrain"]
@@ -120,7 +121,8 @@ def test_loss_of_a_worker_ends_the_others_with_a_clear_error_and_resume_goes_on(
     assert "another worker is gone; start all of them again with --resume" in (tmp_path / "output0.txt").read_text()
     config = json.loads((run / "config.json").read_text())
     done = len(read_rows(run)) * 5
-    config["settings"]["pretrain_steps"] = done + 20  # shorten the run, so that its end is reached
+    # shorten the run, so that its end is reached
+    config["settings"]["pretrain_steps"] = done + 20
     (run / "config.json").write_text(json.dumps(config))
     finish(start(["--run", str(run), "--resume"], tmp_path, workers=2), tmp_path)
     assert (run / "generator.keras").exists()

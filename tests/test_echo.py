@@ -22,12 +22,14 @@ def stream(first: int, last: int):
 def test_each_picture_is_shown_as_often_as_asked_in_other_company_and_other_windows(times):
     batches = list(echoed(stream, range(60 * times), times, HEIGHT))
     shown = Counter(name for _, names in batches for name in names)
-    long_gone = range(SIZE * HELD, SIZE * (60 - HELD))  # neither of the very first nor still to be shown
+    # neither of the very first nor still to be shown
+    long_gone = range(SIZE * HELD, SIZE * (60 - HELD))
     assert {shown[name] for name in long_gone} == {times}
     tops = {}
     for pictures, names in batches:
         assert pictures.shape == (SIZE, HEIGHT, 5, 3)
-        assert (pictures[:, 0, 0, 0] // 100 == names).all()  # the answers stay with their pictures
+        # the answers stay with their pictures
+        assert (pictures[:, 0, 0, 0] // 100 == names).all()
         assert (np.diff(pictures, axis=1) == 1).all()
         for picture, name in zip(pictures, names, strict=True):
             tops.setdefault(name, []).append(picture[0, 0, 0] % 100)

@@ -14,13 +14,13 @@ from onnx import TensorProto, helper
 from PIL import Image
 from test_burst import moved, noisy
 from test_honesty import plate
-from test_pictures import png_of
+from test_io import png_of
 
+from data.io import to_float, to_uint8
 from enhance import main, make_examiner, parse_arguments
 from enhancing.checkpoints import default_checkpoint, load_second
 from enhancing.config import Config
 from enhancing.examining import MIN_EFFECTIVE_WIDTH_PX, TOO_LITTLE, Examiner, min_effective_width
-from enhancing.pictures import as_bytes, as_float
 from enhancing.printable import printable
 from enhancing.sources import make_source
 from models.enhancer import Generator, enhance, load_generator
@@ -51,7 +51,7 @@ def generator(tmp_path_factory):
 
 def save(path, picture=None, **kwargs):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(as_bytes(plate("B742KX") * 0.5 if picture is None else picture)).save(path, **kwargs)
+    Image.fromarray(to_uint8(plate("B742KX") * 0.5 if picture is None else picture)).save(path, **kwargs)
     return path
 
 
@@ -76,8 +76,8 @@ def test_one_picture(generator, tmp_path, capsys):
     assert code == 0
     assert files_in(tmp_path / "out") == ["plate & 车牌 1.png", "report.csv"]
     result = np.asarray(Image.open(tmp_path / "out" / "plate & 车牌 1.png"))
-    pixels = as_float(np.asarray(Image.open(path)))
-    np.testing.assert_array_equal(result, as_bytes(enhance(load_generator(generator), [pixels])[0]))
+    pixels = to_float(np.asarray(Image.open(path)))
+    np.testing.assert_array_equal(result, to_uint8(enhance(load_generator(generator), [pixels])[0]))
     assert path.read_bytes() == before
     row = rows["plate & 车牌 1.png"]
     assert (row["status"], row["width"], row["height"], row["result_width"]) == ("done", "192", "96", "192")
@@ -114,7 +114,7 @@ def test_sizes(generator, tmp_path, size, result):
 
 
 def test_every_mode_and_rotation(generator, tmp_path):
-    image = Image.fromarray(as_bytes(plate("B742KX") * 0.4))
+    image = Image.fromarray(to_uint8(plate("B742KX") * 0.4))
     for mode in ("1", "L", "P", "LA", "RGBA", "RGB"):
         image.convert(mode).save(tmp_path / f"{mode}.png")
     Image.fromarray((plate("B742KX")[..., 0] * 0.4 * 65535).astype(np.uint16)).save(tmp_path / "I16.png")
@@ -148,7 +148,7 @@ def test_bad_files_are_named_and_the_rest_goes_on(generator, tmp_path, capsys):
     assert rows.pop("good.png")["status"] == "done"
     assert rows.pop("notes.txt")["status"] == "skipped"
     reasons = {
-        "bomb.png": "bomb",
+        "bomb.png": "too large",
         "half.png": "truncated",
         "text.jpg": "not a picture",
         "empty.png": "empty",
@@ -284,7 +284,7 @@ def test_a_ccpd_name_on_a_crop_does_no_harm(generator, tmp_path):
 
 def test_too_little_in_the_picture_is_said_everywhere(tmp_path, capsys):
     generator = write_generator(tmp_path / "g.onnx", info={"min_effective_width_px": 80})
-    tiny = np.asarray(Image.fromarray(as_bytes(plate("B742KX"))).resize((40, 20)))
+    tiny = np.asarray(Image.fromarray(to_uint8(plate("B742KX"))).resize((40, 20)))
     Image.fromarray(tiny).save(tmp_path / "tiny.png")
     save(tmp_path / "sharp.png", plate("B742KX"))
     arguments = (tmp_path / "tiny.png", tmp_path / "sharp.png", "--side-by-side")

@@ -75,7 +75,8 @@ def test_the_middle_of_a_tall_picture_is_seen_in_a_window_as_high_as_in_training
     np.testing.assert_array_equal(seen[:16], whole[:16])
     np.testing.assert_array_equal(seen[80:], whole[80:])
     assert seen[16 + scale * 8].max() < 0.1 < whole[16 + scale * 8].min()
-    for pick in (np.mean, np.std):  # the light is that of the whole picture
+    # the light is that of the whole picture
+    for pick in (np.mean, np.std):
         np.testing.assert_allclose(pick(seen[24:72], (0, 1)), pick(whole[24:72], (0, 1)), atol=0.02)
 
 
@@ -136,17 +137,20 @@ def test_a_result_does_not_depend_on_its_neighbours(archive):
 
 def test_output_stays_a_picture():
     wild = Generator(lambda batch: batch * 9 - 4)
-    result = restore(wild, RNG.random((1, 128, 128, 3)))  # so large that chance makes no cast
+    # so large that chance makes no cast
+    result = restore(wild, RNG.random((1, 128, 128, 3)))
     assert result.min() == 0
     assert result.max() == 1
-    in_red_light = restore(wild, RNG.random((1, 16, 16, 3)) * (1, 0.6, 0.6))  # a cast: faint colours are greyed
+    # a cast: faint colours are greyed
+    in_red_light = restore(wild, RNG.random((1, 16, 16, 3)) * (1, 0.6, 0.6))
     assert in_red_light.min() >= 0
     assert in_red_light.max() <= 1
 
 
 def test_faint_colours_are_greyed_where_a_strong_cast_was_taken_away():
     white, band, faint = np.full((24, 48, 3), 0.8, np.float32), (slice(None), slice(8)), (slice(None), slice(8, 16))
-    white[:8] = 0.2  # what is written
+    # what is written
+    white[:8] = 0.2
     white[band], white[faint] = (0.1, 0.2, 0.7), (0.75, 0.83, 0.75)
     saturation = np.ptp(white, axis=-1)
     for red, sure in ((0.0, True), (0.3, False)):
@@ -173,7 +177,8 @@ def test_a_mixture_lies_between_the_result_and_the_input_in_its_light():
     lq = 0.2 + 0.1 * RNG.random((24, 48, 3), dtype="float32")
     sr = RNG.random((48, 96, 3), dtype="float32") ** 2
     relit, half = mix(lq, sr, 0.0), mix(lq, sr, 0.5)
-    np.testing.assert_allclose(relit.mean((0, 1)), sr.mean((0, 1)), atol=0.03)  # not exactly: it is clipped
+    # not exactly: it is clipped
+    np.testing.assert_allclose(relit.mean((0, 1)), sr.mean((0, 1)), atol=0.03)
     assert np.corrcoef(relit.ravel(), resize(lq, 48, 96).ravel())[0, 1] > 0.9
     np.testing.assert_allclose(half, (sr + relit) / 2, atol=1e-6)
     np.testing.assert_array_equal(mix(lq, sr, 1.0), sr)

@@ -1,4 +1,5 @@
-"""What other people's libraries are told, and in time: our defaults, unless the user says otherwise; and to send nothing."""
+"""What other people's libraries are told, and in time: our defaults, unless the user says otherwise; and to send
+nothing."""
 
 import os
 import subprocess
@@ -62,7 +63,7 @@ def told(code: str, watched: tuple[str, ...], variables: list[str]) -> list[str]
     return done.stdout.splitlines()[-1].split()
 
 
-READ = "import numpy; from evaluation.reader import Reader; Reader().read([numpy.zeros((48, 96, 3))])"
+READ = "import numpy; from reading.reader import Reader; Reader().read([numpy.zeros((48, 96, 3))])"
 ENHANCE = "import enhance; enhance.main(['{out}/plate.png', '--out', '{out}/out', '--checkpoint', '{out}/tiny.onnx'])"
 EVALUATE = "import evaluate; evaluate.main(['--tiles', '{tiles}', '--split', 'train', '--out', '{out}/report', {more}])"
 

@@ -8,13 +8,14 @@ import keras
 import numpy as np
 import pytest
 
-from data.tiles import Row, encode_png, format_rows, tile_url
+from data.io import encode_png
+from data.tiles import Row, format_rows, tile_url
 from evaluate import Config, evaluate, main
 from evaluation.checkpoints import by_name, load_fitting
 from evaluation.plates import Pair, Plate, from_tiles, pick
-from evaluation.reader import Reading
 from evaluation.scoring import Scorer
 from models.generator import build_generator
+from reading.reader import Reading
 
 HEIGHT, WIDTH = 32, 64
 STEPS = [{"stage": "exposure", "stops": -1.0}]
@@ -30,7 +31,7 @@ class BrightnessReader:
 
 @pytest.fixture(autouse=True)
 def fake_reader(monkeypatch):
-    monkeypatch.setattr("evaluation.reader.Reader", BrightnessReader)
+    monkeypatch.setattr("reading.reader.Reader", BrightnessReader)
 
 
 @pytest.fixture
@@ -80,7 +81,8 @@ def test_end_to_end(tmp_path, checkpoint, capsys):
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     net = metrics["checkpoints"]["net"]
-    assert net["psnr"] == pytest.approx(metrics["input"]["psnr"], abs=0.01)  # it returns its input
+    # it returns its input
+    assert net["psnr"] == pytest.approx(metrics["input"]["psnr"], abs=0.01)
     assert net["plate_acc"] == metrics["input"]["plate_acc"]
     assert net["flip_rate"]["count"] == 0
     assert net["on_clean"]["plate_acc"]["value"] == pytest.approx(metrics["clean"]["plate_acc"]["value"])
@@ -106,7 +108,8 @@ def test_own_pairs_take_the_clean_sides_reading_for_the_truth(tmp_path, checkpoi
     folder = tiles(tmp_path / "own", manifest=False)
     metrics = evaluate(Config(folder, checkpoints=(checkpoint,), out=str(tmp_path / "out")))
     assert metrics["clean"]["plate_acc"]["value"] == 1
-    assert metrics["input"]["without_text"] == 2  # the darkest clean tiles cannot be read
+    # the darkest clean tiles cannot be read
+    assert metrics["input"]["without_text"] == 2
     assert any("stands in for the truth" in note for note in metrics["notes"])
     assert metrics["input"]["consistency"] is None
 
@@ -235,7 +238,8 @@ def test_equal_clean_tiles_are_read_once(tmp_path):
 
     plates = from_tiles(tiles(tmp_path / "tiles", count=1), "test").plates * 5
     table, _ = Scorer({}, CountingReader()).score(plates)
-    assert counted == [5, 5, 1]  # input, baseline, clean
+    # input, baseline, clean
+    assert counted == [5, 5, 1]
     assert len(table.scores["clean"]) == 5
 
 

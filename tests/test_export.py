@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from test_enhancer import tiny_model
 
-import export
 from models.enhancer import load_generator, restore
+from tools import export
 
 FORMATS = [
     ("onnx", "tiny.onnx"),

@@ -42,7 +42,8 @@ def test_failed_download_says_what_to_do_instead(monkeypatch):
 
 
 def test_real_weights_have_the_measured_scale(shared):
-    """Mean and spread of block2_conv2 on photo-like input, in the unit of pictures (103 and 230 before the division)."""
+    """Mean and spread of block2_conv2 on photo-like input, in the unit of pictures (103 and 230 before the
+    division)."""
     from PIL import Image
 
     photo = next((shared / "ccpd" / "frames").iterdir())

@@ -1,8 +1,8 @@
 """The benchmark is frozen: what the published figures were measured on must not change by accident.
 
-A few of its photos and tiles are made anew and compared with small copies of them. Where this fails, either mend what changed
-the renderer, the crop, the preset "benchmark" or the degradations; or measure every published figure again, and write the
-copies anew with `python tests/test_frozen.py`.
+A few of its photos and tiles are made anew and compared with small copies of them. Where this fails, either mend what
+changed the renderer, the crop, the preset "benchmark" or the degradations; or measure every published figure again, and
+write the copies anew with `python tests/test_frozen.py`.
 """
 
 import json
@@ -14,15 +14,18 @@ import pytest
 
 from data.pairing import Recipe, make_pairs
 from data.photos import Photo
-from data.synthetic import write_photo
-from data.tiles import read_picture, tile_url
+from data.synthetic.rendering import write_photo
+from data.tiles import read_tile, tile_url
 
 COPIES = Path(__file__).with_name("frozen_benchmark.json")
-SEED = 20260  # as in the Makefile
+# as in the Makefile
+SEED = 20260
 INDICES = (0, 3, 500, 1000, 1500, 1999)
 RECIPE = Recipe(preset="benchmark", val=0, test=1, seed=SEED)
-SMALL = (12, 6)  # width, height of a copy
-TOLERANCE = 2  # of 255: decoders differ by a step or so, a changed stage by far more
+# width, height of a copy
+SMALL = (12, 6)
+# of 255: decoders differ by a step or so, a changed stage by far more
+TOLERANCE = 2
 
 
 def make(folder: Path, index: int, known_as: str = "") -> dict:
@@ -35,11 +38,11 @@ def make(folder: Path, index: int, known_as: str = "") -> dict:
     for side in ("hr", "lq"):
         (folder / "tiles" / "test" / side).mkdir(parents=True, exist_ok=True)
     found = make_pairs(Photo(name, "", (text, country)), RECIPE, str(folder), str(folder / "tiles"))
-    copy = {"name": name, "text": text, "country": country, "photo": small(read_picture(str(folder / name)))}
+    copy = {"name": name, "text": text, "country": country, "photo": small(read_tile(str(folder / name)))}
     for row in found.rows:
         copy |= {"steps": row.degradation}
         copy |= {
-            side: small(read_picture(tile_url(str(folder / "tiles"), "test", side, row.key))) for side in ("hr", "lq")
+            side: small(read_tile(tile_url(str(folder / "tiles"), "test", side, row.key))) for side in ("hr", "lq")
         }
     return copy
 

@@ -13,15 +13,17 @@ import pytest
 
 from data import degrade
 from data.crop import crop_plate
-from data.synthetic import render
+from data.synthetic.rendering import render
 from models.enhancer import enhance, load_generator
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIES = Path(__file__).with_name("frozen_pictures.json")
 ARCHIVES = ("pretrain", "generator")
 COUNT, SEED = 20, 7
-SMALL = (12, 6)  # width, height of a copy: means over blocks, in which rounding of single pixels disappears
-TOLERANCE = 0.25  # of 255 levels
+# width, height of a copy: means over blocks, in which rounding of single pixels disappears
+SMALL = (12, 6)
+# of 255 levels
+TOLERANCE = 0.25
 
 
 def plates() -> list[np.ndarray]:

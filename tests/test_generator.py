@@ -2,10 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from models.exposure import Relight, Standardise
 from models.generator import STEM_BLOCK, build_generator
+from models.layers import Relight, RepeatPixels, SpaceToDepth, Standardise
 from models.loading import in_policy
-from models.pixel_shuffle import RepeatPixels, SpaceToDepth
 
 
 @pytest.mark.parametrize("body", ["srresnet", "rrdb"])
@@ -100,7 +99,8 @@ def test_the_body_sees_the_same_plate_by_day_and_by_night():
     assert abs(evened.mean()) < 1e-5
     assert abs(evened.std() - 1) < 0.01
     by_night, night_mean, night_contrast = (keras.ops.convert_to_numpy(each) for each in Standardise()(day / 4))
-    np.testing.assert_allclose(by_night, evened, atol=0.03)  # the floor under the variance shows a little
+    # the floor under the variance shows a little
+    np.testing.assert_allclose(by_night, evened, atol=0.03)
     np.testing.assert_allclose(night_mean, mean / 4, rtol=1e-5)
     assert abs(contrast - night_contrast - np.log(4)).max() < 0.03
 

@@ -15,10 +15,10 @@ from PIL import Image
 
 import app
 from enhancing.examining import Examiner
-from evaluation.reader import ALPHABET, Reading
 from models.enhancer import Generator
 from page.guard import Guard
 from page.uploads import NOT_OURS, Limits, Refused, Uploads, own
+from reading.reader import ALPHABET, Reading
 
 SECONDS = 30
 META = {"_type": "gradio.FileData"}
@@ -26,7 +26,8 @@ META = {"_type": "gradio.FileData"}
 
 class SilentReader:
     def read(self, pictures):
-        steps = np.eye(len(ALPHABET), dtype=np.float32)[:1]  # one time step, in which nothing is seen
+        # one time step, in which nothing is seen
+        steps = np.eye(len(ALPHABET), dtype=np.float32)[:1]
         return [Reading("", steps=steps) for _ in pictures]
 
 
@@ -41,7 +42,8 @@ def page(tmp_path_factory):
     examiner = Examiner(Generator(lambda batch: batch), reader=SilentReader(), ask_again=True)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("GRADIO_TEMP_DIR", "FORWARDED_ALLOW_IPS"):
-            patch.setenv(name, os.environ.get(name, ""))  # so that it is put back
+            # so that it is put back
+            patch.setenv(name, os.environ.get(name, ""))
         started = app.open_page(options, examiner, str(folder))
         yield f"http://127.0.0.1:{port}", folder
         started.close(verbose=False)
@@ -159,7 +161,8 @@ def test_a_name_of_somebody_elses_that_points_here_is_refused(client, page, host
     asked = {"Access-Control-Request-Method": "POST"}
     for method, path in [*ways, ("OPTIONS", "/gradio_api/upload")]:
         answer = client.request(method, path, headers={"Host": host, "Origin": f"http://{host}", **asked})
-        assert answer.status_code in (403, 400), (method, path)  # 400: uvicorn's own for no name
+        # 400: uvicorn's own for no name
+        assert answer.status_code in (403, 400), (method, path)
         assert "access-control-allow-origin" not in answer.headers
 
 
@@ -278,7 +281,8 @@ def test_many_files_in_one_request_are_counted_and_removed(keeper):
     assert send(keeper, 100, files=3).status_code == 200
     answer = send(keeper, 100, files=2)
     assert (answer.status_code, "more than 4 files" in answer.text) == (429, True)
-    assert len(list(keeper.folder.rglob("*"))) == 6  # three files and their folders
+    # three files and their folders
+    assert len(list(keeper.folder.rglob("*"))) == 6
 
 
 def test_all_visitors_together_are_bounded(keeper):
@@ -300,7 +304,8 @@ def test_uploads_that_break_off_are_charged_and_swept(keeper, clock):
     keeper.breaks = False
     clock[0] += LITTLE.seconds + 5
     assert send(keeper, 1000).status_code == 200
-    assert held(keeper) == 1000  # what broke off is gone
+    # what broke off is gone
+    assert held(keeper) == 1000
     assert len(list(keeper.folder.iterdir())) == 1
 
 

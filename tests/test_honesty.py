@@ -15,8 +15,8 @@ from enhancing.drawing import heat_map, sheet
 from enhancing.strength import STRENGTHS, Trial, best, try_strengths
 from enhancing.voting import align, characters, vote
 from evaluation.plates import Pair, Plate
-from evaluation.reader import ALPHABET, Reader, Reading
 from models.enhancer import Generator
+from reading.reader import ALPHABET, Reader, Reading
 
 RNG = np.random.default_rng(0)
 
@@ -173,7 +173,8 @@ def test_votes_of_nobody():
         vote([Reading("A")], [1])
 
 
-CORNERS = [(70.0, 60.0), (20.0, 50.0), (25.0, 30.0), (75.0, 40.0)]  # from the bottom right, clockwise
+# from the bottom right, clockwise
+CORNERS = [(70.0, 60.0), (20.0, 50.0), (25.0, 30.0), (75.0, 40.0)]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1), (3, 2, 1, 0), (1, 3, 0, 2)])
@@ -252,9 +253,12 @@ def test_calibration_is_written_beside_the_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("right", "chosen"),
     [
-        ({0.0: 300, 0.3: 400, 0.5: 400, 1.0: 350}, 0.3),  # of equals the least
-        ({0.0: 300, 0.3: 399, 0.5: 400, 1.0: 350}, 0.3),  # one plate of 600 may be chance
-        ({0.0: 300, 0.3: 390, 0.5: 400, 1.0: 350}, 0.5),  # ten, and none the other way round, are not
+        # of equals the least
+        ({0.0: 300, 0.3: 400, 0.5: 400, 1.0: 350}, 0.3),
+        # one plate of 600 may be chance
+        ({0.0: 300, 0.3: 399, 0.5: 400, 1.0: 350}, 0.3),
+        # ten, and none the other way round, are not
+        ({0.0: 300, 0.3: 390, 0.5: 400, 1.0: 350}, 0.5),
         ({0.0: 0, 1.0: 0}, 0.0),
     ],
 )
@@ -266,7 +270,8 @@ def test_the_lowest_strength_is_chosen_that_reads_as_many_as_any(right, chosen):
 def test_plates_won_and_lost_make_a_difference_less_certain():
     plates = np.arange(600)
     trials = [Trial(0.3, (plates >= 60) & (plates < 450), 0.7, 0.1), Trial(0.5, plates < 400, 0.7, 0.1)]
-    assert best(trials).strength == 0.3  # 50 won and 60 lost
+    # 50 won and 60 lost
+    assert best(trials).strength == 0.3
 
 
 def test_trials_of_a_generator_that_mirrors_its_input():

@@ -1,4 +1,5 @@
-"""Training with JAX: the same as with TensorFlow. In processes of their own, since Keras has one back end per process."""
+"""Training with JAX: the same as with TensorFlow. In processes of their own, since Keras has one back end per
+process."""
 
 import json
 import os
@@ -28,7 +29,8 @@ def with_jax(*command: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> dict[str, Path]:
-    """Tiles of which some have a text, a generator and a recogniser to begin with: each back end has its own random numbers."""
+    """Tiles of which some have a text, a generator and a recogniser to begin with: each back end has its own random
+    numbers."""
     folder = tmp_path_factory.mktemp("given")
     tiles = make_tiles(folder / "tiles", size=(32, 64))
     rows = [Row(f"{split}{i:02d}", split, "p.jpg", f"{i}7", "DE") for split in ("train", "val") for i in range(4)]
@@ -36,7 +38,8 @@ def given(tmp_path_factory) -> dict[str, Path]:
     paths = {"tiles": tiles, "init": folder / "init.keras", "recogniser": folder / "recogniser.keras"}
     generator, recogniser = build_generator(1, 8, 2), build_recogniser(len(CHARACTERS))
     rng = np.random.default_rng(0)
-    for name in ("difference", "gain"):  # else the pictures hardly depend on the rest
+    # else the pictures hardly depend on the rest
+    for name in ("difference", "gain"):
         kernel = generator.get_layer(name).kernel
         kernel.assign(rng.normal(0, 0.05, kernel.shape))
     generator.save(paths["init"])
@@ -47,13 +50,15 @@ def given(tmp_path_factory) -> dict[str, Path]:
 
 def settings_of(given, run, **changes):
     options = {"reading_weight": 0.5, "strokes_weight": 0.4, "log_every": 1, "reading_limit": 0, "pretrain_steps": 6}
-    options["pretrain_learning_rate"] = 1e-4  # steps whose signs differ by chance then lead less far apart
+    # steps whose signs differ by chance then lead less far apart
+    options["pretrain_learning_rate"] = 1e-4
     files = {"init": str(given["init"]), "recogniser": str(given["recogniser"])}
     return tiny_settings(given["tiles"], run, **{**files, **options, "adversarial_steps": 0, **changes})
 
 
 def assert_nearly_the_same(given, one: Path, other: Path) -> None:
-    """Beside what training changed: Adam takes its first steps by the signs of gradients that may be zero but for rounding."""
+    """Beside what training changed: Adam takes its first steps by the signs of gradients that may be zero but for
+    rounding."""
     lq = np.random.default_rng(1).random((2, 32, 64, 3), dtype=np.float32)
     before, *after = (np.asarray(load_archive(path)(lq, training=False)) for path in (given["init"], one, other))
     assert np.abs(after[0] - after[1]).mean() < 0.1 * np.abs(after[0] - before).mean()
@@ -96,10 +101,13 @@ def test_stage_two_needs_tensorflow(given, tmp_path):
 def test_a_recogniser_trains(given, tmp_path):
     path = tmp_path / "further.keras"
     done = with_jax(
-        "-m", "training.recogniser", "--tiles", str(given["tiles"]), "--out", str(path), "--steps", "6", "--batch-size", "4",
-        "--workers", "1", "--cache", "--validate-every", "3", "--learning-rate", "1e-3", "--precision", "mixed_bfloat16",
+        "-m", "training.recogniser", "--tiles", str(given["tiles"]), "--out", str(path), "--steps", "6",
+        "--batch-size", "4",
+        "--workers", "1", "--cache", "--validate-every", "3", "--learning-rate", "1e-3",
+        "--precision", "mixed_bfloat16",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("read whole on validation") == 4  # three times on the way
+    # three times on the way
+    assert done.stdout.count("read whole on validation") == 4
     assert {each.name for each in tmp_path.iterdir()} == {"further.keras", "further.json"}
     assert all(np.isfinite(weight).all() for weight in load_archive(path).get_weights())

@@ -91,7 +91,8 @@ def test_generalised_ctc_is_ctc_at_power_0_and_counts_what_cannot_be_read_less()
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 0.1, (2, 8, 5)).astype("float32")
     labels = np.array([[1, 2, 3], [4, 1, 0]])
-    logits[0, range(8), [1, 1, 2, 2, 3, 3, 0, 0]] += 8  # the first plate is read, the second is not
+    # the first plate is read, the second is not
+    logits[0, range(8), [1, 1, 2, 2, 3, 3, 0, 0]] += 8
     plain = np.asarray(keras.losses.CTC(reduction=None)(labels, logits))
     assert plain[0] < 3 < plain[1]
     np.testing.assert_allclose(losses.GeneralisedCTC(reduction=None)(labels, logits), plain, rtol=1e-5)

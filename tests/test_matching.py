@@ -1,6 +1,6 @@
 import pytest
 
-from evaluation.matching import comparable, edit_distance, is_two_line, marked, match
+from reading.matching import comparable, edit_distance, is_two_line, marked, match
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import pytest
 from skimage.color import rgb2lab
 
 from evaluation.metrics import PSNR_CAP_DB, bootstrap_ci95, colour_error, estimate, harm, psnr_db, reading_rates, ssim
-from evaluation.reader import Reading
+from reading.reader import Reading
 
 RNG = np.random.default_rng(0)
 

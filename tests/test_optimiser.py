@@ -73,7 +73,8 @@ def test_average_warms_up_then_decays_slowly(strategy):
     averages = Averages(strategy, [variable], decay=0.5)
     variable.assign(1.0)
     averages.update()
-    assert float(averages.values[0]) == pytest.approx(1 - 2 / 11)  # decay (1 + 1) / (10 + 1)
+    # decay (1 + 1) / (10 + 1)
+    assert float(averages.values[0]) == pytest.approx(1 - 2 / 11)
     for _ in range(100):
         averages.update()
     variable.assign(0.0)

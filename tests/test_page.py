@@ -16,14 +16,16 @@ from PIL import Image
 
 from data.ccpd import format_name
 from data.crop import crop_plate
-from data.synthetic import render
+from data.synthetic.rendering import render
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE_MS = 90_000  # on a busy machine
-REST = 5  # looks at a place, 0.1 s apart, that find it unchanged
+# on a busy machine
+PATIENCE_MS = 90_000
+# looks at a place, 0.1 s apart, that find it unchanged
+REST = 5
 TABS = ("One picture", "Several frames", "Its limits")
 
 
@@ -62,7 +64,8 @@ def server(checkpoint, tmp_path_factory):
         process.send_signal(signal.SIGTERM)
         process.wait(60)
     assert process.returncode == 0, log.read_text()
-    assert not list(temporary.glob("plates-*"))  # uploads and results are gone with the page
+    # uploads and results are gone with the page
+    assert not list(temporary.glob("plates-*"))
 
 
 def _wait_for(ready, process: subprocess.Popen, log: Path) -> None:
@@ -107,7 +110,8 @@ def enhanced(page) -> None:
 def download(page, button: str, folder: Path) -> np.ndarray:
     with page.expect_download() as started:
         page.click(button)
-    path = folder / "downloaded" / started.value.suggested_filename  # the name is that of the input
+    # the name is that of the input
+    path = folder / "downloaded" / started.value.suggested_filename
     started.value.save_as(path)
     assert path.suffix == ".png"
     return cv2.imread(str(path))
@@ -136,7 +140,8 @@ def test_the_strength_is_the_visitors_choice(page, crop, checkpoint, tmp_path):
     whole = download(page, "#download", tmp_path / "whole")
     slider = page.locator("#strength input[type=range]")
     slider.fill("0.2")
-    slider.dispatch_event("pointerup")  # let go, which is enough: no press on the button
+    # let go, which is enough: no press on the button
+    slider.dispatch_event("pointerup")
     until = time.monotonic() + PATIENCE_MS / 1000
     while np.array_equal(little := download(page, "#download", tmp_path / "little"), whole):
         assert time.monotonic() < until
@@ -174,11 +179,13 @@ def test_four_corners_are_clicked(page, checkpoint, tmp_path):
     Image.fromarray(photo).resize((photo.shape[1] * 3, photo.shape[0] * 3)).save(path)
     upload(page, path)
     picture = page.locator("#photo img")
-    _until(page, lambda: picture.evaluate("e => e.naturalWidth") == 1280)  # the preview, not the file
+    # the preview, not the file
+    _until(page, lambda: picture.evaluate("e => e.naturalWidth") == 1280)
     for x, y in corners:
         shown = picture.get_attribute("src")
         click_at(page, picture, x / photo.shape[1], y / photo.shape[0])
-        _until(page, lambda shown=shown: picture.get_attribute("src") != shown)  # the corner is drawn
+        # the corner is drawn
+        _until(page, lambda shown=shown: picture.get_attribute("src") != shown)
     text = page.locator("#corners input, #corners textarea").input_value()
     clicked = [tuple(map(float, word.split(","))) for word in text.split()]
     assert np.abs(np.array(clicked) - 3 * corners).max() < 8
@@ -256,7 +263,8 @@ def test_a_photo_is_cropped_by_its_ccpd_name(page, checkpoint, tmp_path):
     np.testing.assert_array_equal(got, by_command(checkpoint, tmp_path / "out", str(path)))
 
 
-NOTICE, TOAST = "#notice .problem", "[data-testid=toast-body]"  # what app.py says, and what Gradio does
+# what app.py says, and what Gradio does
+NOTICE, TOAST = "#notice .problem", "[data-testid=toast-body]"
 
 
 def refusal(page, path: Path, place: str) -> str:
@@ -268,8 +276,7 @@ def refusal(page, path: Path, place: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "words"),
-    [("letter.png", NOTICE, "not a picture"), ("letter.txt", TOAST, "Invalid file type")],
+    ("name", "place", "words"), [("letter.png", NOTICE, "not a picture"), ("letter.txt", TOAST, "Invalid file type")]
 )
 def test_a_text_file_is_refused_whatever_its_name(page, tmp_path, name, place, words):
     path = tmp_path / name
@@ -363,7 +370,8 @@ def test_nothing_is_cut_off_on_a_phone(browser, server, scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
     assert ("dark" in page.evaluate("document.body.className")) == (scheme == "dark")
     assert all(host == "" or host.startswith("127.0.0.1:") for host in hosts)
-    assert not refused  # all that Gradio's script asks for is let in
+    # all that Gradio's script asks for is let in
+    assert not refused
     page.close()
 
 

@@ -27,12 +27,12 @@ import preprocess
 from data.buckets import Summary, bucket_count, into_buckets
 from data.pairing import Recipe, draw_split
 from data.photos import Photo, find_photos
-from data.tiles import read_manifest, read_picture, tile_url
+from data.tiles import read_manifest, read_tile, tile_url
 
 BROKEN = {
-    "the file is empty": "03",
-    "the file is no picture": "04",
-    "the picture is broken off or damaged": "05",
+    "empty file": "03",
+    "not a picture": "04",
+    "truncated file": "05",
     "the name is not CCPD's": "IMG_0001.jpg",
     "corners outside the photo": "07",
     "corners enclose no area": "08",
@@ -53,9 +53,9 @@ def write_broken(folder):
     whole.unlink()
     for name in named.values():
         (folder / name).write_bytes(content)
-    (folder / named["the file is empty"]).write_bytes(b"")
-    (folder / named["the file is no picture"]).write_text("<html>404</html>")
-    (folder / named["the picture is broken off or damaged"]).write_bytes(content[: len(content) // 2])
+    (folder / named["empty file"]).write_bytes(b"")
+    (folder / named["not a picture"]).write_text("<html>404</html>")
+    (folder / named["truncated file"]).write_bytes(content[: len(content) // 2])
     (folder / named["the file cannot be read"]).unlink()
     (folder / named["the file cannot be read"]).symlink_to(folder / "nowhere")
     return {name: reason for reason, name in named.items()}
@@ -119,7 +119,7 @@ def test_one_worker_and_two_processes_give_the_same_bytes(tmp_path, monkeypatch,
     one, two = contents(tmp_path / "1"), contents(tmp_path / "2")
     assert len(one) == 20 * 2 * 2 + 1
     assert one == two
-    pixels = read_picture(str(tmp_path / "2/report.png"))
+    pixels = read_tile(str(tmp_path / "2/report.png"))
     assert min(pixels.shape[:2]) > 500
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000, "no pairs drawn"
 
@@ -193,10 +193,7 @@ def test_text_csv_overrides_the_names(tmp_path, quick):
         csv.writer(file).writerows([("file", "text", "country"), (paths[0].name, "AB12/CD345", "GB")])
     assert run(tmp_path / "raw", tmp_path / "out") == 0
     texts = {row.source: (row.text, row.country) for row in read_manifest(tmp_path / "out")}
-    assert texts == {
-        f"some/{paths[0].name}": ("AB12/CD345", "GB"),
-        f"some/{paths[1].name}": (plate_text(1), "CN"),
-    }
+    assert texts == {f"some/{paths[0].name}": ("AB12/CD345", "GB"), f"some/{paths[1].name}": (plate_text(1), "CN")}
 
 
 def test_a_text_csv_above_the_photos_names_them_bare_or_by_path(tmp_path, quick):
@@ -236,7 +233,7 @@ def test_crops_need_no_names(tmp_path, quick, capsys):
     assert {row.source for row in rows} == {"a&b #1 %20[x].png", "皖::2.jpg", "portrait.JPEG"}
     for row in rows:
         assert (row.text, row.country) == ("", "")
-        hr, lq = (read_picture(tile_url(tmp_path / "out", row.split, side, row.key)) for side in ("hr", "lq"))
+        hr, lq = (read_tile(tile_url(tmp_path / "out", row.split, side, row.key)) for side in ("hr", "lq"))
         assert (hr.shape, lq.shape) == ((96, 192, 3), (48, 96, 3))
         np.testing.assert_allclose(np.ptp(np.array(row.corners), axis=0), (192, 73.8), atol=2)
 
@@ -282,7 +279,7 @@ def test_the_manifest_is_enough_to_make_the_tile_again(tmp_path, quick):
     rows = read_manifest(tmp_path / "out")
     assert len({json.dumps(row.degradation) for row in rows}) == 3
     for row in rows:
-        hr, lq = (read_picture(tile_url(tmp_path / "out", row.split, side, row.key)) for side in ("hr", "lq"))
+        hr, lq = (read_tile(tile_url(tmp_path / "out", row.split, side, row.key)) for side in ("hr", "lq"))
         again = np.round(apply(hr.astype(np.float32) / 255, row.degradation) * 255)
         np.testing.assert_array_equal(again, lq)
 
@@ -312,7 +309,7 @@ def test_summaries_add_up_in_any_order():
     parts = []
     for number in range(40):
         kept = Outcome(f"{number}.jpg", "", KEPT, "", {"brightness": number / 40}, [Row(f"k{number}", "train", "")])
-        parts.append(Summary.of([kept, Outcome(f"{number}x.jpg", "", FAILED, "the file is empty")], new=2))
+        parts.append(Summary.of([kept, Outcome(f"{number}x.jpg", "", FAILED, "empty file")], new=2))
     forward, backward = Summary(), Summary()
     for part in parts:
         forward.merge(part)
@@ -329,5 +326,6 @@ def test_summaries_add_up_in_any_order():
 def test_help_is_quick_and_tensorflow_stays_out():
     import subprocess
 
-    code = "import sys, preprocess, data.preprocess_report; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    slow = "'tensorflow' in sys.modules or 'keras' in sys.modules"
+    code = f"import sys, preprocess, data.preprocess_report; sys.exit({slow})"
     assert subprocess.run([sys.executable, "-c", code], cwd=os.path.dirname(preprocess.__file__)).returncode == 0

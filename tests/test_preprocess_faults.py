@@ -1,4 +1,5 @@
-"""Preprocessing with processes killed, disks full, on a cluster and in S3: every run ends with the bytes of a plain one."""
+"""Preprocessing with processes killed, disks full, on a cluster and in S3: every run ends with the bytes of a plain
+one."""
 
 import os
 import signal
@@ -12,11 +13,12 @@ import pytest
 from plate_photos import contents, report, run, write_photos
 
 import preprocess
-from data.tiles import open_tiles, read_manifest, read_picture
+from data.tiles import open_tiles, read_manifest, read_tile
 
 pytestmark = pytest.mark.slow
 FOLDER = Path(preprocess.__file__).parent
-PATIENCE = 300  # seconds; a busy machine is slow
+# seconds; a busy machine is slow
+PATIENCE = 300
 PHOTOS = 120
 FLAGS = ("--variants", "2")
 
@@ -37,13 +39,7 @@ def expected(raw):
 
 def start(raw, out, *flags, **options):
     command = [sys.executable, str(FOLDER / "preprocess.py"), "--raw", str(raw), "--out", str(out), *FLAGS, *flags]
-    return subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        **options,
-    )
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, **options)
 
 
 def wait_for(condition, process=None):
@@ -92,10 +88,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, raw, expect
 
 
 def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(tmp_path, raw):
-    out, much = tmp_path / "out", ("--variants", "12")  # else a busy machine may be done before the signal comes
+    # else a busy machine may be done before the signal comes
+    out, much = tmp_path / "out", ("--variants", "12")
     process = start(raw, out, "--workers", "2", *much, start_new_session=True)
     wait_for(lambda: parts(out), process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the workers, too
+    # as a terminal sends it: to the workers, too
+    os.killpg(process.pid, signal.SIGINT)
     code, said = ended(process)
     assert code == 130
     assert "start again to go on" in said
@@ -182,7 +180,8 @@ def start_scheduler(dask, folder):
     file = folder / "scheduler.json"
     process = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
     wait_for(file.exists)
-    time.sleep(0.5)  # until it is whole
+    # until it is whole
+    time.sleep(0.5)
     import json
 
     return process, json.loads(file.read_text())["address"]
@@ -195,7 +194,8 @@ def worker(dask, address, **options):
 def test_a_cluster_that_loses_a_worker(tmp_path, raw, expected, cluster, monkeypatch):
     _, address = start_scheduler(cluster, tmp_path)
     first, _ = worker(cluster, address), worker(cluster, address)
-    monkeypatch.chdir(tmp_path)  # a relative --out must mean the same to workers elsewhere
+    # a relative --out must mean the same to workers elsewhere
+    monkeypatch.chdir(tmp_path)
     process = start(raw, "out", "--scheduler", address)
     wait_for(lambda: len(parts("out")) >= 2, process)
     first.kill()
@@ -257,7 +257,8 @@ def test_photos_and_tiles_in_s3(tmp_path, s3):
     (raw / "deep/01-bad.jpg").write_bytes(b"")
     s3.put(f"{raw}/", "plates/raw/", recursive=True)
     code, said = ended(start("s3://plates/raw", "s3://plates/tiles", "--workers", "2"))
-    assert code == 1, said  # the bad one
+    # the bad one
+    assert code == 1, said
     assert run(raw, tmp_path / "out", *FLAGS, "--workers", 1) == 1
     local = contents(tmp_path / "out")
     assert {name: s3.cat_file(f"plates/tiles/{name}") for name in local} == local
@@ -269,7 +270,7 @@ def test_photos_and_tiles_in_s3(tmp_path, s3):
     rows = read_manifest("s3://plates/tiles")
     pairs = [pair for split in ("train", "val", "test") for pair in open_tiles("s3://plates/tiles", split).pairs]
     assert sorted(row.key for row in rows) == sorted(pair.key for pair in pairs)
-    assert read_picture(pairs[0].lq).shape == (96, 192, 3)
+    assert read_tile(pairs[0].lq).shape == (96, 192, 3)
     assert not s3.exists("plates/tiles/.lock")
 
     tiny = (

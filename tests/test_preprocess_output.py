@@ -58,7 +58,8 @@ def test_buckets_multiply_with_the_photos_and_nothing_is_done_twice(tmp_path, qu
     assert run(raw, out) == 0
     assert [path.name for path in (out / "parts").iterdir()] == ["4"]
     write_photos(raw, 18, first=8)
-    (out / "parts/12").mkdir()  # as a run killed while it split the buckets leaves it
+    # as a run killed while it split the buckets leaves it
+    (out / "parts/12").mkdir()
     (out / "parts/12/00001.jsonl").write_text("half a li")
     assert run(raw, out) == 0
     assert [path.name for path in (out / "parts").iterdir()] == ["12"]
@@ -99,7 +100,8 @@ def test_a_photo_that_could_not_be_read_is_tried_again(tmp_path, quick, monkeypa
     (raw / late.name).symlink_to(late)
     late.rename(tmp_path / "away")
     assert run(raw, out) == 1
-    monkeypatch.setattr("data.photos._local_stamp", lambda _: "")  # even with the same stamp
+    # even with the same stamp
+    monkeypatch.setattr("data.photos._local_stamp", lambda _: "")
     (tmp_path / "away").rename(late)
     assert run(raw, out) == 0
     assert len(read_manifest(str(out))) == 3
@@ -150,7 +152,8 @@ def test_storage_without_locks_refuses_a_second_run_too(bucket):
     [
         ({"host": "elsewhere", "process": 1, "age": 10}, True),
         ({"host": "elsewhere", "process": 1, "age": 10_000}, False),
-        ({"host": socket.gethostname(), "process": 2**22 + 1, "age": 10}, False),  # no such process
+        # no such process
+        ({"host": socket.gethostname(), "process": 2**22 + 1, "age": 10}, False),
     ],
 )
 def test_the_lease_of_a_dead_run_ends(bucket, holder, refused):

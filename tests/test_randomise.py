@@ -42,7 +42,8 @@ def test_strokes_become_thinner_and_bolder_but_stay(striped, monkeypatch):
     dark = np.array([(1 - plate).sum() for plate in many(striped)]) / (1 - striped).sum()
     assert dark.min() < 0.8
     assert dark.max() > 1.2
-    assert dark.min() > 0.5  # a stroke of three pixels does not vanish
+    # a stroke of three pixels does not vanish
+    assert dark.min() > 0.5
 
 
 def test_the_plate_stays_in_the_tile(striped, monkeypatch):

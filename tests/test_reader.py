@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluation.reader import ALPHABET, Reader
+from reading.reader import ALPHABET, Reader
 
 TEXT = "KX73925"
 

@@ -60,7 +60,8 @@ def test_a_trained_recogniser_can_be_given_more_blocks(monkeypatch):
         patch.setattr(parts, "COLUMN_BLOCKS", 1)
         shallow = build_recogniser(5)
     rng = np.random.default_rng(0)
-    for layer in shallow.layers:  # as if trained: no block is without effect
+    # as if trained: no block is without effect
+    for layer in shallow.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.gamma.assign(rng.uniform(0.5, 1.0, layer.gamma.shape))
     picture = rng.random((1, 32, 64, 3), dtype=np.float32)
@@ -74,9 +75,11 @@ def test_a_trained_recogniser_can_be_given_more_blocks(monkeypatch):
 
 def test_what_the_rest_of_the_plate_shows_counts_everywhere():
     model, rng = build_recogniser(5), np.random.default_rng(0)
-    one, other = np.full((2, 1, 32, 400, 3), 0.5, np.float32)  # too long for convolutions to look from end to end
+    # too long for convolutions to look from end to end
+    one, other = np.full((2, 1, 32, 400, 3), 0.5, np.float32)
     one[:, :, :8] = rng.random((1, 32, 8, 3))
-    other[:, :, :8] = one[:, ::-1, :8]  # in the same light
+    # in the same light
+    other[:, :, :8] = one[:, ::-1, :8]
 
     def difference_at_the_end() -> float:
         at_end = [np.asarray(model(picture, training=False))[0, -1] for picture in (one, other)]
@@ -110,7 +113,8 @@ def plates(tmp_path_factory):
 @pytest.fixture(scope="module")
 def archive(plates, tmp_path_factory):
     path = tmp_path_factory.mktemp("recogniser") / "recogniser.keras"
-    with pytest.MonkeyPatch.context() as patch:  # damage is for tiles nine times as large
+    # damage is for tiles nine times as large
+    with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "street", replace(PRESETS["street"], untouched=1.0))
         patch.setattr(recogniser, "EVENLY_SPREAD", 0.6)
         assert recogniser.main(as_command(plates, path)) == 0
@@ -125,9 +129,11 @@ def as_command(plates, path, **changes) -> list[str]:
 def test_it_learns_to_read(archive):
     about = json.loads(archive.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["characters"] == "0123456789"
-    assert about["validation"]["n"] == 7  # the plate of two lines is left out
+    # the plate of two lines is left out
+    assert about["validation"]["n"] == 7
     assert about["validation"]["clean"] >= 0.7
-    assert not keras.saving.load_model(archive).compiled  # an optimiser would make the file three times as large
+    # an optimiser would make the file three times as large
+    assert not keras.saving.load_model(archive).compiled
 
 
 @pytest.mark.parametrize("more", [{}, {"echo": 3, "crop": "16x64"}])
@@ -188,7 +194,8 @@ def test_a_generator_with_a_recogniser_listens_to_it_and_leaves_it_as_it_is(arch
     assert len(shared) > 10
     for name in shared:
         for old, new in zip(reader.get_layer(name).get_weights(), generator.get_layer(name).get_weights(), strict=True):
-            if old.ndim > 1:  # kernels are rounded to what bfloat16 computes with anyway
+            # kernels are rounded to what bfloat16 computes with anyway
+            if old.ndim > 1:
                 old = np.asarray(tf.cast(tf.cast(old, tf.bfloat16), tf.float32))
             np.testing.assert_array_equal(old, new, err_msg=name)
     for name in ("hint1", "gate1", "listen2b"):
@@ -204,7 +211,8 @@ def test_blocks_are_added_to_a_trained_generator(reading_run, plates, tmp_path):
     assert architecture(grown) == {**architecture(was), "blocks": 3}
     lq = np.random.default_rng(0).random((2, 32, 64, 3), dtype=np.float32)
     np.testing.assert_allclose(grown(lq), was(lq), atol=1e-6)
-    assert np.abs(grown.get_layer("block3_conv1").kernel).max() > 0  # but it can learn
+    # but it can learn
+    assert np.abs(grown.get_layer("block3_conv1").kernel).max() > 0
     with pytest.raises(ValueError, match="--more-blocks must be 0 without --init, got 2"):
         tiny_settings(plates, tmp_path / "run", more_blocks=2)
 
@@ -364,7 +372,8 @@ def test_the_recogniser_that_a_generator_carries_goes_on_too(archive, plates, re
         old, new = (load_archive(each).get_layer(name).kernel for each in (generator, path))
         np.testing.assert_allclose(old, new, atol=1e-6)
     old, new = (json.loads(each.with_suffix(".json").read_text(encoding="utf-8")) for each in (archive, path))
-    assert new["validation"]["clean"] >= old["validation"]["clean"] - 0.15  # one plate of seven
+    # one plate of seven
+    assert new["validation"]["clean"] >= old["validation"]["clean"] - 0.15
     blind = tmp_path / "blind.keras"
     build_generator(1, 8, 1).save(blind)
     assert recogniser.main(as_command(plates, tmp_path / "other.keras", init=blind)) == 2

@@ -6,15 +6,15 @@ import re
 import numpy as np
 import pytest
 
-from data.tiles import encode_png
+from data.io import encode_png
 from evaluation import report
 from evaluation.html import build, sentences
 from evaluation.plates import Failure, Material, Plate
-from evaluation.reader import Reading
 from evaluation.scoring import Score, Table
 from evaluation.selection import select
 from evaluation.summary import summarise
 from evaluation.table import for_terminal, share
+from reading.reader import Reading
 
 TEXTS = ["皖AE587T", "AB123", "CD456", "EF789", "GH/12", "KL321", "MN654", "OP987"]
 COUNTRIES = ["CN"] + ["DE"] * 7
@@ -109,7 +109,8 @@ def test_per_plate_csv_has_a_row_per_plate(written):
     assert rows[1]["net_right"] == "0"
     assert rows[1]["net_distance"] == "2"
     assert rows[1]["net_confidently_wrong"] == "1"
-    assert rows[4]["net_right"] == ""  # on two lines: it does not count
+    # on two lines: it does not count
+    assert rows[4]["net_right"] == ""
     assert float(rows[2]["net_psnr"]) == 22
 
 

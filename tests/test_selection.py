@@ -73,7 +73,8 @@ def test_kernels_are_shipped_as_training_computed_with_them(tmp_path, precision,
         generator.get_weights(), load_archive(tmp_path / "it.keras").get_weights(), strict=True
     ):
         if trained.ndim > 1 and shortened:
-            assert not np.any(shipped.view(np.uint32) & 0xFFFF)  # float32 whose lower half is empty
+            # float32 whose lower half is empty
+            assert not np.any(shipped.view(np.uint32) & 0xFFFF)
             np.testing.assert_allclose(shipped, trained, rtol=2**-8)
         else:
             np.testing.assert_array_equal(shipped, trained)

@@ -30,7 +30,8 @@ def batch():
     rng = np.random.default_rng(0)
     hr = (
         rng.integers(0, 256, (4, 4, 8, 3), dtype=np.uint8).repeat(4, axis=1).repeat(4, axis=2)
-    )  # a colour per cell of the stem
+        # a colour per cell of the stem
+    )
     return tf.constant(hr // 2), tf.constant(hr)
 
 

@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import registrations, synthetic, wear
-from data.canvas import Canvas
-from data.car import draw_car
 from data.ccpd import CHINA, parse_name
-from data.plates import DESIGNS, WHITE, draw_face
-from data.scene import mount, place
+from data.synthetic import registrations, rendering, wear
+from data.synthetic.canvas import Canvas
+from data.synthetic.car import draw_car
+from data.synthetic.plates import DESIGNS, WHITE, draw_face
+from data.synthetic.scene import mount, place
 
 SEED = 3
 
 
 @pytest.fixture(scope="module")
 def rendered():
-    return [synthetic.render(SEED, index) for index in range(30)]
+    return [rendering.render(SEED, index) for index in range(30)]
 
 
 def test_a_photo_follows_from_seed_and_number_alone(rendered):
-    again = synthetic.render(SEED, 7)
+    again = rendering.render(SEED, 7)
     np.testing.assert_array_equal(again[0], rendered[7][0])
     assert again[2:] == rendered[7][2:]
-    assert not np.array_equal(synthetic.render(SEED + 1, 7)[0][:50, :50], rendered[7][0][:50, :50])
+    assert not np.array_equal(rendering.render(SEED + 1, 7)[0][:50, :50], rendered[7][0][:50, :50])
 
 
 def test_corners_lie_inside_and_run_clockwise_from_the_bottom_right(rendered):
@@ -45,8 +45,8 @@ def test_plates_are_between_150_and_400_px_wide_and_vary():
     rng = np.random.default_rng(0)
     widths = []
     for _ in range(50):
-        wanted = rng.uniform(*synthetic.PLATE_PX)
-        corners = place(rng, synthetic.FRAME, wanted, 440 / 140)
+        wanted = rng.uniform(*rendering.PLATE_PX)
+        corners = place(rng, rendering.FRAME, wanted, 440 / 140)
         widths.append(np.linalg.norm(corners[0] - corners[1]))
         assert widths[-1] <= wanted + 1
     assert np.ptp(widths) > 150
@@ -57,10 +57,10 @@ def test_the_plate_is_where_the_corners_say():
     plate = np.ones_like(Canvas(440, 140, 0.6, WHITE).pixels)
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        corners = place(rng, synthetic.FRAME, 250, 440 / 140)
-        photo = np.zeros((*synthetic.FRAME, 3), np.float32)
+        corners = place(rng, rendering.FRAME, 250, 440 / 140)
+        photo = np.zeros((*rendering.FRAME, 3), np.float32)
         mount(rng, photo, plate, corners, 440)
-        inside = cv2.fillPoly(np.zeros(synthetic.FRAME, np.uint8), [np.round(corners).astype(np.int32)], 1)
+        inside = cv2.fillPoly(np.zeros(rendering.FRAME, np.uint8), [np.round(corners).astype(np.int32)], 1)
         assert photo[cv2.erode(inside, np.ones((5, 5))) == 1].min() > 0.9
 
 
@@ -97,7 +97,8 @@ def test_any_letter_may_stand_where_the_rules_have_one():
     assert all(re.fullmatch(r"[A-Z]{1,2}\d{2,3}[A-Z]{3}", text) for text in texts)
     serials = "".join(text[-3:] for text in texts)
     assert set(serials) == set(registrations.LETTERS)
-    assert 0.01 < serials.count("O") / len(serials) < 0.03  # half of 1/26
+    # half of 1/26
+    assert 0.01 < serials.count("O") / len(serials) < 0.03
     followed = [re.fullmatch(r"(B\d{2,3}|[A-Z]{2}\d{2}).*", text) is not None for text in texts]
     assert 0.4 < np.mean(followed) < 0.9
 
@@ -105,7 +106,7 @@ def test_any_letter_may_stand_where_the_rules_have_one():
 def test_the_flag_frees_the_letters_but_not_those_of_china(tmp_path):
     texts = {}
     for name, flags in (("rules", []), ("any", ["--any-letters"])):
-        assert synthetic.main(["--out", str(tmp_path / name), "--count=24", "--seed=5", "--workers=1", *flags]) == 0
+        assert rendering.main(["--out", str(tmp_path / name), "--count=24", "--seed=5", "--workers=1", *flags]) == 0
         with (tmp_path / name / "text.csv").open(encoding="utf-8") as file:
             texts[name] = [(row["country"], row["text"]) for row in csv.DictReader(file)]
     assert [country for country, _ in texts["rules"]] == [country for country, _ in texts["any"]]
@@ -113,7 +114,8 @@ def test_the_flag_frees_the_letters_but_not_those_of_china(tmp_path):
     for one, other in zip(texts["rules"], texts["any"], strict=True):
         changed["China" if one[0] == CHINA else "elsewhere"].append(one != other)
     assert not any(changed["China"])
-    assert np.mean(changed["elsewhere"]) > 0.6  # some have no letters, or keep theirs by chance
+    # some have no letters, or keep theirs by chance
+    assert np.mean(changed["elsewhere"]) > 0.6
 
 
 def test_every_design_can_be_drawn_and_shows_its_characters():
@@ -161,9 +163,9 @@ def test_a_holder_adds_its_rims_and_leaves_the_plate():
 
 def test_cars_fill_the_frame_and_differ():
     to_photo = np.array([[0.5, 0.02, 240], [-0.01, 0.5, 180], [0, 0, 1]])
-    cars = [draw_car(np.random.default_rng(seed), synthetic.FRAME, to_photo) for seed in range(8)]
+    cars = [draw_car(np.random.default_rng(seed), rendering.FRAME, to_photo) for seed in range(8)]
     for car in cars:
-        assert car.shape == (*synthetic.FRAME, 3)
+        assert car.shape == (*rendering.FRAME, 3)
         assert car.dtype == np.uint8
         assert car.std() > 3, "a blank"
     assert np.std([car.mean() for car in cars]) > 10
@@ -176,9 +178,9 @@ def test_faces_are_drawn_a_little_larger_than_seen():
 
 
 def test_folder_has_names_that_read_back_and_texts_and_the_same_bytes_whatever_the_workers(tmp_path):
-    count = synthetic.BATCH + 2
+    count = rendering.BATCH + 2
     for workers in (1, 2):
-        synthetic.render_folder(tmp_path / str(workers), count, SEED, workers)
+        rendering.render_folder(tmp_path / str(workers), count, SEED, workers)
     one, two = ({path.name: path.read_bytes() for path in (tmp_path / str(n)).iterdir()} for n in (1, 2))
     assert one == two
     with (tmp_path / "1" / "text.csv").open(encoding="utf-8") as file:
@@ -187,7 +189,7 @@ def test_folder_has_names_that_read_back_and_texts_and_the_same_bytes_whatever_t
     assert sorted([*(row["file"] for row in rows), "text.csv"]) == sorted(one)
     for index, row in enumerate(rows[:10]):
         known = parse_name(row["file"])
-        photo, corners, text, country = synthetic.render(SEED, index)
+        photo, corners, text, country = rendering.render(SEED, index)
         assert (row["text"], row["country"]) == (text, country)
         with Image.open(tmp_path / "1" / row["file"]) as picture:
             assert picture.size == photo.shape[1::-1]
@@ -198,13 +200,13 @@ def test_folder_has_names_that_read_back_and_texts_and_the_same_bytes_whatever_t
 
 def test_command_refuses_a_full_folder_and_nonsense(tmp_path, capsys):
     (tmp_path / "there.txt").write_text("something")
-    assert synthetic.main(["--out", str(tmp_path), "--count", "1"]) == 2
+    assert rendering.main(["--out", str(tmp_path), "--count", "1"]) == 2
     assert "not empty" in capsys.readouterr().err
-    assert synthetic.main(["--out", str(tmp_path / "new"), "--count", "0"]) == 2
+    assert rendering.main(["--out", str(tmp_path / "new"), "--count", "0"]) == 2
 
 
 def test_sheet_is_drawn(tmp_path):
-    synthetic.draw_sheet(tmp_path / "sheet.png", SEED, columns=2, rows=2)
+    rendering.draw_sheet(tmp_path / "sheet.png", SEED, columns=2, rows=2)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (2 * 244, 2 * 184)
 
@@ -212,7 +214,7 @@ def test_sheet_is_drawn(tmp_path):
 def test_fonts_have_every_character_and_a_licence():
     from PIL import ImageFont
 
-    from data.glyphs import BROAD, FIXED, FONT_FOLDER, HANZI, NARROW, ROADGEEK
+    from data.synthetic.glyphs import BROAD, FIXED, FONT_FOLDER, HANZI, NARROW, ROADGEEK
 
     fonts = {*ROADGEEK, *NARROW, *BROAD, *FIXED}
     assert {path.name for path in FONT_FOLDER.iterdir() if path.suffix in (".ttf", ".otf")} == fonts | {HANZI}

@@ -122,7 +122,8 @@ def test_stage_two_alone_fine_tunes_a_given_generator(finished, tiles, tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(loop.Run, "_stops", lambda run, logs: run.progress.step == 1)
         assert train.main(as_flags(tiny_settings(tiles, run, **changes, pretrain_learning_rate=1e-7))) == 1
-    init.unlink()  # the run folder holds a copy
+    # the run folder holds a copy
+    init.unlink()
     assert train.main(["--run", str(run), "--resume"]) == 0
     for a, b in zip(final_weights(finished / "generator.keras"), final_weights(run / "generator.keras"), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
@@ -262,7 +263,8 @@ def test_killed_at_random_moments_and_resumed_equals_straight_run(tiles, tmp_pat
     first_save = time.monotonic()
     assert process.wait(600) == 0, process.stdout.read()
     chance, flags, kills = random.Random(0), as_flags(long_run(tiles, run)), 0
-    patience = chance.uniform(0.1, 0.6) * (time.monotonic() - first_save)  # a fast machine would be done in seconds
+    # a fast machine would be done in seconds
+    patience = chance.uniform(0.1, 0.6) * (time.monotonic() - first_save)
     while True:
         process = start(flags)
         wait_for(run / "state.npz", process)
@@ -273,7 +275,8 @@ def test_killed_at_random_moments_and_resumed_equals_straight_run(tiles, tmp_pat
             process.send_signal(signal.SIGKILL)
             process.wait()
             kills += 1
-            patience = chance.uniform(1, 8) + 4 * kills  # later and later, so that the end is reached
+            # later and later, so that the end is reached
+            patience = chance.uniform(1, 8) + 4 * kills
             flags = ["--run", str(run), "--resume"]
     assert process.returncode == 0, process.stdout.read()
     assert kills > 0
@@ -297,7 +300,8 @@ def test_ctrl_c_saves_and_leaves_and_a_kill_leaves_no_worker_behind(tiles, tmp_p
 
     process = start(["--run", str(run), "--resume"])
     children = []
-    while len(children) < 3 and process.poll() is None:  # two workers and the tracker of their resources
+    # two workers and the tracker of their resources
+    while len(children) < 3 and process.poll() is None:
         children = psutil.Process(process.pid).children(recursive=True)
         time.sleep(0.1)
     process.kill()

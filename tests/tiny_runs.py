@@ -30,8 +30,9 @@ def make_tiles(folder: Path, train: int = 12, val: int = 4, scale: int = 1, size
 def tiny_settings(tiles: Path, run: Path, **changes) -> Settings:
     """Both stages, a few steps each, without workers and downloads."""
     tiny = {
-        "pretrain_steps": 3, "adversarial_steps": 3, "batch_size": 4, "filters": 8, "blocks": 1, "discriminator_filters": 4,
-        "vgg_weights": "random", "vgg_layer": "block1_conv1", "workers": 0, "precision": "float32", "log_every": 2,
+        "pretrain_steps": 3, "adversarial_steps": 3, "batch_size": 4, "filters": 8, "blocks": 1,
+        "discriminator_filters": 4, "vgg_weights": "random", "vgg_layer": "block1_conv1",
+        "workers": 0, "precision": "float32", "log_every": 2,
         "validate_every": 3, "deterministic": False, "select": "last",
     }  # fmt: skip
     return Settings(tiles=str(tiles), run=str(run), **{**tiny, **changes})

@@ -2,9 +2,9 @@
 
     python -m training.average checkpoints/before/pretrain.keras checkpoints/after/pretrain.keras --out both.keras
 
-What a longer training gains on rendered plates it may lose on real ones; the mean of before and after keeps most of both
-(Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv 2109.01903). Generators of separate beginnings have
-nothing in common that could be averaged.
+What a longer training gains on rendered plates it may lose on real ones; the mean of before and after keeps most of
+both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv 2109.01903). Generators of separate
+beginnings have nothing in common that could be averaged.
 """
 
 import argparse
@@ -17,9 +17,11 @@ from data.environment import prepare_libraries
 
 
 def average(paths: list[str], out: str) -> None:
-    """Write the mean, and a .json that names what it is of. Raises ValueError for files that are missing or of another make."""
+    """Write the mean, and a .json that names what it is of. Raises ValueError for files that are missing or of another
+    make."""
     prepare_libraries()
-    from models.loading import read_info  # late: keras takes seconds
+    # late: keras takes seconds
+    from models.loading import read_info
     from training.networks import as_shipped, load_given, write_archive
 
     models = [load_given(path, "FILE", "a generator that a run has left") for path in paths]
@@ -29,7 +31,8 @@ def average(paths: list[str], out: str) -> None:
             raise ValueError(f"{path} has other layers than {paths[0]}: only generators of one make can be averaged")
     means = [np.mean(weights, axis=0) for weights in zip(*(model.get_weights() for model in models), strict=True)]
     about = read_info(Path(paths[0])) | {"mean_of": paths}
-    about.pop("validation", None)  # the first one's
+    # the first one's
+    about.pop("validation", None)
     models[0].set_weights(as_shipped(means, about.get("precision", "")))
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     write_archive(models[0], Path(out), about)

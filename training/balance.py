@@ -1,15 +1,19 @@
 """Keeping the two sides of the game level (Goodfellow, NIPS 2016 tutorial, arXiv 1701.00160, section 4).
 
-"fixed": the discriminator is updated every Nth step, at two fixed rates. "adaptive": a running accuracy of the discriminator
-says which side is strong; the weak side's learning rate is raised and the strong side updated less often, within bounds.
-Decisions fall at fixed steps and depend on the accuracies seen so far alone, so a resumed run decides the same.
+"fixed": the discriminator is updated every Nth step, at two fixed rates. "adaptive": a running accuracy of the
+discriminator says which side is strong; the weak side's learning rate is raised and the strong side updated less often,
+within bounds. Decisions fall at fixed steps and depend on the accuracies seen so far alone, so a resumed run decides
+the same.
 """
 
 from dataclasses import asdict, dataclass
 
-MEMORY = 0.98  # of the running accuracy: about 50 updates of the discriminator
-RAISE = 1.25  # factor on the weak side's learning rate at each correction
-LEVEL = 0.75  # accuracy that the running figure starts from: neither side strong
+# of the running accuracy: about 50 updates of the discriminator
+MEMORY = 0.98
+# factor on the weak side's learning rate at each correction
+RAISE = 1.25
+# accuracy that the running figure starts from: neither side strong
+LEVEL = 0.75
 
 
 @dataclass
@@ -23,7 +27,8 @@ class Balance:
     max_every: int
     steps: int
     d_every: int = 1
-    d_every_level: int = 1  # what the discriminator's interval goes back to when the game is level
+    # what the discriminator's interval goes back to when the game is level
+    d_every_level: int = 1
     g_every: int = 1
     d_factor: float = 1.0
     g_factor: float = 1.0

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CONFIG_NAME = "config.json"
-SWITCHES = ("ema", "augment")  # on by default; their flags are --no-ema and --no-augment
+# on by default; their flags are --no-ema and --no-augment
+SWITCHES = ("ema", "augment")
 
 
 def _flag(default, text: str, **options):
@@ -54,7 +55,8 @@ class Settings:
     )
     reading_weight: float = _flag(
         0.0,
-        "weight in both stages of how far the result differs from the clean tile for the built-in recogniser (0: as published)",
+        "weight in both stages of how far the result differs from the clean tile for the built-in recogniser (0: "
+        "as published)",
         metavar="F",
     )
     vgg_weight: float = _flag(0.1, "weight of the VGG term in stage two", metavar="F")
@@ -90,9 +92,7 @@ class Settings:
     cache: bool = _flag(False, "keep the decoded tiles in one mapped file in the run folder")
     # the machine
     precision: str = _flag(
-        "auto",
-        "number format of the computation",
-        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+        "auto", "number format of the computation", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16")
     )
     deterministic: bool = _flag(False, "the same seed gives the same bits, at some cost in speed")
     seed: int = _flag(0, "seed of the weights, the order, the augmentation and the fresh degradations", metavar="N")

@@ -1,8 +1,8 @@
 """curves.png: how a run went, drawn anew at each validation."""
 
-import os
 from pathlib import Path
 
+from data.io import replacing
 from training.terms import TERMS
 
 # panel -> (columns, unit, logarithmic, validation: drawn dashed)
@@ -40,7 +40,6 @@ def draw_curves(rows: list[dict], stage_offsets: dict[str, int], path: Path) -> 
             axis.legend(fontsize="small")
         else:
             axis.text(0.5, 0.5, "nothing yet", ha="center", va="center", transform=axis.transAxes)
-    partial = path.with_suffix(".partial")
-    figure.savefig(partial, dpi=100, format="png")
+    with replacing(path) as file:
+        figure.savefig(file, dpi=100, format="png")
     pyplot.close(figure)
-    os.replace(partial, path)

@@ -5,12 +5,14 @@ import os
 import time
 from pathlib import Path
 
-BFLOAT16_COMPUTE_CAPABILITY = (8, 0)  # NVIDIA Ampere
+# NVIDIA Ampere
+BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 TRIAL_REPEATS = 3
 
 
 def on_jax() -> bool:
-    """Whether Keras computes with JAX, as KERAS_BACKEND=jax asks; else with TensorFlow. Raises ValueError for anything else."""
+    """Whether Keras computes with JAX, as KERAS_BACKEND=jax asks; else with TensorFlow. Raises ValueError for anything
+    else."""
     import keras
 
     if (backend := keras.config.backend()) not in ("tensorflow", "jax"):
@@ -19,8 +21,8 @@ def on_jax() -> bool:
 
 
 def choose_strategy():
-    """(strategy, words): several machines when TF_CONFIG is set, else all GPUs of this one, else the CPU. On JAX no strategy:
-    one device."""
+    """(strategy, words): several machines when TF_CONFIG is set, else all GPUs of this one, else the CPU. On JAX no
+    strategy: one device."""
     if on_jax():
         import jax
 

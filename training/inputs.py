@@ -6,18 +6,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import fsspec
 import numpy as np
-from PIL import Image
 
 from data.degrade import PRESETS
+from data.io import PictureError, picture_size
 from data.pairs import Pairs
 from data.tiles import open_tiles, read_manifest
 from training.validation import Validator
 
 SCALES = (1, 2, 4, 8)
-HELD_OUT_EVERY = 20  # of a folder without splits, one key in so many is kept for validation
-DIVISOR = 16  # the discriminator halves the tile four times
+# of a folder without splits, one key in so many is kept for validation
+HELD_OUT_EVERY = 20
+# the discriminator halves the tile four times
+DIVISOR = 16
 
 
 def find_pairs(settings) -> tuple[Pairs, Pairs | None]:
@@ -30,7 +31,8 @@ def find_pairs(settings) -> tuple[Pairs, Pairs | None]:
     if settings.randomise and not settings.degrade_online:
         raise ValueError("--randomise changes the clean tiles, and needs --degrade-online to make their partners")
     train, val = (open_tiles(settings.tiles, split, settings.degrade_online).pairs for split in ("train", "val"))
-    if train and train == val:  # a plain folder of pairs, without splits
+    # a plain folder of pairs, without splits
+    if train and train == val:
         val = tuple(pair for pair in train if _is_held_out(pair.key))
         train = tuple(pair for pair in train if not _is_held_out(pair.key))
     if not train:
@@ -88,9 +90,8 @@ def choose_selection(wanted: str, validator: Validator | None) -> tuple[str, str
 def tile_size(url: str) -> tuple[int, int]:
     """(height, width) from a picture's header."""
     try:
-        with fsspec.open(url, "rb") as file, Image.open(file) as picture:
-            return picture.height, picture.width
-    except OSError as error:
+        return picture_size(url)
+    except PictureError as error:
         raise ValueError(f"tile {url} cannot be read ({error}); make the tiles anew with preprocess.py") from error
 
 

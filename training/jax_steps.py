@@ -14,7 +14,8 @@ import losses
 from data.batches import Batches
 from training.terms import stage_one
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1
+# Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
 class Slot:
@@ -35,8 +36,8 @@ class Slot:
 
 
 class JaxTrainer:
-    """The generator with its optimiser. observers, weights: as in `training.steps.Trainer`. The state has the same names there
-    and here."""
+    """The generator with its optimiser. observers, weights: as in `training.steps.Trainer`. The state has the same
+    names there and here."""
 
     strategy = None
 

@@ -1,11 +1,11 @@
 """What a run writes for people: log.csv, curves.png, samples/ and TensorBoard's files. Only the chief makes one."""
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
 
+from data.io import encode_png, replacing, write_bytes
 from training.devices import on_jax
 from training.terms import TERMS
 
@@ -28,7 +28,8 @@ class Journal:
         self.path, self.run = run / "log.csv", run
         (run / "samples").mkdir(exist_ok=True)
         self.board = None
-        if not on_jax():  # TensorFlow writes TensorBoard's files
+        # TensorFlow writes TensorBoard's files
+        if not on_jax():
             import tensorflow as tf
 
             self.board = tf.summary.create_file_writer(str(run / "tensorboard"))
@@ -60,12 +61,9 @@ class Journal:
         self, lq: np.ndarray, sr: np.ndarray, hr: np.ndarray, stage: str, step: int, board_step: int
     ) -> None:
         """samples/STAGE_STEP.png: one row per plate, columns LQ, SR, HR. All uint8."""
-        from PIL import Image
-
         sheet = sample_sheet(lq, sr, hr)
         path = self.run / "samples" / f"{stage}_{step:07d}.png"
-        Image.fromarray(sheet).save(path.with_suffix(".partial"), format="PNG")
-        os.replace(path.with_suffix(".partial"), path)
+        write_bytes(path, encode_png(sheet))
         if self.board is None:
             return
         import tensorflow as tf
@@ -85,12 +83,10 @@ class Journal:
             self.board.close()
 
     def _rewrite(self) -> None:
-        partial = self.path.with_suffix(".partial")
-        with open(partial, "w", newline="", encoding="utf-8") as file:
+        with replacing(self.path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             writer.writerows([_text(row.get(name)) for name in COLUMNS] for row in self.rows)
-        os.replace(partial, self.path)
 
 
 def read_log(path: Path) -> list[dict]:

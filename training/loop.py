@@ -15,8 +15,10 @@ from training.terms import Terms
 
 STAGES = ("pretrain", "adversarial")
 ARCHIVES = {"pretrain": "pretrain.keras", "adversarial": "generator.keras"}
-COLLAPSE_ACCURACY = 0.995  # running accuracy of a discriminator that is never wrong any more
-COLLAPSE_SPREAD = 0.1  # of the fakes beside that of the clean tiles: fakes that are nearly all alike
+# running accuracy of a discriminator that is never wrong any more
+COLLAPSE_ACCURACY = 0.995
+# of the fakes beside that of the clean tiles: fakes that are nearly all alike
+COLLAPSE_SPREAD = 0.1
 
 
 class Interrupted(Exception):
@@ -28,10 +30,14 @@ class Progress:
     """Where a run stands: what of its state is no array."""
 
     stage: str = STAGES[0]
-    step: int = 0  # steps done in this stage
-    seconds: float = 0.0  # of training, all sittings together
-    best: float | None = None  # figure of --select, of this stage
-    figures: dict = field(default_factory=dict)  # all figures of the weights that would be shipped
+    # steps done in this stage
+    step: int = 0
+    # of training, all sittings together
+    seconds: float = 0.0
+    # figure of --select, of this stage
+    best: float | None = None
+    # all figures of the weights that would be shipped
+    figures: dict = field(default_factory=dict)
     balance: dict = field(default_factory=dict)
     warnings: list = field(default_factory=list)
 
@@ -96,13 +102,15 @@ class Run:
                 with bar(stage, steps, self.progress.step) as shown:
                     self._run_stage(stage, steps, shown)
         if self._is_cluster():
-            self.trainer.any_worker(False)  # a worker that leaves early would look like one that died
+            # a worker that leaves early would look like one that died
+            self.trainer.any_worker(False)
 
     def _enter(self, stage: str) -> None:
         """Stage two starts from what stage one ships, with an optimiser that knows nothing of stage one."""
         if self.settings.pretrain_steps and self.settings.steps(stage):
             weights = self.shipping.chosen_weights()
-            if self._is_cluster():  # only the chief has validated
+            # only the chief has validated
+            if self._is_cluster():
                 weights = self.trainer.of_the_chief(weights, self.chief)
             self.trainer.restart_from(weights)
         self.shipping.forget_best()
@@ -195,7 +203,8 @@ class Run:
                 self.journal.draw_curves({"pretrain": 0, "adversarial": self.settings.pretrain_steps})
         self.shown |= row
         bar.show(self.shown)
-        clock.lap()  # validating is not training
+        # validating is not training
+        clock.lap()
 
     def _look_closely(self, stage: str, batch) -> dict:
         """Gradient norms of the terms, and validation of the weights that would be shipped."""
@@ -226,7 +235,8 @@ class Run:
         if not self.chief:
             return
         final = ARCHIVES[stage] if self.settings.adversarial_steps or stage == "adversarial" else None
-        for name in {final} if final else ARCHIVES.values():  # without a stage two, stage one's generator is the result
+        # without a stage two, stage one's generator is the result
+        for name in {final} if final else ARCHIVES.values():
             self.shipping.write(self.folder / name, stage, self.progress.step, self.progress.warnings)
 
     def _whole_step(self) -> int:

@@ -19,9 +19,9 @@ from training.run_folder import INIT_NAME, write_json
 
 
 def make_generator(settings, scale: int, policy: str) -> keras.Model:
-    """The generator that the run begins with, computing in `policy`: new, or that of --init, with --more-blocks; with the
-    recogniser of --recogniser built in, and with --light-only all else frozen, too. Raises ValueError for an --init of another
-    scale or one that cannot grow, and for files that are missing or hold something else."""
+    """The generator that the run begins with, computing in `policy`: new, or that of --init, with --more-blocks; with
+    the recogniser of --recogniser built in, and with --light-only all else frozen, too. Raises ValueError for an --init
+    of another scale or one that cannot grow, and for files that are missing or hold something else."""
     generator = _begun(settings, scale, policy)
     if settings.light_only and not architecture(generator):
         raise ValueError(
@@ -85,8 +85,8 @@ def _build_in(recogniser: keras.Model, generator: keras.Model) -> None:
 
 
 def rounded(weights: list[np.ndarray]) -> list[np.ndarray]:
-    """The weights with kernels rounded to the nearest bfloat16, with which training in bfloat16 computes anyway, and which
-    deflates to less than half; still float32."""
+    """The weights with kernels rounded to the nearest bfloat16, with which training in bfloat16 computes anyway, and
+    which deflates to less than half; still float32."""
     return [w.astype(ml_dtypes.bfloat16).astype(np.float32) if w.ndim > 1 else w for w in weights]
 
 
@@ -117,8 +117,8 @@ def make_discriminator(settings, tile: tuple[int, int], policy: str) -> keras.Mo
 
 
 def make_observers(settings, generator: keras.Model, policy: str) -> dict[str, keras.Model]:
-    """Name of a term -> the frozen network in whose features clean and restored pictures are compared. Raises ValueError for a
-    reading term where the generator carries no recogniser."""
+    """Name of a term -> the frozen network in whose features clean and restored pictures are compared. Raises
+    ValueError for a reading term where the generator carries no recogniser."""
     keras.mixed_precision.set_global_policy(policy)
     observers = {"vgg": build_features(settings.vgg_weights, settings.vgg_layer)} if settings.adversarial_steps else {}
     if settings.reading_weight:

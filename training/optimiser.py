@@ -1,19 +1,22 @@
 """Adam and the running average of weights, for one device or many.
 
-Keras' own optimisers clip the gradients of each device before they add them up, which changes the result with the number of
-devices. Here `reduce_and_clip` adds first and clips then; `Adam` also takes the learning rate per call, so that a schedule
-counts the trainer's steps, and skips a step whose half-precision gradients overflowed.
+Keras' own optimisers clip the gradients of each device before they add them up, which changes the result with the
+number of devices. Here `reduce_and_clip` adds first and clips then; `Adam` also takes the learning rate per call, so
+that a schedule counts the trainer's steps, and skips a step whose half-precision gradients overflowed.
 """
 
 import tensorflow as tf
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1
+# Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 FIRST_LOSS_SCALE = 2.0**15
-SCALE_UP_STEPS = 2000  # steps without overflow after which the loss scale is doubled (NVIDIA's and Keras' value)
+# steps without overflow after which the loss scale is doubled (NVIDIA's and Keras' value)
+SCALE_UP_STEPS = 2000
 
 
 def reduce_and_clip(gradients: list, clip_norm: float, loss_scale) -> tuple[list, tf.Tensor, tf.Tensor]:
-    """Inside a replica: (gradients summed over all replicas, unscaled, then clipped; their norm; whether all are finite)."""
+    """Inside a replica: (gradients summed over all replicas, unscaled, then clipped; their norm; whether all are
+    finite)."""
     context = tf.distribute.get_replica_context()
     gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
     gradients = [gradient / loss_scale for gradient in gradients]
@@ -36,7 +39,8 @@ class Adam:
         self.second = [_slot(variable.shape) for variable in variables]
         self.count = _slot(())
         self.loss_scale = _slot((), FIRST_LOSS_SCALE if scale_loss else 1.0)
-        self.steady = _slot(())  # finite steps since the loss scale last changed
+        # finite steps since the loss scale last changed
+        self.steady = _slot(())
 
     def state(self) -> dict[str, list]:
         """Everything that a resumed run needs, by name."""
@@ -48,7 +52,8 @@ class Adam:
             variable.assign(tf.zeros(variable.shape))
 
     def apply(self, gradients: list, finite, learning_rate) -> None:
-        """One step, outside of replicas. `gradients` and `finite` as `reduce_and_clip` returned them from every replica."""
+        """One step, outside of replicas. `gradients` and `finite` as `reduce_and_clip` returned them from every
+        replica."""
         update = self.strategy.extended.update
         update(self.count, _count_up, args=(finite,))
         for variable, first, second, gradient in zip(self.variables, self.first, self.second, gradients, strict=True):

@@ -2,11 +2,11 @@
 
     python -m training.recogniser --tiles datasets/tiles --out checkpoints/recogniser.keras
 
-It learns to read damaged plates, the damage made anew each time. Leaves the archive and a .json with the characters it knows
-and how much of the validation tiles it reads. Stopped? The same command goes on where the last saved part ended.
+It learns to read damaged plates, the damage made anew each time. Leaves the archive and a .json with the characters it
+knows and how much of the validation tiles it reads. Stopped? The same command goes on where the last saved part ended.
 
-CTC alone stays for thousands of steps at "all blank". So the first steps assume that the characters stand evenly spread over
-the plate, and show it the clean plates, too; only then CTC finds where they are.
+CTC alone stays for thousands of steps at "all blank". So the first steps assume that the characters stand evenly spread
+over the plate, and show it the clean plates, too; only then CTC finds where they are.
 """
 
 import argparse
@@ -24,20 +24,25 @@ from data import pairing
 from data.batches import Batches
 from data.echo import HELD, ROOM_PX, echoed
 from data.environment import prepare_libraries
+from data.io import to_float
 from data.pairs import Pairs
 from data.presets import PRESETS
 from data.tiles import Row, open_tiles, read_manifest
-from evaluation.matching import comparable
-from evaluation.metrics import is_readable
+from reading.matching import comparable, is_readable
 from training.config import parse_window
 from training.inputs import cache_tiles, check_crop, tile_size
 from training.validation import spread_evenly
 
-BLANK = 0  # of the classes; the characters follow from 1 on
-LONGEST = 12  # characters of a plate
-EVENLY_SPREAD = 1 / 8  # of the steps
-LOOKED_AT = 240  # validation tiles, while training
-MARGIN = pairing.MARGIN / (1 + 2 * pairing.MARGIN)  # on each side of the plate, as a share of the tile's width
+# of the classes; the characters follow from 1 on
+BLANK = 0
+# characters of a plate
+LONGEST = 12
+# of the steps
+EVENLY_SPREAD = 1 / 8
+# validation tiles, while training
+LOOKED_AT = 240
+# on each side of the plate, as a share of the tile's width
+MARGIN = pairing.MARGIN / (1 + 2 * pairing.MARGIN)
 
 
 def readable(rows: list[Row], split: str) -> dict[str, str]:
@@ -62,7 +67,8 @@ def windows_of(flags: argparse.Namespace, pairs: Pairs) -> Pairs:
     crop = check_crop(parse_window(flags.crop), (height, width))
     if crop and crop[1] != width:
         raise ValueError(f"--crop must be as wide as the tiles, {width}, or it cuts characters off; got {flags.crop}")
-    if crop and flags.echo > 1:  # each time another window of this one is shown
+    # each time another window of this one is shown
+    if crop and flags.echo > 1:
         crop = min(crop[0] + ROOM_PX, height), width
     return replace(pairs, augment=True, randomise=flags.randomise, crop=crop)
 
@@ -86,7 +92,8 @@ def evenly_spread(labels: np.ndarray, columns: int) -> np.ndarray:
 def examples(
     flags: argparse.Namespace, batches: Batches, answers: np.ndarray, steps: range, with_clean: bool
 ) -> Iterator[tuple]:
-    """(tiles (N, H, W, 3) float32 in [0, 1], their answers) of each step: damaged ones, and half of them clean where asked."""
+    """(tiles (N, H, W, 3) float32 in [0, 1], their answers) of each step: damaged ones, and half of them clean where
+    asked."""
     from keras import ops
 
     plates = flags.batch_size // 2 if with_clean else flags.batch_size
@@ -102,7 +109,8 @@ def examples(
     else:
         height = parse_window(flags.crop)[0] if flags.crop else tile_size(batches.pairs.hr_urls[0])[0]
         some = echoed(stream, steps, flags.echo, height)
-    for tiles, own in some:  # to the device as bytes, a quarter of what floats would be
+    # to the device as bytes, a quarter of what floats would be
+    for tiles, own in some:
         yield ops.cast(ops.convert_to_tensor(tiles), "float32") / 255, own
 
 
@@ -115,7 +123,8 @@ def train(flags: argparse.Namespace) -> dict:
     held_out = pairs_of(flags, "val", texts["val"]) if texts["val"] else None
 
     prepare_libraries()
-    from models.loading import in_policy  # late: keras takes seconds
+    # late: keras takes seconds
+    from models.loading import in_policy
     from training.devices import choose_precision
     from training.networks import write_archive
 
@@ -157,7 +166,8 @@ def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) 
         if start < done:
             continue
         by_ctc = start >= first
-        if start in (done, first):  # one optimiser for both losses: its schedule counts all steps
+        # one optimiser for both losses: its schedule counts all steps
+        if start in (done, first):
             per_column = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(model.optimizer, GeneralisedCTC(flags.loss_power) if by_ctc else per_column)
         answers = labels if by_ctc else spread
@@ -167,8 +177,8 @@ def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) 
 
 
 def begin(flags: argparse.Namespace, pairs: Pairs, labels: np.ndarray, characters: str, precision: str):
-    """The model with its optimiser: a new one, or the one that an interrupted run has saved. Raises ValueError where that run
-    had other settings, and for an --init that holds no recogniser."""
+    """The model with its optimiser: a new one, or the one that an interrupted run has saved. Raises ValueError where
+    that run had other settings, and for an --init that holds no recogniser."""
     import keras
 
     import losses  # noqa: F401  the saved state's loss is looked up by name
@@ -216,10 +226,11 @@ def settings_of(flags: argparse.Namespace) -> dict:
 
 
 def plates_to_read(pairs: Pairs, texts: dict[str, str], limit: int = 0) -> tuple[dict[str, np.ndarray], list[str]]:
-    """({"damaged", "clean": (N, H, W, 3) float32}, texts) of at most `limit` tiles (0: all), the same ones every time."""
+    """({"damaged", "clean": (N, H, W, 3) float32}, texts) of at most `limit` tiles (0: all), the same ones every
+    time."""
     chosen = spread_evenly(len(pairs), limit)
     sides = zip(*map(pairs.fixed, chosen), strict=True)
-    pictures = [np.stack(side).astype(np.float32) / 255 for side in sides]
+    pictures = [to_float(np.stack(side)) for side in sides]
     return dict(zip(("damaged", "clean"), pictures, strict=True)), [texts[pairs.keys[tile]] for tile in chosen]
 
 

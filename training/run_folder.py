@@ -4,14 +4,15 @@ import dataclasses
 import datetime
 import importlib
 import json
-import os
 import platform
 import subprocess
 from pathlib import Path
 
+from data.io import write_text
 from training.config import CONFIG_NAME, Settings, read_config
 
-INIT_NAME = "init.keras"  # the generator that the run began with, where it was not a new one
+# the generator that the run began with, where it was not a new one
+INIT_NAME = "init.keras"
 
 
 def check_folder(settings: Settings, resume: bool) -> None:
@@ -66,6 +67,4 @@ def _commit() -> str:
 
 
 def write_json(path: Path, content: dict) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -2,11 +2,13 @@
 
 import math
 
-WARMUP_SHARE = 0.1  # of a stage, at most: short runs still reach the highest rate
+# of a stage, at most: short runs still reach the highest rate
+WARMUP_SHARE = 0.1
 
 
 def rate_at(step: int, steps: int, highest: float, warmup_steps: int, final: float) -> float:
-    """Learning rate of step 0, 1, ... `steps` - 1: rising in a line, then a cosine from `highest` to `final * highest`."""
+    """Learning rate of step 0, 1, ... `steps` - 1: rising in a line, then a cosine from `highest` to `final *
+    highest`."""
     warmup = min(warmup_steps, int(WARMUP_SHARE * steps))
     if step < warmup:
         return highest * (step + 1) / (warmup + 1)

@@ -1,4 +1,5 @@
-"""The weights that a run is judged by and leaves behind: averaged unless told otherwise, the last or the best, in float32."""
+"""The weights that a run is judged by and leaves behind: averaged unless told otherwise, the last or the best, in
+float32."""
 
 import math
 from pathlib import Path
@@ -10,11 +11,13 @@ from models.loading import in_policy
 from training import networks
 from training.validation import Validator
 
-FIGURES = {"psnr": "val_psnr_db", "char_acc": "val_char_acc"}  # what --select goes by
+# what --select goes by
+FIGURES = {"psnr": "val_psnr_db", "char_acc": "val_char_acc"}
 
 
 class Shipping:
-    """validator: None without validation tiles, and in workers that are not the chief. about: for the JSON beside archives."""
+    """validator: None without validation tiles, and in workers that are not the chief. about: for the JSON beside
+    archives."""
 
     def __init__(self, trainer, validator: Validator | None, select: str, about: dict) -> None:
         self.trainer, self.validator, self.select, self.about = trainer, validator, select, about

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from data.io import to_float
 from data.pairs import Pairs
 from models.generator import take_over
 from models.loading import read_info
@@ -17,8 +18,9 @@ NAMED_FROM, NAMING_STEPS, NAMING_BATCH = 4000, 1500, 32
 
 
 def start_from(init: str, model: keras.Model, pairs: Pairs, labels: np.ndarray, characters: str) -> None:
-    """Give the model the weights of a recogniser, or of the one that a generator carries. That has no names for characters, and
-    another alphabet's are of no use: then they are learned first. Raises ValueError where there is none in `init`."""
+    """Give the model the weights of a recogniser, or of the one that a generator carries. That has no names for
+    characters, and another alphabet's are of no use: then they are learned first. Raises ValueError where there is none
+    in `init`."""
     source = load_given(init, "--init", "what training.recogniser has left, or a generator that carries it")
     eye = layers_of_recogniser(source)
     if not eye:
@@ -31,10 +33,10 @@ def start_from(init: str, model: keras.Model, pairs: Pairs, labels: np.ndarray, 
 
 
 def learn_names(model: keras.Model, pairs: Pairs, labels: np.ndarray) -> None:
-    """Fit the layer that names characters alone, on what the rest sees in clean tiles: the errors of a layer that knows nothing
-    would spoil that rest."""
+    """Fit the layer that names characters alone, on what the rest sees in clean tiles: the errors of a layer that knows
+    nothing would spoil that rest."""
     chosen = spread_evenly(len(pairs), NAMED_FROM)
-    pictures = np.stack([pairs.read("hr", tile) for tile in chosen]).astype(np.float32) / 255
+    pictures = to_float(np.stack([pairs.read("hr", tile) for tile in chosen]))
     columns = keras.Model(model.input, model.get_layer(HEAD).input).predict(pictures, batch_size=16, verbose=0)
     head = keras.Sequential(
         [keras.Input(columns.shape[1:]), keras.layers.Dense(model.output_shape[-1], dtype="float32")]

@@ -1,15 +1,16 @@
 """Saving and restoring everything that a run needs to go on: one file, replaced in one move.
 
-`state.npz` holds every variable of the trainer as a float32 array, named `group/index`, and a JSON text `meta`: the stage,
-the steps done in it, and the state of the balance. NumPy loads it without pickle.
+`state.npz` holds every variable of the trainer as a float32 array, named `group/index`, and a JSON text `meta`: the
+stage, the steps done in it, and the state of the balance. NumPy loads it without pickle.
 """
 
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
+
+from data.io import replacing
 
 STATE_NAME = "state.npz"
 FORMAT = 1
@@ -24,15 +25,10 @@ def save_state(path: Path, groups: dict[str, list], meta: dict) -> None:
 
 def write_atomically(path: Path, write) -> None:
     """Call `write(binary file)` on a temporary neighbour of `path`, then move it into place."""
-    temporary = path.with_name(path.name + ".partial")
     try:
-        with open(temporary, "wb") as file:
+        with replacing(path, durable=True) as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

@@ -1,8 +1,8 @@
 """The distributed training steps of both stages.
 
-A step takes one global batch (low-quality and clean tiles, uint8), spread over the replicas of a strategy, and returns its
-loss terms as scalars of the whole batch. The losses are divided by the global batch inside the tape and the gradients are
-summed over the replicas, so that any number of devices takes the same step.
+A step takes one global batch (low-quality and clean tiles, uint8), spread over the replicas of a strategy, and returns
+its loss terms as scalars of the whole batch. The losses are divided by the global batch inside the tape and the
+gradients are summed over the replicas, so that any number of devices takes the same step.
 """
 
 import keras
@@ -20,8 +20,8 @@ LAST_LAYER = "difference"
 class Trainer:
     """The networks with their optimisers. Make it inside `strategy.scope()`.
 
-    discriminator may be None where there is no stage two. observers: name of a term -> the frozen network in whose features it
-    compares. weights: name of a term -> its weight in stage two.
+    discriminator may be None where there is no stage two. observers: name of a term -> the frozen network in whose
+    features it compares. weights: name of a term -> its weight in stage two.
     """
 
     def __init__(
@@ -100,7 +100,8 @@ class Trainer:
         """The chief's arrays, in every one of the processes; all of them must ask."""
         flat = np.concatenate([*(array.ravel() for array in arrays), [1]]).astype(
             np.float32
-        )  # 1: to count its replicas
+            # 1: to count its replicas
+        )
         flat = np.asarray(self._sum_over_replicas(tf.constant(flat if chief else np.zeros_like(flat))))
         parts = np.split(flat[:-1] / flat[-1], np.cumsum([array.size for array in arrays])[:-1])
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
@@ -220,7 +221,8 @@ def _without_norm(part: tuple) -> tuple:
 
 
 def _spread(pictures):
-    """How much the pictures of a batch differ from each other: standard deviation over the batch, mean over the pixels."""
+    """How much the pictures of a batch differ from each other: standard deviation over the batch, mean over the
+    pixels."""
     return tf.reduce_mean(tf.math.reduce_std(pictures, axis=0)) + 1e-6
 
 

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
-OPTIONS = ("detail", "strokes", "colour", "reading")  # beside the recipe, in both stages where they are asked for
-TERMS = ("mse", *OPTIONS, "vgg", "adversarial")  # of the generator's loss
+# beside the recipe, in both stages where they are asked for
+OPTIONS = ("detail", "strokes", "colour", "reading")
+# of the generator's loss
+TERMS = ("mse", *OPTIONS, "vgg", "adversarial")
 CHECKED = (*TERMS, "g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm")
 
 
@@ -23,8 +25,10 @@ class Terms:
 
     def __init__(self, half: bool) -> None:
         self.half = half
-        self._pending: list[tuple[int, dict]] = []  # not looked at yet
-        self._gathered: dict[str, list[float]] = {}  # since the last row of the log
+        # not looked at yet
+        self._pending: list[tuple[int, dict]] = []
+        # since the last row of the log
+        self._gathered: dict[str, list[float]] = {}
 
     def add(self, step: int, terms: dict) -> None:
         """The terms of a step (counted from 1), as tensors."""
@@ -55,6 +59,7 @@ class Terms:
         if name not in CHECKED or math.isfinite(number) or (self.half and name.endswith("norm")):
             return
         raise TrainingFailed(
-            f"the term {name} is {number} at step {step} of stage {stage}; the state saved last is from before it. Start a new "
+            f"the term {name} is {number} at step {step} of stage {stage}; the state saved last is from before "
+            "it. Start a new "
             "run with a lower learning rate or --clip-norm, or with --precision float32"
         )

@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from data.io import to_float, to_uint8
 from data.pairs import Pairs
 from data.tiles import Row
 from evaluation.metrics import psnr_db, reading_rates, ssim
-from evaluation.reader import Reader
+from reading.reader import Reader
 
-SAMPLES = 8  # rows of the sample picture
+# rows of the sample picture
+SAMPLES = 8
 BATCH = 16
 
 
@@ -39,9 +41,7 @@ class Validator:
 
     def figures(self, restore: Callable[[np.ndarray], np.ndarray]) -> tuple[dict, np.ndarray]:
         """({"val_psnr_db", "val_ssim", ...}, restored tiles). restore: lq (N, h, w, 3) -> sr (N, H, W, 3) in [0, 1]."""
-        parts = [
-            restore(self.lq[i : i + BATCH].astype(np.float32) / np.float32(255)) for i in range(0, len(self.lq), BATCH)
-        ]
+        parts = [restore(to_float(self.lq[i : i + BATCH])) for i in range(0, len(self.lq), BATCH)]
         sr = np.concatenate(parts)
         figures = {"val_psnr_db": float(psnr_db(sr, self.hr).mean()), "val_ssim": float(ssim(sr, self.hr).mean())}
         if self.reader is not None:
@@ -52,4 +52,4 @@ class Validator:
     def samples(self, sr: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(lq, sr, hr) of the plates that are shown, as uint8."""
         shown = spread_evenly(len(self.lq), SAMPLES)
-        return self.lq[shown], np.round(sr[shown] * 255).astype(np.uint8), self.hr[shown]
+        return self.lq[shown], to_uint8(sr[shown]), self.hr[shown]

@@ -1,15 +1,15 @@
 """What years on a car do to a plate's face: embossing, bolts, dirt, scratches, peeled paint, a holder around it.
 
-Pictures are (H, W, 3) float32 RGB in [0, 1]; every function takes the generator of random numbers first. The wear stays below
-what would hide a character: the tile made of this photo is a clean target.
+Pictures are (H, W, 3) float32 RGB in [0, 1]; every function takes the generator of random numbers first. The wear stays
+below what would hide a character: the tile made of this photo is a clean target.
 """
 
 import cv2
 import numpy as np
 
-from data import glyphs, registrations
-from data.canvas import SMALL_PRINT, Face
 from data.ccpd import CHINA
+from data.synthetic import glyphs, registrations
+from data.synthetic.canvas import SMALL_PRINT, Face
 
 BOLTS = (
     (0.75, 0.75, 0.75),
@@ -40,7 +40,8 @@ def wear(rng: np.random.Generator, face: Face) -> np.ndarray:
         _scratches(rng, pixels)
     if rng.random() < (
         0.75 if face.country == CHINA else 0.25
-    ):  # elsewhere holders hide them, or they are painted over
+        # elsewhere holders hide them, or they are painted over
+    ):
         _bolts(rng, pixels, face.ink)
     pixels *= 1 + rng.uniform(-0.12, 0.12) * (clouds(rng, face.ink.shape, 3)[..., None] - 0.5)
     return np.clip(pixels, 0, 1)
@@ -79,7 +80,8 @@ def _scratches(rng: np.random.Generator, pixels: np.ndarray) -> None:
 
 
 def _bolts(rng: np.random.Generator, pixels: np.ndarray, ink: np.ndarray) -> None:
-    """Two or four bolts between the edge and the characters, never touching these: bare, or under caps of some colour."""
+    """Two or four bolts between the edge and the characters, never touching these: bare, or under caps of some
+    colour."""
     height, width = pixels.shape[:2]
     rows = np.flatnonzero(ink.max(axis=1) > 0.5)
     room = min(rows[0], height - rows[-1], 0.055 * width)
@@ -96,13 +98,15 @@ def _bolts(rng: np.random.Generator, pixels: np.ndarray, ink: np.ndarray) -> Non
 
 
 def framed(rng: np.random.Generator, plate: np.ndarray, px_per_mm: float) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """The plate in a holder of plastic or chrome, a dealer's name on its lower rim; and the rims in px: above, below, sides."""
+    """The plate in a holder of plastic or chrome, a dealer's name on its lower rim; and the rims in px: above, below,
+    sides."""
     thin, deep = rng.uniform(4, 12) * px_per_mm, rng.uniform(10, 26) * px_per_mm
     above = side = max(1, round(thin))
     below = max(1, round(deep if rng.random() < 0.6 else thin))
     shade = float(rng.choice([0.05, 0.08, 0.12, 0.3, 0.7]))
     framed = cv2.copyMakeBorder(plate, above, below, side, side, cv2.BORDER_CONSTANT, value=(shade,) * 3)
-    framed[: max(1, above // 3)] += 0.12  # the upper edge catches the light
+    # the upper edge catches the light
+    framed[: max(1, above // 3)] += 0.12
     framed[-below : -below + max(1, below // 6)] *= 0.6
     height = round(0.55 * below)
     if height >= 3 and rng.random() < 0.7:

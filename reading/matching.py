@@ -2,8 +2,8 @@
 
 The rules, for every plate:
 - Only letters and digits count: dots, dashes and spaces are decoration, lower case is upper case.
-- A reader may see more than the plate's text in front of it (a dot, a country's band, for the serial alone the province): of a
-  reading, the last characters count, as many as the truth has.
+- A reader may see more than the plate's text in front of it (a dot, a country's band, for the serial the province): of
+  a reading, the last characters count, as many as the truth has.
 - On Chinese plates I and O do not occur in the serial, so a read I is a 1 and a read O is a 0.
 - "Serial" is the text without the Chinese province in front; elsewhere it is the whole text.
 """
@@ -64,6 +64,11 @@ def is_two_line(text: str) -> bool:
     return LINE_BREAK in text
 
 
+def is_readable(text: str, country: str) -> bool:
+    """Whether a plate with this true text counts in the reading rates."""
+    return not is_two_line(text) and bool(comparable(text, country))
+
+
 def edit_distance(first: str, second: str) -> int:
     """Levenshtein distance: fewest insertions, deletions and replacements that turn one into the other."""
     row = list(range(len(second) + 1))
@@ -87,7 +92,8 @@ def marked(read: str, text: str, country: str) -> list[tuple[str, bool]]:
             replaced = table[i - 1][j - 1] + (truth[i - 1] != seen[j - 1])
             table[i][j] = min(table[i - 1][j] + 1, table[i][j - 1] + 1, replaced)
     result, i, j = [], len(truth), len(seen)
-    while i or j:  # back along a cheapest way through the table of distances
+    # back along a cheapest way through the table of distances
+    while i or j:
         if i and j and table[i][j] == table[i - 1][j - 1] + (truth[i - 1] != seen[j - 1]):
             i, j = i - 1, j - 1
             result.append((seen[j], truth[i] != seen[j]))

@@ -4,30 +4,34 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data import glyphs, registrations
-from data.canvas import Canvas, Colour, Face, between, vary
 from data.ccpd import CHINA
-from data.registrations import RULES, Rules
+from data.synthetic import glyphs, registrations
+from data.synthetic.canvas import Canvas, Colour, Face, between, vary
+from data.synthetic.registrations import RULES, Rules
 
-Design = Callable[[np.random.Generator, float, Rules], Face]  # (rng, px per mm, registration numbers by country)
+# (rng, px per mm, registration numbers by country)
+Design = Callable[[np.random.Generator, float, Rules], Face]
 
 WHITE, BLACK, RED = (0.93, 0.93, 0.92), (0.07, 0.07, 0.08), (0.7, 0.06, 0.08)
 YELLOW, GOLD = (0.95, 0.75, 0.1), (0.95, 0.72, 0.1)
 EU_BLUE: Colour = (0.05, 0.16, 0.55)
 EU_COUNTRIES = ("DE", "RO", "PL", "FR", "IT", "ES", "NL", "PT", "SE", "CZ", "HU", "BE")
-DRAWN_SHARE = 1.15  # faces are drawn a little larger than they appear, so that turning them costs no sharpness
+# faces are drawn a little larger than they appear, so that turning them costs no sharpness
+DRAWN_SHARE = 1.15
 
 
 def draw_face(rng: np.random.Generator, width_px: float, rules: Rules = RULES) -> Face:
-    """A plate of a random design, by the shares of `DESIGNS`, seen `width_px` wide; `rules` for all countries but China."""
+    """A plate of a random design, by the shares of `DESIGNS`, seen `width_px` wide; `rules` for all countries but
+    China."""
     shares = np.array([share for share, _, _ in DESIGNS])
     _, width_mm, design = DESIGNS[rng.choice(len(DESIGNS), p=shares / shares.sum())]
     return design(rng, DRAWN_SHARE * width_px / width_mm, rules)
 
 
-# --- China (GA 36): 440 x 140 mm, characters 45 x 90 mm -----------------------------------------------------------------
+# --- China (GA 36): 440 x 140 mm, characters 45 x 90 mm -----------------------------------------------------
 
-CHINESE_COLOURS: dict[str, tuple[Colour, Colour, Colour]] = {  # two ends of the background, characters
+# two ends of the background, characters
+CHINESE_COLOURS: dict[str, tuple[Colour, Colour, Colour]] = {
     "blue": ((0.05, 0.17, 0.52), (0.08, 0.33, 0.82), WHITE),
     "yellow": ((0.9, 0.62, 0.06), (0.97, 0.78, 0.15), BLACK),
     "white": ((0.8, 0.8, 0.79), WHITE, BLACK),
@@ -50,8 +54,8 @@ def chinese(kind: str) -> Design:
 
 
 def chinese_new_energy(rng: np.random.Generator, scale: float, _: Rules) -> Face:
-    """480 x 140 mm, characters 43 mm wide but for the province's 45: white running into green on cars, green and yellow on
-    lorries and buses, whose serial ends in the letter."""
+    """480 x 140 mm, characters 43 mm wide but for the province's 45: white running into green on cars, green and yellow
+    on lorries and buses, whose serial ends in the letter."""
     canvas = Canvas(480, 140, scale, vary(rng, WHITE))
     groups = registrations.chinese_new_energy(rng)
     green = np.array(between(rng, (0.3, 0.7, 0.42), (0.5, 0.92, 0.6)), np.float32)
@@ -91,15 +95,15 @@ def chinese_two_lines(rng: np.random.Generator, scale: float, _: Rules) -> Face:
     return canvas.face("/".join(groups), CHINA)
 
 
-# --- Europe ---------------------------------------------------------------------------------------------------------------
+# --- Europe -------------------------------------------------------------------------------------------------
 
 # a second band reads as a further character, so such countries are rarer here than on roads
 EU_SHARES = np.array([0.22, 0.26, 0.12, 0.05, 0.04, 0.08, 0.08, 0.02, 0.04, 0.03, 0.04, 0.02])
 
 
 def european(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
-    """520 x 110 mm with the blue band; yellow in the Netherlands, red characters in Belgium, two bands in Italy, the seals of
-    town and inspection in Germany."""
+    """520 x 110 mm with the blue band; yellow in the Netherlands, red characters in Belgium, two bands in Italy, the
+    seals of town and inspection in Germany."""
     country = str(rng.choice(EU_COUNTRIES, p=EU_SHARES))
     background = vary(rng, YELLOW if country == "NL" else WHITE)
     ink = vary(rng, RED if country == "BE" else BLACK)
@@ -159,7 +163,7 @@ def _blue_band(rng: np.random.Generator, canvas: Canvas, country: str) -> None:
     canvas.small_print(country, 20, canvas.size_mm[1] - 36, rng.uniform(17, 22), WHITE)
 
 
-# --- The Americas -----------------------------------------------------------------------------------------------------------
+# --- The Americas -------------------------------------------------------------------------------------------
 
 
 def american(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
@@ -202,9 +206,10 @@ def brazilian(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     return canvas.face("".join(groups), "BR")
 
 
-# --- Elsewhere --------------------------------------------------------------------------------------------------------------
+# --- Elsewhere ----------------------------------------------------------------------------------------------
 
-PLAIN: dict[str, tuple[Colour, Colour]] = {  # background, characters
+# background, characters
+PLAIN: dict[str, tuple[Colour, Colour]] = {
     "IN": (WHITE, BLACK),
     "IL": (YELLOW, BLACK),
     "AU": (WHITE, (0.06, 0.12, 0.4)),
@@ -226,7 +231,8 @@ def plain(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     return canvas.face("".join(groups), country)
 
 
-DESIGNS: list[tuple[float, float, Design]] = [  # share, width in mm, design
+# share, width in mm, design
+DESIGNS: list[tuple[float, float, Design]] = [
     (0.25, 440, chinese("blue")),
     (0.12, 480, chinese_new_energy),
     (0.04, 440, chinese("yellow")),

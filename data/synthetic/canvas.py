@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data import glyphs
+from data.synthetic import glyphs
 
 Colour = tuple[float, float, float]
 SMALL_PRINT = "LiberationSans-Bold.ttf"
@@ -16,7 +16,8 @@ SMALL_PRINT = "LiberationSans-Bold.ttf"
 
 @dataclass(frozen=True)
 class Face:
-    """pixels: (H, W, 3). ink: (H, W) mask of the characters, from which embossing takes its shade. size_mm: width, height."""
+    """pixels: (H, W, 3). ink: (H, W) mask of the characters, from which embossing takes its shade. size_mm: width,
+    height."""
 
     pixels: np.ndarray
     ink: np.ndarray
@@ -68,19 +69,20 @@ class Canvas:
         np.maximum(room, mask, out=room)
 
     def boxed(self, font: str, char: str, box: tuple[float, float, float, float], ink: Colour, weight: int) -> None:
-        """One character filling a box (x, y, width, height) of its own; a 1 keeps its shape, since a broad bar reads as a
-        block."""
+        """One character filling a box (x, y, width, height) of its own; a 1 keeps its shape, since a broad bar reads as
+        a block."""
         x, y, width, height = box
         if ord(char) > 127:
-            font, weight = glyphs.HANZI, max(-2, weight - 2)  # this font's strokes are fatter than those of plates
+            # this font's strokes are fatter than those of plates
+            font, weight = glyphs.HANZI, max(-2, weight - 2)
         narrow = min(width, 0.3 * height) if char == "1" else width
         self.glyph(font, char, x + (width - narrow) / 2, y, narrow, height, ink, weight)
 
     def line(
         self, rng, groups: list[str], font: str, span: tuple, row: tuple, ink: Colour, gap: float | None = None
     ) -> list:
-        """Groups of characters centred in `span` (left, right) and `row` (top, height), at their natural widths, squeezed
-        where they would not fit. gap: mm between groups. Returns where each gap's middle lies."""
+        """Groups of characters centred in `span` (left, right) and `row` (top, height), at their natural widths,
+        squeezed where they would not fit. gap: mm between groups. Returns where each gap's middle lies."""
         y, height = row
         stretch, weight = rng.uniform(0.9, 1.15), int(rng.integers(-1, 3))
         narrow_gap, wide_gap = rng.uniform(6, 10), gap or rng.uniform(18, 30)
@@ -116,7 +118,8 @@ class Canvas:
             x += width + gap
 
     def paint(self, mask: np.ndarray, colour: Colour, top: int = 0, left: int = 0) -> np.ndarray:
-        """Mix `colour` in where the mask, whose corner lies at (top, left) px, says so; returns the mask cut to the face."""
+        """Mix `colour` in where the mask, whose corner lies at (top, left) px, says so; returns the mask cut to the
+        face."""
         room = self.pixels[top : top + mask.shape[0], left : left + mask.shape[1]]
         mask = mask[: room.shape[0], : room.shape[1]]
         room += mask[..., None] * (np.array(colour, np.float32) - room)

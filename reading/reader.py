@@ -1,10 +1,10 @@
 """Reads plates with `rapidocr`, whose wheel carries the model (PP-OCRv6): no download.
 
 The recogniser alone is used, on the whole picture: its detector was made for pages. It is run directly, not through
-`RapidOCR.__call__`, for three reasons, measured on 228 degraded tiles of 38 real Chinese plates. A 96 x 192 tile is shown to it
-at 48 x 192, not at 48 x 96 and padded to 48 x 320: twice the time steps in which to tell apart eight characters (serials read
-right 57 % for 49 %, whole texts 17 % for 5 %) at half the time. Pictures go in batches. And the probabilities of each time
-step are kept, which tell how sure each character is.
+`RapidOCR.__call__`, for three reasons, measured on 228 degraded tiles of 38 real Chinese plates. A 96 x 192 tile is
+shown to it at 48 x 192, not at 48 x 96 and padded to 48 x 320: twice the time steps in which to tell apart eight
+characters (serials read right 57 % for 49 %, whole texts 17 % for 5 %) at half the time. Pictures go in batches. And
+the probabilities of each time step are kept, which tell how sure each character is.
 
 Pictures are (H, W, 3) RGB, uint8 or float in [0, 1], of any size.
 """
@@ -21,10 +21,13 @@ import numpy as np
 
 from data.ccpd import PROVINCES
 from data.environment import prepare_libraries
-from evaluation.matching import comparable
+from data.io import to_float
+from reading.matching import comparable
 
-HEIGHT_PX = 48  # of the recogniser's input
-WIDTHS_PX = (192, 256, 320)  # a tile's, and those of crops that are wider than 4:1 by their own aspect
+# of the recogniser's input
+HEIGHT_PX = 48
+# a tile's, and those of crops that are wider than 4:1 by their own aspect
+WIDTHS_PX = (192, 256, 320)
 BATCH_SIZE = 8
 BLANK = ""
 OTHER = "?"
@@ -36,9 +39,9 @@ ALPHABET = (BLANK, *"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", *PROVINCES.removesuf
 class Reading:
     """What the reader saw.
 
-    text: as read, decoration included. confidence: the mean of `confidences`, 0 where nothing was read. confidences: the
-    probability of each character of `text`. steps: (T, len(ALPHABET)) float32, the probabilities of `ALPHABET` at each time
-    step from left to right, each row summing to 1; None when the reader was told not to keep them.
+    text: as read, decoration included. confidence: the mean of `confidences`, 0 where nothing was read. confidences:
+    the probability of each character of `text`. steps: (T, len(ALPHABET)) float32, the probabilities of `ALPHABET` at
+    each time step from left to right, each row summing to 1; None when the reader was told not to keep them.
     """
 
     text: str
@@ -66,7 +69,8 @@ class Reader:
         ]
         if not batches:
             return []
-        recogniser = self._recogniser  # loaded here, before the threads ask for it
+        # loaded here, before the threads ask for it
+        recogniser = self._recogniser
 
         def read_batch(batch: tuple[int, list[int]]) -> list[Reading]:
             width, indices = batch
@@ -86,8 +90,8 @@ class Reader:
     def _recogniser(self):
         """rapidocr's recogniser, loaded at the first picture: ONNX Runtime and the model take a second.
 
-        One thread a batch, several batches at a time: half the processor time of several threads in one batch, which wait
-        for one another in busy loops (13 ms a tile for 24).
+        One thread a batch, several batches at a time: half the processor time of several threads in one batch, which
+        wait for one another in busy loops (13 ms a tile for 24).
         """
         prepare_libraries()
         from rapidocr import RapidOCR
@@ -95,7 +99,8 @@ class Reader:
         single = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
         engine = RapidOCR(params={"Global.log_level": "error", **single})
         blank = np.zeros((HEIGHT_PX, WIDTHS_PX[0], 3), np.uint8)
-        engine(blank, use_det=False, use_cls=False)  # it loads its models when they are first used
+        # it loads its models when they are first used
+        engine(blank, use_det=False, use_cls=False)
         return engine.text_rec
 
     @cached_property
@@ -103,7 +108,8 @@ class Reader:
         return self._recogniser.postprocess_op.character
 
     def _decode(self, probabilities: np.ndarray) -> Reading:
-        """(T, characters) -> the best character of every step, repetitions and blanks (index 0) left out (CTC, greedily)."""
+        """(T, characters) -> the best character of every step, repetitions and blanks (index 0) left out (CTC,
+        greedily)."""
         best = probabilities.argmax(axis=1)
         new = np.append(True, best[1:] != best[:-1]) & (best != 0)
         confidences = tuple(float(p) for p in probabilities[new, best[new]])
@@ -142,7 +148,7 @@ def _input_width(picture: np.ndarray) -> int:
 
 def _to_input(picture: np.ndarray, width: int) -> np.ndarray:
     """(H, W, 3) RGB -> (3, 48, width) float32 BGR in [-1, 1]."""
-    scaled = picture.astype(np.float32) / 255 if picture.dtype == np.uint8 else np.asarray(picture, np.float32)
+    scaled = to_float(picture)
     shrinking = picture.shape[0] * picture.shape[1] > HEIGHT_PX * width
     resized = cv2.resize(scaled, (width, HEIGHT_PX), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
     return (np.clip(resized, 0, 1)[:, :, ::-1] * 2 - 1).transpose(2, 0, 1)

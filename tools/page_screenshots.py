@@ -1,7 +1,7 @@
 """Takes the screenshots of the three tabs that the README shows, with Playwright and an installed Chromium.
 
     python app.py &
-    python -m page.make_screenshots
+    python -m tools.page_screenshots
 
 leaves docs/page_one.png, page_several.png and page_limits.png.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-WIDTH, TALL = 1240, 1300  # px; a page that is longer is cut
+# px; a page that is longer is cut
+WIDTH, TALL = 1240, 1300
 COLOURS = 256
 PATIENCE_MS = 60_000
 PHOTO = "a whole photo with its corners"
@@ -70,7 +71,8 @@ def main(argv: list[str] | None = None) -> int:
             page.goto(flags.address)
             page.wait_for_selector("#photo input[type=file]", state="attached")
             prepare(page)
-            page.wait_for_timeout(1500)  # until pictures have faded in
+            # until pictures have faded in
+            page.wait_for_timeout(1500)
             page.wait_for_function("!document.body.innerText.includes('processing |')")
             height = min(TALL, page.evaluate("document.querySelector('main').scrollHeight") + 32)
             page.set_viewport_size({"width": WIDTH, "height": height})

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.batch_norm import FusedBatchNormalization
+from models.layers import FusedBatchNormalization
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 10, 5), (4, 30, 5)], ids=["cells", "columns"])
@@ -25,8 +25,11 @@ def test_it_trains_and_applies_as_keras_own(shape):
         results.append([trained, *slopes, layer.moving_mean, layer.moving_variance, layer(x, training=False)])
     unbiased = 1 + 1 / (np.prod(shape[:-1]) - 1)
     np.testing.assert_allclose(
-        (results[1][-2] - 0.5) / (results[0][-2] - 0.5), unbiased, rtol=1e-4
-    )  # half of the moving variance is the 1 that it began with
+        (results[1][-2] - 0.5) / (results[0][-2] - 0.5),
+        unbiased,
+        rtol=1e-4,
+        # half of the moving variance is the 1 that it began with
+    )
     for own, fused in zip(*(each[:-2] for each in results), strict=True):
         np.testing.assert_allclose(fused, own, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(results[1][-1], results[0][-1], rtol=0.01, atol=1e-4)

@@ -1,27 +1,31 @@
 """The car around a plate, front or rear: lacquer, grille, lamps, badges, bumpers, the road below.
 
-Everything is placed in millimetres from the plate's middle, x to the right and y down, and drawn through the homography that
-puts the plate into the photo: seams and bars then run with the plate. Pictures are (H, W, 3) uint8 RGB.
+Everything is placed in millimetres from the plate's middle, x to the right and y down, and drawn through the homography
+that puts the plate into the photo: seams and bars then run with the plate. Pictures are (H, W, 3) uint8 RGB.
 """
 
 import cv2
 import numpy as np
 
-from data.pen import FRACTION_BITS, Pen, ellipse, mirrored, smooth
-from data.wear import clouds
+from data.synthetic.pen import FRACTION_BITS, Pen, ellipse, mirrored, smooth
+from data.synthetic.wear import clouds
 
-PAINTS = np.array(  # car colours, by how common they are on roads: white, black, greys, blue, red, brown, green
+# car colours, by how common they are on roads: white, black, greys, blue, red, brown, green
+PAINTS = np.array(
     [[215, 216, 214], [215, 216, 214], [226, 224, 216], [20, 20, 22], [28, 29, 32], [105, 108, 112], [150, 152, 155],
-     [176, 178, 180], [28, 44, 92], [60, 84, 130], [130, 20, 24], [80, 55, 36], [176, 164, 140], [28, 62, 42]], np.float32
+     [176, 178, 180], [28, 44, 92], [60, 84, 130], [130, 20, 24], [80, 55, 36], [176, 164, 140], [28, 62, 42]],
+    np.float32,
 )  # fmt: skip
 CLEAR, RED, AMBER = (205, 208, 212), (150, 16, 18), (214, 128, 30)
-FIELD_STEP = 4  # the lacquer's soft reflections are computed at a quarter of the size
+# the lacquer's soft reflections are computed at a quarter of the size
+FIELD_STEP = 4
 
 
 def draw_car(rng: np.random.Generator, size: tuple[int, int], to_photo: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8: the car without its plate. size: (height, width)."""
     paint = PAINTS[rng.integers(len(PAINTS))] * rng.uniform(0.85, 1.1) + rng.normal(0, 6, 3)
-    bend = rng.normal(-0.4e-4, 0.8e-4)  # how much the car's lines curve, mm per mm^2
+    # how much the car's lines curve, mm per mm^2
+    bend = rng.normal(-0.4e-4, 0.8e-4)
     pen = Pen(_lacquer_and_road(rng, size, to_photo, paint, bend), to_photo)
     kind = rng.random()
     if kind < 0.45:
@@ -45,13 +49,15 @@ def _lacquer_and_road(rng, size: tuple[int, int], to_photo: np.ndarray, paint: n
     reflected = np.interp(along, nodes, bands).astype(np.float32)
     cloud = clouds(rng, (height, width), int(rng.integers(1, 5))) - 0.5
     diffuse = 0.85 + rng.uniform(0.03, 0.14) * reflected + rng.uniform(0, 0.35) * cloud - 0.25 * (x / 900) ** 2
-    strength = rng.uniform(3, 40 - 0.12 * paint.mean())  # dark paint mirrors what stands around it the most
+    # dark paint mirrors what stands around it the most
+    strength = rng.uniform(3, 40 - 0.12 * paint.mean())
     gloss = strength * (0.8 + 0.6 * reflected + 1.5 * cloud)
     field = diffuse[..., None] * paint.astype(np.float32) + gloss[..., None]
     road_at = rng.uniform(170, 420)
     under = np.clip((along - road_at) / 12, 0, 1)[..., None]
     grey = rng.uniform(60, 165) * (1 - 0.75 * np.exp(-np.clip(along - road_at, 0, 600) / rng.uniform(40, 160)))
-    grey = grey + 16 * (clouds(rng, (height, width), width // 2) - 0.5)  # tar and chippings
+    # tar and chippings
+    grey = grey + 16 * (clouds(rng, (height, width), width // 2) - 0.5)
     field += under * (grey[..., None] * np.array([1.02, 1, 0.97], np.float32) - field)
     return cv2.resize(field.clip(0, 255).astype(np.uint8), size[::-1], interpolation=cv2.INTER_LINEAR)
 
@@ -66,7 +72,7 @@ def _millimetres(to_photo: np.ndarray, height: int, width: int) -> tuple[np.ndar
     return (x / depth).clip(-1500, 1500), (y / depth).clip(-1500, 1500)
 
 
-# --- Front ----------------------------------------------------------------------------------------------------------------
+# --- Front --------------------------------------------------------------------------------------------------
 
 
 def _front(rng: np.random.Generator, pen: Pen, bend: float) -> None:
@@ -145,13 +151,14 @@ def _headlamp(rng: np.random.Generator, pen: Pen, side: int, bonnet: float) -> N
     pen.fill(ellipse(middle, (38, 34)), CLEAR)
     if rng.random() < 0.5:
         pen.fill(ellipse(middle + np.array([side * 80, 5]), (30, 36)), AMBER)
-    if rng.random() < 0.5:  # a fog lamp in the bumper
+    # a fog lamp in the bumper
+    if rng.random() < 0.5:
         place = (side * rng.uniform(480, 700), rng.uniform(0, 150))
         pen.fill(ellipse(place, (75, 42)), (26, 26, 28))
         pen.fill(ellipse(place, (34, 30)), np.full(3, rng.uniform(120, 220)))
 
 
-# --- Rear -----------------------------------------------------------------------------------------------------------------
+# --- Rear ---------------------------------------------------------------------------------------------------
 
 
 def _rear(rng: np.random.Generator, pen: Pen, bend: float) -> None:
@@ -167,7 +174,8 @@ def _rear(rng: np.random.Generator, pen: Pen, bend: float) -> None:
         _lettering(rng, pen)
     for side in (-1, 1):
         _tail_lamp(rng, pen, side)
-    if rng.random() < 0.45:  # the bumper's lower part, of black plastic
+    # the bumper's lower part, of black plastic
+    if rng.random() < 0.45:
         y, shade = rng.uniform(110, 260), rng.uniform(18, 48)
         edge = _curve(y, bend)
         pen.fill(np.vstack([edge, [[1500, y + 250], [-1500, y + 250]]]), np.full(3, shade))
@@ -208,7 +216,8 @@ def _tail_lamp(rng: np.random.Generator, pen: Pen, side: int) -> None:
     pen.fill(smooth(middle + 0.8 * reach), np.array(RED) * glow)
     band = middle + reach * [0.8, 0.4] - [0, 0.05 * (bottom - top)]
     pen.fill(band, np.array((CLEAR, AMBER, RED)[rng.integers(3)]) * rng.uniform(0.7, 1.1))
-    for share in np.linspace(-0.7, 0.7, int(rng.integers(3, 9))):  # the ribs of the glass, every other one in the light
+    # the ribs of the glass, every other one in the light
+    for share in np.linspace(-0.7, 0.7, int(rng.integers(3, 9))):
         rib = middle + reach[:2] * [0.75, 0] + [0, share * (bottom - top) / 2]
         pen.line(rib, np.array(RED) * glow * rng.uniform(0.5, 1.5) + rng.uniform(0, 30), rng.uniform(2, 6))
 
@@ -217,7 +226,8 @@ def _lettering(rng: np.random.Generator, pen: Pen) -> None:
     """A model's name in small chromed letters beside or above the plate."""
     letters = "".join(chr(65 + code) for code in rng.integers(0, 26, rng.integers(2, 8)))
     away = rng.uniform(290, 520)
-    start = away if rng.random() < 0.5 else -away - 25 * len(letters)  # clear of the plate on either side
+    # clear of the plate on either side
+    start = away if rng.random() < 0.5 else -away - 25 * len(letters)
     place = np.array([[start, rng.uniform(-150, 40)]])
     x, y = (pen.pixels(place)[0, 0] >> FRACTION_BITS).tolist()
     font = int(rng.choice([cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_SIMPLEX]))
@@ -226,7 +236,7 @@ def _lettering(rng: np.random.Generator, pen: Pen) -> None:
         cv2.putText(pen.photo, letters, (x, y + offset), font, size, (shade,) * 3, 1, cv2.LINE_AA)
 
 
-# --- Lorries and vans -----------------------------------------------------------------------------------------------------
+# --- Lorries and vans ---------------------------------------------------------------------------------------
 
 
 def _lorry(rng: np.random.Generator, pen: Pen) -> None:
@@ -245,7 +255,7 @@ def _lorry(rng: np.random.Generator, pen: Pen) -> None:
         pen.line(np.vstack([box, box[:1]]), (22, 22, 22), 8)
 
 
-# --- Shapes ---------------------------------------------------------------------------------------------------------------
+# --- Shapes -------------------------------------------------------------------------------------------------
 
 
 def _seam(rng: np.random.Generator, pen: Pen, y: float, bend: float) -> None:

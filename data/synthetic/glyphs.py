@@ -10,18 +10,20 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-FONT_FOLDER = Path(__file__).parent / "fonts"
-HANZI = "NotoSansCJKsc-Bold-provinces.otf"  # Noto Sans CJK SC, cut down to the characters of Chinese plates
+FONT_FOLDER = Path(__file__).resolve().parents[1] / "fonts"
+# Noto Sans CJK SC, cut down to the characters of Chinese plates
+HANZI = "NotoSansCJKsc-Bold-provinces.otf"
 ROADGEEK = ("RG2014C.ttf", "RG2014D.ttf")
 NARROW = ("RG2014B.ttf", "BebasNeue-Bold.otf", "RobotoCondensed-Bold.ttf")
 BROAD = ("LiberationSans-Bold.ttf", "NationalPark-Heavy.otf", "Play-Bold.ttf")
 FIXED = ("B612Mono-Bold.otf", "LiberationMono-Bold.ttf")
-_DRAWN_PX = 128  # height at which characters are drawn before they are shrunk to their place
+# height at which characters are drawn before they are shrunk to their place
+_DRAWN_PX = 128
 
 
 def glyph(font: str, char: str, height: int, width: int, weight: int = 0) -> np.ndarray:
-    """The mask of one character, scaled to (height, width). `weight` thickens (above 0) or thins the strokes, by 1/64 of
-    the height a step."""
+    """The mask of one character, scaled to (height, width). `weight` thickens (above 0) or thins the strokes, by 1/64
+    of the height a step."""
     drawn = _drawn(font, char, weight)
     return cv2.resize(drawn, (max(1, width), max(1, height)), interpolation=cv2.INTER_AREA)
 

@@ -8,18 +8,23 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from data import wear
-from data.canvas import Face
-from data.car import draw_car
+from data.io import to_uint8
+from data.synthetic import wear
+from data.synthetic.canvas import Face
+from data.synthetic.car import draw_car
 
-SHADOW_PX = 4  # softness of the plate's own shadow
-LIGHT_STEP = 3  # light changes slowly: it is computed at a third of the photo's size
-NIGHT_SHARE = 0.08  # photos at night, the plate lit from above by its own lamps
+# softness of the plate's own shadow
+SHADOW_PX = 4
+# light changes slowly: it is computed at a third of the photo's size
+LIGHT_STEP = 3
+# photos at night, the plate lit from above by its own lamps
+NIGHT_SHARE = 0.08
 _GRAIN_COUNT = 4_000_000
 
 
 def place(rng: np.random.Generator, size: tuple[int, int], width_px: float, aspect: float) -> np.ndarray:
-    """Corners (4, 2) of a plate `width_px` wide, turned in space and put somewhere inside a frame of `size` (height, width).
+    """Corners (4, 2) of a plate `width_px` wide, turned in space and put somewhere inside a frame of `size` (height,
+    width).
 
     The plate is a rectangle of the given aspect (width over height), seen by a pinhole camera 6 plate widths away.
     """
@@ -32,7 +37,8 @@ def place(rng: np.random.Generator, size: tuple[int, int], width_px: float, aspe
     points = points @ np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
     points *= width_px / np.linalg.norm(points[0] - points[1])
     low, high = points.min(axis=0), points.max(axis=0)
-    points *= min(1.0, *((np.array(size[::-1]) - 8) / (high - low)))  # a wide plate must still fit into the frame
+    # a wide plate must still fit into the frame
+    points *= min(1.0, *((np.array(size[::-1]) - 8) / (high - low)))
     low, high = points.min(axis=0), points.max(axis=0)
     room = np.array(size[::-1]) - (high - low) - 8
     return points - low + 4 + room * rng.uniform(0.15, 0.85, 2)
@@ -62,7 +68,8 @@ def mount(rng: np.random.Generator, photo: np.ndarray, plate: np.ndarray, corner
     """Warp the plate, with its holder or without, onto its four corners in the float `photo`."""
     height, width = plate.shape[:2]
     source = np.array([[width, height], [0, height], [0, 0], [width, 0]], np.float32)
-    rims = (0, 0, 0)  # px above, below, at the sides
+    # px above, below, at the sides
+    rims = (0, 0, 0)
     if rng.random() < 0.5:
         plate, rims = wear.framed(rng, plate, width / width_mm)
         source += np.float32([rims[2], rims[0]])
@@ -76,7 +83,8 @@ def mount(rng: np.random.Generator, photo: np.ndarray, plate: np.ndarray, corner
     warped = cv2.warpPerspective(plate, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     cover = cv2.warpPerspective(np.ones(plate.shape[:2], np.float32), matrix, size, flags=cv2.INTER_LINEAR)
     shadow = cv2.GaussianBlur(cover, (0, 0), SHADOW_PX)
-    fall = rng.uniform(0, 5), rng.uniform(1, 6)  # the plate's own shadow on the car lies lower than the plate
+    # the plate's own shadow on the car lies lower than the plate
+    fall = rng.uniform(0, 5), rng.uniform(1, 6)
     shadow = cv2.warpAffine(
         shadow, np.float32([[1, 0, fall[0]], [0, 1, fall[1]]]), size, borderMode=cv2.BORDER_REPLICATE
     )
@@ -87,12 +95,14 @@ def mount(rng: np.random.Generator, photo: np.ndarray, plate: np.ndarray, corner
 def _light(
     rng: np.random.Generator, size: tuple[int, int], corners: np.ndarray, night: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Factors (H, W, 3) by which light, its colour and shadows change the photo, and reflections (H, W) to add, or None."""
+    """Factors (H, W, 3) by which light, its colour and shadows change the photo, and reflections (H, W) to add, or
+    None."""
     height, width = -(-size[0] // LIGHT_STEP), -(-size[1] // LIGHT_STEP)
     xs, ys = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     across, down = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    gain = across * xs[None] + down * ys[:, None]  # a ramp from one side of the photo to the other
+    # a ramp from one side of the photo to the other
+    gain = across * xs[None] + down * ys[:, None]
     gain = np.float32(rng.uniform(0.85, 1.3)) * (1 + np.float32(rng.uniform(0, 0.2)) * gain)
     grime = wear.clouds(rng, (height, width), int(rng.integers(3, 40))) - np.float32(0.5)
     gain *= 1 + np.float32(rng.uniform(0, 0.12)) * grime
@@ -101,7 +111,8 @@ def _light(
     if rng.random() < 0.2 and not night:
         spot = (centre + rng.normal(0, 0.3, 2) * box / size[::-1] * 2).astype(np.float32)
         edge = across * (xs - spot[0])[None] + down * (ys - spot[1])[:, None]
-        if rng.random() < 0.5:  # not a wall's straight shadow but a tree's
+        # not a wall's straight shadow but a tree's
+        if rng.random() < 0.5:
             edge += np.float32(rng.uniform(0.1, 0.5)) * (
                 wear.clouds(rng, (height, width), int(rng.integers(4, 12))) - 0.5
             )
@@ -146,17 +157,19 @@ def _lens(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
     start = int(rng.integers(_GRAIN_COUNT - photo.size))
     grain = _grain()[start : start + photo.size].reshape(photo.shape)
     np.maximum(cv2.scaleAdd(grain, strength, photo, dst=photo), 0, out=photo)
-    return cv2.convertScaleAbs(photo, alpha=255)  # rounds, and cuts at 255
+    # rounds, and cuts at 255
+    return to_uint8(photo)
 
 
 @lru_cache(maxsize=8)
 def _buffer(shape: tuple[int, ...], number: int) -> np.ndarray:
-    """Memory for a photo in the making, the same for every photo: fresh pages of this size cost more than what is written
-    into them. Not for threads."""
+    """Memory for a photo in the making, the same for every photo: fresh pages of this size cost more than what is
+    written into them. Not for threads."""
     return np.empty(shape, np.float32)
 
 
 @lru_cache(maxsize=1)
 def _grain() -> np.ndarray:
-    """Normal noise, from which every photo takes a stretch of its own: drawing it anew would be a fifth of a photo's cost."""
+    """Normal noise, from which every photo takes a stretch of its own: drawing it anew would be a fifth of a photo's
+    cost."""
     return np.random.default_rng(0).standard_normal(_GRAIN_COUNT, dtype=np.float32)

@@ -6,7 +6,8 @@ Photos are (H, W, 3) uint8 RGB; shapes are (N, 2) points as x to the right and y
 import cv2
 import numpy as np
 
-FRACTION_BITS = 4  # of the coordinates given to OpenCV
+# of the coordinates given to OpenCV
+FRACTION_BITS = 4
 
 
 class Pen:
@@ -34,7 +35,8 @@ class Pen:
         mask = np.zeros(self.photo.shape[:2], np.uint8)
         cv2.fillPoly(mask, [self.pixels(points)], 255, cv2.LINE_8, FRACTION_BITS)
         cv2.copyTo(source, mask, self.photo)
-        self.line(np.vstack([points, points[:1]]), (24, 24, 26), 3)  # hides the steps of the mask's edge
+        # hides the steps of the mask's edge
+        self.line(np.vstack([points, points[:1]]), (24, 24, 26), 3)
 
 
 def mirrored(right: np.ndarray, top: float, bottom: float) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""How fast training is on this machine: tiles per second of both stages by precision and batch, and what the data costs.
+"""How fast training is on this machine: tiles per second of both stages by precision and batch, and what the data
+costs.
 
-    python -m benchmarks.training
-    python -m benchmarks.training --precisions float32 mixed_bfloat16 mixed_float16 --batch-sizes 16 32 64     # on a GPU
+    python -m tools.benchmarks.training
+    python -m tools.benchmarks.training --precisions float32 mixed_bfloat16 --batch-sizes 16 32 64     # on a GPU
 
-prints Markdown tables; leaves nothing. Every figure comes from a process of its own. CPU seconds per tile tell more than tiles
-per second where other programs run beside it; the load of the machine stands above the tables.
+prints Markdown tables; leaves nothing. Every figure comes from a process of its own. CPU seconds per tile tell more
+than tiles per second where other programs run beside it; the load of the machine stands above the tables.
 """
 
 import argparse
@@ -19,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.memory import peak_mib
 from data.environment import prepare_libraries
+from tools.benchmarks.memory import peak_mib
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TILE = (96, 192)
 STAGES = ("pretrain", "adversarial")
 DATA_TILES = 64
@@ -48,7 +49,8 @@ def measure(stage: str, precision: str, batch_size: int, steps: int) -> dict:
         terms = (
             trainer.adversarial(batch, rate, rate, True, True) if adversarial_steps else trainer.pretrain(batch, rate)
         )
-        float(terms["mse"])  # waits for the device
+        # waits for the device
+        float(terms["mse"])
 
     for _ in range(2):
         step()
@@ -71,7 +73,7 @@ def _peak_megabytes() -> float:
 
 def measure_in_a_process(*arguments) -> dict | None:
     """None where that ran out of memory, or of patience."""
-    command = [sys.executable, "-m", "benchmarks.training", "--one", *map(str, arguments)]
+    command = [sys.executable, "-m", "tools.benchmarks.training", "--one", *map(str, arguments)]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=900)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):

@@ -1,9 +1,10 @@
-"""What a generator is worth on real plates, at each strength: crops that can be read as they are, damaged, and enhanced again.
+"""What a generator is worth on real plates, at each strength: crops that can be read as they are, damaged, and enhanced
+again.
 
-    python -m benchmarks.crops --pictures ../shared/romanian
+    python -m tools.benchmarks.crops --pictures ../shared/romanian
 
-The crops need no text beside them: those that the reader reads, at the width of a tile, as a well-formed number are taken for
-known. These are the easy ones, and the truth is the reader's; but no renderer drew them.
+The crops need no text beside them: those that the reader reads, at the width of a tile, as a well-formed number are
+taken for known. These are the easy ones, and the truth is the reader's; but no renderer drew them.
 """
 
 import argparse
@@ -14,21 +15,22 @@ import numpy as np
 from tqdm import tqdm
 
 from data import degrade
+from data.io import to_uint8
 from data.presets import PRESETS
-from data.registrations import ROMANIAN_COUNTIES
+from data.synthetic.registrations import ROMANIAN_COUNTIES
 from enhancing.calibrate import trials_table
 from enhancing.checkpoints import default_checkpoint
 from enhancing.inputs import find_inputs
-from enhancing.pictures import as_bytes
 from enhancing.sources import load_source
 from enhancing.strength import try_strengths
-from evaluation.matching import comparable
 from evaluation.plates import Pair, Plate
-from evaluation.reader import Reader
 from models.enhancer import Generator, load_generator
+from reading.matching import comparable
+from reading.reader import Reader
 
 ROMANIAN = rf"(B[0-9]{{2,3}}|({'|'.join(ROMANIAN_COUNTIES)})[0-9]{{2}})[A-Z]{{3}}"
-BAND = "RO"  # at the left of each plate, and often read along
+# at the left of each plate, and often read along
+BAND = "RO"
 
 
 def known_crops(generator: Generator, reader: Reader, folder: str, pattern: str) -> list[tuple[str, np.ndarray]]:
@@ -45,7 +47,7 @@ def damaged(known: list[tuple[str, np.ndarray]], preset: str, variants: int, see
     for index, (number, crop) in enumerate(known):
         for variant in range(variants):
             rng = np.random.default_rng([seed, index, variant])
-            lq = as_bytes(degrade.apply(crop, degrade.sample(rng, preset)))
+            lq = to_uint8(degrade.apply(crop, degrade.sample(rng, preset)))
             pairs.append(Pair(Plate(f"{index}-{variant}", "", text=number), lq))
     return pairs
 

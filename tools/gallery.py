@@ -1,6 +1,6 @@
 """Before and after, side by side, of pictures spread evenly over a folder: the same ones every time, not a choice.
 
-    python -m benchmarks.gallery --pictures ../shared/romanian --out docs/romanian.jpg
+    python -m tools.gallery --pictures ../shared/romanian --out docs/romanian.jpg
 
 There is no truth to compare with; the captions say what the reader makes of each, and whether `enhance.py` would warn.
 """
@@ -13,14 +13,14 @@ import cv2
 from PIL import Image
 from tqdm import tqdm
 
+from data.io import to_uint8
 from enhancing.checkpoints import default_checkpoint, load_second
 from enhancing.drawing import sheet
 from enhancing.examining import Examiner
 from enhancing.inputs import find_inputs
-from enhancing.pictures import as_bytes
 from enhancing.sources import load_source
-from evaluation.reader import Reader
 from models.enhancer import load_generator
+from reading.reader import Reader
 from training.validation import spread_evenly
 
 COLUMNS, SHRINK = 8, 0.5
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     generator = load_generator(checkpoint)
     examiner = Examiner(generator, load_second(checkpoint, generator), Reader(keep_steps=True), ask_again=True)
     shown = [panel for path in tqdm(chosen, unit="picture") for panel in panels(examiner, path)]
-    drawn = cv2.resize(as_bytes(sheet(shown, [], COLUMNS)), None, fx=SHRINK, fy=SHRINK, interpolation=cv2.INTER_AREA)
+    drawn = cv2.resize(to_uint8(sheet(shown, [], COLUMNS)), None, fx=SHRINK, fy=SHRINK, interpolation=cv2.INTER_AREA)
     Image.fromarray(drawn).save(Path(flags.out), quality=88)
     return 0
 

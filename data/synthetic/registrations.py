@@ -1,4 +1,5 @@
-"""Registration numbers by the rules of each country, as groups of characters (the gaps between them are the layout's)."""
+"""Registration numbers by the rules of each country, as groups of characters (the gaps between them are the
+layout's)."""
 
 from collections.abc import Callable
 
@@ -8,15 +9,18 @@ from data.ccpd import PROVINCES
 
 DIGITS = "0123456789"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-NO_IO = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # I and O are too like 1 and 0 for many countries
+# I and O are too like 1 and 0 for many countries
+NO_IO = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 NO_IOQ = "ABCDEFGHJKLMNPRSTUVWXYZ"
-CONSONANTS = "BCDFGHJKLMNPRSTVWXYZ"  # Spain: no vowels, no Q
+# Spain: no vowels, no Q
+CONSONANTS = "BCDFGHJKLMNPRSTVWXYZ"
 CHINESE = PROVINCES[:31]
 GERMAN_TOWNS = (
     "B", "M", "HH", "K", "F", "S", "D", "DO", "E", "L", "HB", "DD", "H", "N", "KA", "MA", "WI", "GT", "ROW", "MTK",
 )  # fmt: skip
 ROMANIAN_COUNTIES = (
-    "AB", "AR", "AG", "BC", "BH", "BN", "BT", "BV", "BR", "BZ", "CS", "CL", "CJ", "CT", "CV", "DB", "DJ", "GL", "GR", "GJ",
+    "AB", "AR", "AG", "BC", "BH", "BN", "BT", "BV", "BR", "BZ", "CS", "CL", "CJ", "CT", "CV", "DB", "DJ", "GL",
+    "GR", "GJ",
     "HR", "HD", "IL", "IS", "IF", "MM", "MH", "MS", "NT", "OT", "PH", "SM", "SJ", "SB", "SV", "TR",
     "TM", "TL", "VS", "VL", "VN",
 )  # fmt: skip
@@ -48,8 +52,10 @@ DEALERS = ("AUTOHAUS", "MOTORS", "CARS", "AUTO GROUP", "GARAGE", "VEHICLES", "AU
 
 Groups = list[str]
 Rule = Callable[[np.random.Generator], Groups]
-Rules = dict[str, Rule]  # by country
-FREED_SHARE = 0.5  # of the letters
+# by country
+Rules = dict[str, Rule]
+# of the letters
+FREED_SHARE = 0.5
 
 
 def pick(rng: np.random.Generator, alphabet: str, count: int) -> str:
@@ -63,7 +69,8 @@ def dealer(rng: np.random.Generator) -> str:
 
 
 def chinese(rng: np.random.Generator) -> Groups:
-    """Province and letter, then five characters with at most two letters (GA 36), more digits than letters as on roads."""
+    """Province and letter, then five characters with at most two letters (GA 36), more digits than letters as on
+    roads."""
     serial = list(pick(rng, DIGITS, 5))
     for place in rng.choice(5, size=rng.choice([0, 1, 2], p=[0.2, 0.45, 0.35]), replace=False):
         serial[place] = pick(rng, NO_IO, 1)
@@ -161,6 +168,7 @@ def _freed(rule: Rule) -> Rule:
     return rule_with_any_letters
 
 
-# The rules above are stricter than the world's: those change with years and states, and Romania's, say, do have an O. What has
-# learned them takes every O for a 0 or a D. They stay as they are, since the frozen benchmark is drawn by them.
+# The rules above are stricter than the world's: those change with years and states, and Romania's, say, do have an O.
+# What has learned them takes every O for a 0 or a D. They stay as they are, since the frozen benchmark is drawn by
+# them.
 FREE_RULES: Rules = {country: _freed(rule) for country, rule in RULES.items()}

@@ -1,6 +1,6 @@
 """Makes the pictures that a visitor can click: rendered and damaged by this project, nobody's plates.
 
-    python -m page.make_examples
+    python -m tools.page_examples
 
 leaves them in docs/examples, with examples.json, which page/examples.py reads.
 """
@@ -14,17 +14,19 @@ from PIL import Image
 
 from data import degrade
 from data.crop import crop_plate
-from data.synthetic import render
-from enhancing.files import replacing
-from enhancing.pictures import as_bytes, as_float
+from data.io import replacing, to_float, to_uint8
+from data.synthetic.rendering import render
 from page.examples import FOLDER, INDEX
 
 SEED = 77
-QUALITY = 93  # of the JPEGs: little beside the damage, and all of them take less than 300 kB
-CLEAN = (7, 3, 20)  # numbers of rendered photos whose plates are read easily when clean
+# of the JPEGs: little beside the damage, and all of them take less than 300 kB
+QUALITY = 93
+# numbers of rendered photos whose plates are read easily when clean
+CLEAN = (7, 3, 20)
 PHOTO = 15
 BURST, FRAMES = 10, 5
-CROPS = {  # name: (number of the photo, what is done to its plate)
+# name: (number of the photo, what is done to its plate)
+CROPS = {
     "defocused": (0, [{"stage": "defocus", "radius": 3.0}, {"stage": "noise", "read": 0.01, "shot": 0.02, "seed": 1}]),
     "shaken in the dark": (
         8,
@@ -78,7 +80,7 @@ def _make_photo(folder: Path) -> dict:
     """A whole photo, a little out of focus, as JPEG coding leaves it."""
     photo, corners, _, _ = render(SEED, PHOTO)
     damaged = degrade.apply(
-        as_float(photo), [{"stage": "defocus", "radius": 2.5}, {"stage": "exposure", "stops": -1.0}]
+        to_float(photo), [{"stage": "defocus", "radius": 2.5}, {"stage": "exposure", "stops": -1.0}]
     )
     name = "photo.jpg"
     _write(folder, name, damaged)
@@ -103,18 +105,18 @@ def _make_burst(folder: Path) -> list[str]:
             {"stage": "up"},
         ]
         names.append(f"frame-{frame + 1}.jpg")
-        _write(folder, names[-1], degrade.apply(as_float(tile), damage))
+        _write(folder, names[-1], degrade.apply(to_float(tile), damage))
     return names
 
 
 def _clean_tile(number: int) -> tuple[np.ndarray, str, str]:
     photo, corners, text, country = render(SEED, number)
-    return as_float(crop_plate(photo, corners)[0]), text, country
+    return to_float(crop_plate(photo, corners)[0]), text, country
 
 
 def _write(folder: Path, name: str, picture: np.ndarray) -> None:
     with replacing(str(folder / name)) as file:
-        Image.fromarray(as_bytes(picture)).save(file, format="JPEG", quality=QUALITY)
+        Image.fromarray(to_uint8(picture)).save(file, format="JPEG", quality=QUALITY)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""What several frames of one plate are worth: plates read right from one frame, from the vote, from the combined picture.
+"""What several frames of one plate are worth: plates read right from one frame, from the vote, from the combined
+picture.
 
-    python -m benchmarks.bursts --checkpoint checkpoints/pretrained/pretrain.keras --count 200
+    python -m tools.benchmarks.bursts --checkpoint checkpoints/pretrained/pretrain.keras --count 200
 
-renders plates, makes of each a burst of frames that differ in place, turn, shake and noise, but not in the camera's faults
-(those of the frozen benchmark preset), and prints a Markdown table. Nothing is left on disk.
+renders plates, makes of each a burst of frames that differ in place, turn, shake and noise, but not in the camera's
+faults (those of the frozen benchmark preset), and prints a Markdown table. Nothing is left on disk.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from data import degrade
 from data.crop import crop_plate
-from data.synthetic import render
+from data.synthetic.rendering import render
 from enhancing.burst import combine
 from enhancing.checkpoints import default_checkpoint
 from enhancing.drawing import burst_sheet
@@ -23,10 +24,10 @@ from enhancing.examining import Examiner
 from enhancing.files import write_picture
 from enhancing.sources import make_source
 from enhancing.voting import vote
-from evaluation.matching import is_two_line, match
 from evaluation.metrics import estimate
-from evaluation.reader import Reader
 from models.enhancer import load_generator
+from reading.matching import is_two_line, match
+from reading.reader import Reader
 
 WAYS = (
     "one frame as it is",
@@ -35,7 +36,8 @@ WAYS = (
     "vote over the frames enhanced",
     "combined picture",
 )
-SHIFT_PX, TURN_DEG, ZOOM = 5.0, 1.5, 0.03  # how far frames of a hand-held or mounted camera lie apart in a tile
+# how far frames of a hand-held or mounted camera lie apart in a tile
+SHIFT_PX, TURN_DEG, ZOOM = 5.0, 1.5, 0.03
 
 
 def frames_of(rng: np.random.Generator, tile: np.ndarray, count: int) -> list[np.ndarray]:

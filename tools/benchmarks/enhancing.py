@@ -1,7 +1,7 @@
 """How fast enhancing is on this machine: one plate, batches, a folder, start-up, and whether memory grows.
 
-    python -m benchmarks.enhancing                       # a generator of the default size with random weights
-    python -m benchmarks.enhancing --pictures 100000     # memory over a long run (the default only tells 300 from 3,000)
+    python -m tools.benchmarks.enhancing                      # a generator of the default size with random weights
+    python -m tools.benchmarks.enhancing --pictures 100000    # memory over a long run (the default: 300 against 3,000)
 
 prints Markdown tables; leaves nothing. The load of the machine stands above them: figures of a busy machine say little.
 """
@@ -19,16 +19,17 @@ import numpy as np
 
 from data.environment import prepare_libraries
 
-ROOT = Path(__file__).resolve().parents[1]
-SIZES = ((96, 192), (64, 192))  # a tile, and what a crop of an ordinary 3:1 plate is padded to
+ROOT = Path(__file__).resolve().parents[2]
+# a tile, and what a crop of an ordinary 3:1 plate is padded to
+SIZES = ((96, 192), (64, 192))
 BATCH = 16
 FORMATS = {"onnx": "generator.onnx", "saved_model": "saved_model", "litert": "generator.tflite"}
 
 
 def backends(archive: Path, folder: Path) -> dict[str, Callable]:
     """Every way to run the generator, by name: (N, H, W, 3) float32 -> the same."""
-    import export
     from models.enhancer import load_generator
+    from tools import export
 
     runs = {f"Keras, {precision}": load_generator(archive, precision).run for precision in ("float32", "bfloat16")}
     for format, name in FORMATS.items():
@@ -53,7 +54,8 @@ def milliseconds(run: Callable, batch: np.ndarray, seconds: float) -> tuple[floa
 
 def single_and_batches(runs: dict[str, Callable], seconds: float) -> None:
     print(
-        f"\n| back end | {' | '.join(f'one plate {h} x {w}, ms (least)' for h, w in SIZES)} | batch of {BATCH}, plates/s |"
+        f"\n| back end | {' | '.join(f'one plate {h} x {w}, ms (least)' for h, w in SIZES)} | batch of {BATCH}, "
+        "plates/s |"
     )
     print("| --- | ---: | ---: | ---: |")
     rng = np.random.default_rng(0)
@@ -85,7 +87,7 @@ def make_pictures(folder: Path, count: int) -> None:
 def timed_run(checkpoint: Path, pictures: Path, out: Path) -> tuple[float, float, str]:
     """Run enhance.py as a process of its own: (seconds, peak memory in MiB, its last line)."""
     code = (
-        "import sys, enhance; from benchmarks.memory import peak_mib; code = enhance.main(sys.argv[1:]); "
+        "import sys, enhance; from tools.benchmarks.memory import peak_mib; code = enhance.main(sys.argv[1:]); "
         "print(peak_mib()); sys.exit(code)"
     )
     command = [sys.executable, "-c", code, str(pictures), "--out", str(out), "--checkpoint", str(checkpoint)]

@@ -2,8 +2,8 @@
 
     python -m data.synthetic --out datasets/photos --count 20000
 
-leaves JPEGs named as CCPD names them, and text.csv (file,text,country) with what CCPD's names cannot spell. Every photo follows
-from (seed, its number) alone: the same seed gives the same bytes, whatever the number of workers.
+leaves JPEGs named as CCPD names them, and text.csv (file,text,country) with what CCPD's names cannot spell. Every photo
+follows from (seed, its number) alone: the same seed gives the same bytes, whatever the number of workers.
 """
 
 import argparse
@@ -23,14 +23,19 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.ccpd import CHINA, PROVINCES, format_name
-from data.plates import draw_face
-from data.registrations import FREE_RULES, RULES
-from data.scene import photograph, place
+from data.io import replacing, write_bytes
+from data.synthetic.plates import draw_face
+from data.synthetic.registrations import FREE_RULES, RULES
+from data.synthetic.scene import photograph, place
 
-FRAME = (360, 480)  # height, width
-PLATE_PX = (150, 400)  # width of the plate in the photo
-TIGHT_SHARE = 0.2  # photos cut close to the plate's sides, as people cut them
-BATCH = 32  # photos a worker renders per task
+# height, width
+FRAME = (360, 480)
+# width of the plate in the photo
+PLATE_PX = (150, 400)
+# photos cut close to the plate's sides, as people cut them
+TIGHT_SHARE = 0.2
+# photos a worker renders per task
+BATCH = 32
 
 
 def render(seed: int, index: int, any_letters: bool = False) -> tuple[np.ndarray, np.ndarray, str, str]:
@@ -48,7 +53,8 @@ def render(seed: int, index: int, any_letters: bool = False) -> tuple[np.ndarray
 def _tight(rng: np.random.Generator, photo: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut the photo close to the plate's left and right, up to an eighth of its width away.
 
-    Above and below stays what a tile needs: else it would be filled by reflection, with mirrored characters in the target.
+    Above and below stays what a tile needs: else it would be filled by reflection, with mirrored characters in the
+    target.
     """
     low, high = corners.min(axis=0), corners.max(axis=0)
     left, right = np.array([low[0], high[0]]) + [-1, 1] * rng.uniform(0.0, 0.12, 2) * (high[0] - low[0])
@@ -64,14 +70,13 @@ def write_photo(folder: Path, seed: int, index: int, any_letters: bool = False) 
     name = _name(photo, corners, text, country, index)
     stream = io.BytesIO()
     Image.fromarray(photo).save(stream, "JPEG", quality=94, subsampling=0)
-    partial_file = folder / f"{name}.part"
-    partial_file.write_bytes(stream.getvalue())
-    os.replace(partial_file, folder / name)
+    write_bytes(folder / name, stream.getvalue())
     return name, text, country
 
 
 def _name(photo: np.ndarray, corners: np.ndarray, text: str, country: str, index: int) -> str:
-    """CCPD's name. Its first field is the plate's share of the photo; the photo's number behind it keeps names apart."""
+    """CCPD's name. Its first field is the plate's share of the photo; the photo's number behind it keeps names
+    apart."""
     spelled = text if country == CHINA and text[0] in PROVINCES and text.isalnum() and text[-1] != "警" else ""
     x, y = corners.T
     area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2 / (photo.shape[0] * photo.shape[1])
@@ -85,7 +90,8 @@ def _name(photo: np.ndarray, corners: np.ndarray, text: str, country: str, index
 
 
 def write_photos(folder: Path, seed: int, any_letters: bool, indices: range) -> list[tuple[str, str, str]]:
-    cv2.setNumThreads(1)  # the processes are the parallelism
+    # the processes are the parallelism
+    cv2.setNumThreads(1)
     return [write_photo(folder, seed, index, any_letters) for index in indices]
 
 
@@ -116,12 +122,10 @@ def _in_order(function, batches: list[range], workers: int) -> Iterator:
 
 
 def _write_texts(path: Path, rows: list[tuple[str, str, str]]) -> None:
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("file", "text", "country"))
         writer.writerows(rows)
-    os.replace(part, path)
 
 
 def draw_sheet(path: Path, seed: int, any_letters: bool = False, columns: int = 6, rows: int = 10) -> None:
@@ -169,7 +173,3 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print(f"{flags.count} photos in {flags.out}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,13 +1,13 @@
 """Preprocessing beside the floor under it: decode one photo, degrade one tile, encode two PNGs, in a bare loop.
 
-    python -m benchmarks.preprocess --raw datasets/CCPD2019/ccpd_base --photos 1200
+    python -m tools.benchmarks.preprocess --raw datasets/CCPD2019/ccpd_base --photos 1200
 
-Prints a table: the bare loop; a plain loop that makes the same tiles (crops, judges, samples, writes files); preprocess.py with
-one and with two workers, as photos per second, gain over one worker, and core seconds per photo over the bare loop's. The loops
-run in a process that keeps its memory as the workers do (data/cluster.py); in one that does not they take a quarter longer.
-The photos of --raw are copied under new names until there are as many as asked for; plates that the defaults would reject are
-kept, so that every photo makes a pair. What a run takes for any number of photos (starting workers, drawing the report) is told
-apart.
+Prints a table: the bare loop; a plain loop that makes the same tiles (crops, judges, samples, writes files);
+preprocess.py with one and with two workers, as photos per second, gain over one worker, and core seconds per photo over
+the bare loop's. The loops run in a process that keeps its memory as the workers do (data/cluster.py); in one that does
+not they take a quarter longer. The photos of --raw are copied under new names until there are as many as asked for;
+plates that the defaults would reject are kept, so that every photo makes a pair. What a run takes for any number of
+photos (starting workers, drawing the report) is told apart.
 """
 
 import argparse
@@ -30,11 +30,11 @@ import preprocess
 from data import cluster, degrade
 from data.ccpd import parse_name
 from data.crop import crop_plate
+from data.io import encode_png
 from data.output import agree_on_settings
 from data.pairing import Recipe, make_pairs
 from data.photos import find_photos
-from data.synthetic import render_folder
-from data.tiles import encode_png
+from data.synthetic.rendering import render_folder
 
 TAKE_ALL = Recipe(min_plate_width=1, brightness=(-1, 2), min_contrast=0, min_sharpness=0)
 WORKERS = (1, 2)
@@ -65,7 +65,7 @@ def floor(paths: list[Path]) -> np.ndarray:
         cv2.imdecode(content, cv2.IMREAD_COLOR)
         lq = degrade.apply(tile.astype(np.float32) / np.float32(255), damage)
         encode_png(tile)
-        encode_png(np.round(lq * 255).astype(np.uint8))
+        encode_png(lq)
     return (measured() - started) / len(paths)
 
 
@@ -88,8 +88,8 @@ def in_a_worker(task: Callable, *arguments):
 
 
 def ours(raw: Path, out: Path, workers: int) -> tuple[float, np.ndarray, float]:
-    """(seconds that do not grow with the photos: workers started, report drawn; `measured` per photo beside that; MiB of the
-    worker that took most)."""
+    """(seconds that do not grow with the photos: workers started, report drawn; `measured` per photo beside that; MiB
+    of the worker that took most)."""
     before = time.perf_counter()
     with cluster.connect(workers, None) as client:
         client.run(run_nothing)
@@ -98,7 +98,8 @@ def ours(raw: Path, out: Path, workers: int) -> tuple[float, np.ndarray, float]:
         cluster.connect = lambda *_: contextlib.nullcontext(client)
         try:
             whole, photos = one_run(raw, out)
-            nothing, _ = one_run(raw, out)  # all is done: what is left is the report
+            # all is done: what is left is the report
+            nothing, _ = one_run(raw, out)
         finally:
             cluster.connect = original
         return start_up + nothing[0], (whole - nothing) / photos, max(client.run(memory_mib).values())
@@ -150,7 +151,8 @@ def main(argv: list[str] | None = None) -> int:
             alone = alone or each[0]
             gain, cost = alone / each[0], each[1] / bare[1]
             print(
-                f"{workers} worker(s) {1 / each[0]:8.1f}    {gain:18.2f}    {cost:22.2f}    {fixed:15.1f}    {memory:12.0f}"
+                f"{workers} worker(s) {1 / each[0]:8.1f}    {gain:18.2f}    {cost:22.2f}    {fixed:15.1f}    "
+                f"{memory:12.0f}"
             )
     return 0
 

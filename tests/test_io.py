@@ -1,0 +1,368 @@
+import contextlib
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from data.io import (
+    PictureError,
+    looks_like_picture,
+    open_picture,
+    open_picture_8bit,
+    read_bytes,
+    read_text,
+    replacing,
+    to_float,
+    to_uint8,
+    write_bytes,
+)
+
+RNG = np.random.default_rng(0)
+COLOURS = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def near(actual, expected, tolerance):
+    np.testing.assert_allclose(to_float(actual), to_float(np.asarray(expected)), atol=tolerance)
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "tiff", "ppm", "tga", "webp", "gif", "jpg", "jp2"])
+def test_formats(tmp_path, ending):
+    smooth = np.linspace(0, 255, 20 * 30 * 3).reshape(20, 30, 3).astype(np.uint8)
+    path = tmp_path / f"plate & 车牌 1.{ending}"
+    Image.fromarray(smooth).save(path)
+    picture = open_picture(path)
+    assert picture.shape == (20, 30, 3)
+    near(picture, smooth, 0.12 if ending in ("gif", "jpg", "webp", "jp2") else 0)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "LAB"])
+def test_modes(tmp_path, mode):
+    grey = Image.fromarray(np.repeat(np.repeat([[0, 255]], 8, 0), 8, 1).astype(np.uint8))
+    image = Image.merge("LAB", [grey, *[Image.new("L", grey.size, 128)] * 2]) if mode == "LAB" else grey.convert(mode)
+    image.save(tmp_path / "plate.tiff")
+    picture = to_float(open_picture(tmp_path / "plate.tiff"))
+    assert picture.shape == (8, 16, 3)
+    near(picture[:, :8], np.zeros((8, 8, 3)), 0.02)
+    near(picture[:, 8:], np.ones((8, 8, 3)), 0.02)
+
+
+def test_palette_with_transparency_lies_on_white(tmp_path):
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    image.putpixel((0, 0), 1)
+    image.save(tmp_path / "plate.png", transparency=0)
+    picture = open_picture(tmp_path / "plate.png")
+    assert picture[0, 0].tolist() == [255, 0, 0]
+    assert picture[1, 1].tolist() == [255, 255, 255]
+
+
+def test_half_transparent_pixels_are_mixed_with_white(tmp_path):
+    Image.new("RGBA", (2, 2), (0, 0, 0, 128)).save(tmp_path / "plate.png")
+    near(open_picture(tmp_path / "plate.png"), np.full((2, 2, 3), 127 / 255), 0.01)
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_sixteen_bits_keep_their_precision(tmp_path, ending):
+    values = np.arange(0, 65536, 128, dtype=np.uint16).reshape(16, 32)
+    Image.fromarray(values).save(tmp_path / f"plate.{ending}")
+    picture = open_picture(tmp_path / f"plate.{ending}")
+    assert picture.dtype == np.float32
+    np.testing.assert_allclose(picture[..., 0], values / 65535, atol=1e-6)
+
+
+@pytest.mark.parametrize("full_scale", [1.0, 255.0, 65535.0])
+def test_floats_of_any_scale(tmp_path, full_scale):
+    values = np.linspace(0, full_scale, 12, dtype=np.float32).reshape(3, 4)
+    values[0, 0] = np.nan
+    Image.fromarray(values).save(tmp_path / "plate.tiff")
+    np.testing.assert_allclose(open_picture(tmp_path / "plate.tiff")[..., 1].ravel(), np.linspace(0, 1, 12), atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation(tmp_path, orientation):
+    image = Image.fromarray(COLOURS)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "plate.png", exif=exif)
+    upright = {
+        1: COLOURS, 2: COLOURS[:, ::-1], 3: COLOURS[::-1, ::-1], 4: COLOURS[::-1],
+        5: COLOURS.transpose(1, 0, 2), 6: np.rot90(COLOURS, -1),
+        7: np.rot90(COLOURS, 2).transpose(1, 0, 2), 8: np.rot90(COLOURS),
+    }[orientation]  # fmt: skip
+    np.testing.assert_array_equal(open_picture(tmp_path / "plate.png"), upright)
+
+
+def test_the_first_of_several_frames(tmp_path):
+    frames = [Image.new("RGB", (5, 5), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "plate.tiff", save_all=True, append_images=frames[1:])
+    assert open_picture(tmp_path / "plate.tiff")[0, 0].tolist() == [255, 0, 0]
+
+
+def test_the_content_counts_not_the_extension(tmp_path):
+    Image.fromarray(COLOURS).save(tmp_path / "plate.png")
+    (tmp_path / "plate.png").rename(tmp_path / "plate.jpg")
+    np.testing.assert_array_equal(open_picture(tmp_path / "plate.jpg"), COLOURS)
+
+
+def png_of(width, height):
+    """A PNG that claims a size and holds next to nothing: what a decompression bomb looks like."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("size", [(10_000, 9_000), (100_000, 100_000)])
+def test_decompression_bombs_are_refused(tmp_path, size):
+    (tmp_path / "bomb.png").write_bytes(png_of(*size))
+    with pytest.raises(PictureError, match="too large"):
+        open_picture(tmp_path / "bomb.png")
+
+
+def test_a_lower_limit_of_pixels(tmp_path):
+    Image.fromarray(COLOURS).save(tmp_path / "plate.png")
+    open_picture(tmp_path / "plate.png", max_pixels=600)
+    with pytest.raises(PictureError, match="too large: 30 x 20"):
+        open_picture(tmp_path / "plate.png", max_pixels=599)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tiff", "webp", "gif"])
+def test_truncated_files(tmp_path, ending):
+    path = tmp_path / f"plate.{ending}"
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(PictureError, match=r"truncated|damaged"):
+        open_picture(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_noise_in_files_raises_nothing_else(tmp_path):
+    path = tmp_path / "plate"
+    for ending in ("png", "jpg", "tiff", "gif", "bmp", "webp"):
+        Image.fromarray(COLOURS).save(path, format="JPEG" if ending == "jpg" else ending.upper())
+        whole = bytearray(path.read_bytes())
+        for _ in range(15):
+            damaged = whole.copy()
+            for place in RNG.integers(0, len(whole), 12):
+                damaged[place] = RNG.integers(256)
+            path.write_bytes(damaged)
+            with contextlib.suppress(PictureError):
+                assert open_picture(path).ndim == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "empty file"), (b"Dear diary", "not a picture"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "EPS file is a program")],
+)
+def test_what_is_no_picture(tmp_path, content, reason):
+    (tmp_path / "plate.jpg").write_bytes(content)
+    with pytest.raises(PictureError, match=reason):
+        open_picture(tmp_path / "plate.jpg")
+
+
+def test_what_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    os.symlink("loop.png", tmp_path / "loop.png")
+    os.symlink("nowhere", tmp_path / "broken.png")
+    reasons = {"pipe.png": "not a regular", "loop.png": "symlink loop", "broken.png": "broken", "no.png": "no such"}
+    for name, reason in reasons.items():
+        with pytest.raises(PictureError, match=reason):
+            open_picture(tmp_path / name)
+    with pytest.raises(PictureError, match="not a regular"):
+        open_picture(tmp_path)
+
+
+def test_pictures_under_strange_names_are_found(tmp_path):
+    Image.fromarray(COLOURS).save(tmp_path / "plate.dat", format="JPEG")
+    (tmp_path / "notes.txt").write_text("BM is a brand")
+    assert looks_like_picture(str(tmp_path / "plate.dat"))
+    assert looks_like_picture(str(tmp_path / "missing.JPG"))
+    assert not looks_like_picture(str(tmp_path / "missing.txt"))
+
+
+def test_bytes_and_floats_are_inverse():
+    every = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(to_uint8(to_float(every)), every)
+    assert to_uint8(np.array([-0.2, 1.3])).tolist() == [0, 255]
+
+
+# --- Files that are not what they say ------------------------------------------------------------------------------
+
+HOSTILE_EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 30 20
+(TARGET) (w) file (ran) writestring
+{ } loop
+"""
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """A program named as a picture, which would leave the file `ran` and then never end."""
+    path = tmp_path / "plate.jpg"
+    path.write_bytes(HOSTILE_EPS.replace(b"TARGET", str(tmp_path / "ran").encode()))
+    return path
+
+
+def test_a_picture_that_is_a_program_is_not_run(hostile, tmp_path):
+    """Every reader of pictures goes through the one opener."""
+    from data import degrade
+    from data.photos import UnusablePhoto, open_photo
+    from data.tiles import read_tile
+    from training.inputs import tile_size
+
+    for reader in (open_picture, open_picture_8bit, read_tile, tile_size):
+        with pytest.raises(ValueError, match=r"program|not a picture"):
+            reader(str(hostile))
+    with pytest.raises(UnusablePhoto, match="not a picture"):
+        open_photo(str(hostile), "crops")
+    assert degrade.main(["--image", str(hostile), "--out", str(tmp_path / "sheet.png")]) == 2
+    assert not (tmp_path / "ran").exists()
+
+
+def test_only_the_opener_asks_pillow_to_open_a_file():
+    """Pillow's own `open` tries every format it knows, programs among them."""
+    root = Path(__file__).resolve().parents[1]
+    sources = (
+        path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in (".venv", "tests", "tools")
+    )
+    opening = {str(path.relative_to(root)) for path in sources if "Image.open(" in path.read_text(encoding="utf-8")}
+    assert opening == {"data/io.py"}
+
+
+@pytest.mark.parametrize("name", ["plate.png", "text.csv"])
+def test_pipes_and_devices_neither_hang_nor_fill_the_memory(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    for path in (tmp_path / name, "/dev/zero"):
+        with pytest.raises(OSError, match="not a regular file"):
+            read_bytes(path)
+        with pytest.raises(PictureError, match="not a regular file"):
+            open_picture(path)
+
+
+def test_a_pipe_named_text_csv_ends_preprocessing_at_once(tmp_path):
+    from data.photos import find_photos
+
+    Image.fromarray(COLOURS).save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "text.csv")
+    with pytest.raises(OSError, match="not a regular file"):
+        find_photos(str(tmp_path))
+
+
+@pytest.mark.parametrize("size", [(40_000, 60), (60_000, 1_000), (500_000, 3), (13_000, 13_000)])
+def test_sizes_are_refused_before_decoding(tmp_path, size):
+    (tmp_path / "plate.png").write_bytes(png_of(*size))
+    with pytest.raises(PictureError, match=r"too (large|long): \d+ x \d+"):
+        open_picture(tmp_path / "plate.png")
+
+
+def test_thin_strips_are_odd_but_harmless(tmp_path):
+    Image.new("RGB", (1, 5000)).save(tmp_path / "strip.png")
+    assert open_picture(tmp_path / "strip.png").shape == (5000, 1, 3)
+
+
+# --- What colours mean ---------------------------------------------------------------------------------------------
+
+
+def test_an_embedded_profile_is_applied(tmp_path):
+    """A profile whose red and blue are exchanged shows the exchanged picture; sRGB's own changes nothing."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    Image.fromarray(COLOURS).save(tmp_path / "srgb.png", icc_profile=srgb.tobytes())
+    np.testing.assert_allclose(open_picture(tmp_path / "srgb.png").astype(int), COLOURS, atol=1)
+
+
+def test_profiles_of_real_cases(shared):
+    folder = shared / "cases" / "colour_profile"
+    swapped, plain = (open_picture(folder / f"blue_{name}.png").astype(int) for name in ("swap", "srgb"))
+    assert abs(swapped - plain).max() <= 3
+
+
+def test_a_damaged_profile_leaves_the_picture_as_it_is(tmp_path):
+    Image.fromarray(COLOURS).save(tmp_path / "plate.png", icc_profile=b"no profile at all")
+    np.testing.assert_array_equal(open_picture(tmp_path / "plate.png"), COLOURS)
+
+
+def test_transparent_everywhere_means_nothing(tmp_path):
+    layered = np.dstack([COLOURS, np.zeros(COLOURS.shape[:2], np.uint8)])
+    Image.fromarray(layered, "RGBA").save(tmp_path / "plate.png")
+    np.testing.assert_array_equal(open_picture(tmp_path / "plate.png"), COLOURS)
+
+
+@pytest.mark.parametrize("turn", [1, 3, 6, 8])
+def test_stored_pixels_are_those_that_annotations_refer_to(tmp_path, turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(COLOURS).save(tmp_path / "plate.png", exif=exif)
+    np.testing.assert_array_equal(open_picture(tmp_path / "plate.png", upright=False), COLOURS)
+
+
+# --- Which files are pictures --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("clip.avi", b"RIFF\x10\0\0\0AVI LIST", False),
+        ("note.wav", b"RIFF\x10\0\0\0WAVEfmt ", False),
+        ("some.bin", b"RIFF\x10\0\0\0WEBPVP8 ", True),
+        ("BMW notes.txt", b"BMW is a brand of cars, and of motorcycles", False),
+        ("._photo.jpg", b"\0\x05\x16\x07", False),
+        ("IMG.HEIC", b"", True),
+        ("odd", b"\0\0\0\x1cftypheic\0\0\0\0", True),
+        ("clip.mp4", b"\0\0\0\x1cftypisom\0\0\0\0", False),
+    ],
+)
+def test_names_and_first_bytes_tell_pictures(tmp_path, name, content, expected):
+    (tmp_path / name).write_bytes(content)
+    assert looks_like_picture(str(tmp_path / name)) == expected
+
+
+def test_heic_is_named_as_what_it_is(tmp_path):
+    (tmp_path / "IMG.HEIC").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + bytes(100))
+    with pytest.raises(PictureError, match=r"HEIC cannot be read here|damaged"):
+        open_picture(tmp_path / "IMG.HEIC")
+
+
+# --- Writing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    write_bytes(tmp_path / "a", b"old")
+    with contextlib.suppress(RuntimeError), replacing(tmp_path / "a") as file:
+        file.write(b"new")
+        raise RuntimeError
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_name_of_255_bytes_can_be_written(tmp_path):
+    name = "a" * 251 + ".png"
+    write_bytes(tmp_path / name, b"content", durable=True)
+    assert (tmp_path / name).read_bytes() == b"content"
+
+
+def test_rounding_is_to_the_nearest_level_for_any_shape():
+    values = np.array([0.0, 0.49, 0.51, 254.4, 254.6, 255.0]) / 255
+    np.testing.assert_array_equal(
+        to_uint8(values.reshape(1, 2, 3, 1).astype(np.float32)).ravel(), [0, 0, 1, 254, 255, 255]
+    )
+    random = np.random.default_rng(0).random((3, 8, 8, 3), dtype=np.float32)
+    np.testing.assert_array_equal(to_uint8(random), np.rint(random * np.float32(255)).astype(np.uint8))
+
+
+def test_a_text_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "text.csv").write_bytes("file,text\n皖A12345".encode("gbk"))
+    with pytest.raises(ValueError, match=r"text\.csv is not in UTF-8 \(it looks like GBK\)"):
+        read_text(tmp_path / "text.csv")
+    (tmp_path / "text.csv").write_bytes("file,text\n皖A12345".encode("utf-16"))
+    with pytest.raises(ValueError, match="UTF-16"):
+        read_text(tmp_path / "text.csv")
+    (tmp_path / "text.csv").write_bytes("皖A".encode("utf-8-sig"))
+    assert read_text(tmp_path / "text.csv") == "皖A"

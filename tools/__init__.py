@@ -1,0 +1,1 @@
+"""What maintainers run: exports, benchmarks, and the pictures of the documents."""
