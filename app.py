@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"app: {error}", file=sys.stderr)
         return 2
     except ImportError as error:
-        print(f"app: {error}: pip install -r requirements-app.txt", file=sys.stderr)
+        print(f"app: {error}: pip install -r requirements-enhance.txt", file=sys.stderr)
         return 2
     return 0
 
