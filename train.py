@@ -93,7 +93,7 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
 
 def course(settings: Settings, resume: bool, trainer, pairs, held_out, about: dict) -> None:
     """Everything that lasts as long as the training: worker processes, journal, cache."""
-    from data.batches import Batches
+    from data.dataset import Batches
     from training.inputs import cache_tiles, choose_selection, make_validator
     from training.journal import Journal
     from training.loop import Run

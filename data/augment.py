@@ -1,10 +1,15 @@
-"""Small changes of view and colour that leave a plate as legible as it was: no mirror image, no strong turn.
+"""Changes of view and colour that training shows: small ones of both tiles of a pair, and strong ones of clean rendered
+tiles alone.
 
-Pictures are (H, W, 3) float32 RGB in [0, 1]. A change is drawn once and applied to both tiles of a pair, so that pixels
-keep their partners whatever the two sizes are.
+Pictures are (H, W, 3) float32 RGB in [0, 1]. `draw` and `apply` leave a plate as legible as it was: no mirror image, no
+strong turn. Such a change is drawn once and applied to both tiles of a pair, so that pixels keep their partners
+whatever the two sizes are. `randomised` makes rendered plates more various than any renderer's fonts and cameras,
+before they are degraded: domain randomisation (Tobin et al. 2017, arXiv 1703.06907). A network then learns what makes a
+letter that letter, not one drawing of it.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -19,6 +24,19 @@ MAX_TURN_DEGREES = 2.0
 # the other half is only shifted by whole pixels, which keeps noise and sharpness exactly
 SHARE_RESAMPLED = 0.5
 MAX_BRIGHTNESS, MAX_CONTRAST, MAX_COLOUR = 0.05, 0.1, 0.06
+# share of the tiles that `randomised` changes; the rest keep the renderer's exact strokes
+RANDOMISED_SHARE = 0.8
+RANDOMISED_TURN_DEGREES = 14.0
+# shift of x per y, so that letters slant
+RANDOMISED_SHEAR = 0.2
+# logarithms of the least and the greatest
+RANDOMISED_ZOOM = (-0.25, 0.1)
+# of the height against the width, as a logarithm
+RANDOMISED_STRETCH = 0.2
+# knots over the tile, and the standard deviation of their displacement
+BEND_GRID, BEND_PX = (3, 8), 1.2
+# share of a picture that is one pixel bolder or thinner all around
+RANDOMISED_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -63,3 +81,36 @@ def apply(picture: np.ndarray, change: Change, scale: int = 1) -> np.ndarray:
     )
     coloured = cv2.transform(moved, np.column_stack([np.diag(change.gain), change.offset]))
     return np.clip(coloured, 0, 1, out=coloured)
+
+
+def randomised(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The plate from another side, with letters a little bent, bolder or thinner; of the same size."""
+    if rng.random() >= RANDOMISED_SHARE:
+        return picture
+    moved = cv2.remap(picture, *_view(rng, *picture.shape[:2]), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    weight = rng.uniform(-RANDOMISED_WEIGHT, RANDOMISED_WEIGHT)
+    grown = (cv2.dilate if weight > 0 else cv2.erode)(moved, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+    return np.clip(cv2.addWeighted(moved, 1 - abs(weight), grown, abs(weight), 0), 0, 1)
+
+
+def _view(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """x and y, (H, W) float32 each, of where every pixel of the new view lies in the old one."""
+    # most plates hang nearly level
+    turn = np.deg2rad(rng.triangular(-RANDOMISED_TURN_DEGREES, 0, RANDOMISED_TURN_DEGREES))
+    zoom, stretch = np.exp(rng.uniform(*RANDOMISED_ZOOM)), np.exp(rng.uniform(-RANDOMISED_STRETCH, RANDOMISED_STRETCH))
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    slant = np.array([[1, rng.uniform(-RANDOMISED_SHEAR, RANDOMISED_SHEAR)], [0, 1]])
+    matrix = (slant @ rotation / [zoom, zoom * stretch]).astype(np.float32)
+    x, y = _from_the_middle(height, width)
+    knots = rng.normal(0, BEND_PX, (*BEND_GRID, 2)).astype(np.float32)
+    bend = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
+    old_x = matrix[0, 0] * x + matrix[0, 1] * y + bend[..., 0] + np.float32((width - 1) / 2)
+    old_y = matrix[1, 0] * x + matrix[1, 1] * y + bend[..., 1] + np.float32((height - 1) / 2)
+    return old_x, old_y
+
+
+@lru_cache(maxsize=4)
+def _from_the_middle(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """x (1, W) and y (H, 1), float32, of each pixel."""
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    return (x - x.mean())[None], (y - y.mean())[:, None]

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import losses
-from data.batches import Batches
+from data.dataset import Batches
 from training.terms import stage_one
 
 # Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1

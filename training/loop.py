@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.batches import Batches
+from data.dataset import Batches
 from training import state
 from training.balance import Balance, from_settings
 from training.clock import Clock

@@ -21,11 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from data import pairing
-from data.batches import Batches
-from data.echo import HELD, ROOM_PX, echoed
+from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
 from data.environment import prepare_libraries
 from data.io import to_float
-from data.pairs import Pairs
 from data.presets import PRESETS
 from data.tiles import Row, open_tiles, read_manifest
 from reading.matching import comparable, is_readable

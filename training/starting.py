@@ -5,8 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from data.dataset import Pairs
 from data.io import to_float
-from data.pairs import Pairs
 from models.generator import take_over
 from models.loading import read_info
 from models.recogniser import HEAD, layers_of_recogniser

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import losses
-from data.batches import Batches
+from data.dataset import Batches
 from training.optimiser import Adam, Averages, reduce_and_clip
 from training.terms import stage_one
 

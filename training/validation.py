@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from data.dataset import Pairs
 from data.io import to_float, to_uint8
-from data.pairs import Pairs
 from data.tiles import Row
 from evaluation.metrics import psnr_db, reading_rates, ssim
 from reading.reader import Reader

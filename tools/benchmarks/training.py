@@ -103,7 +103,7 @@ def data_table(seconds: float) -> None:
     """What one process makes of the input: reading, augmenting, degrading."""
     from PIL import Image
 
-    from data.pairs import Pairs
+    from data.dataset import Pairs
 
     print("\n| input, one process | ms per pair | pairs/s |\n| --- | ---: | ---: |")
     rng = np.random.default_rng(0)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tiny_runs import TILE, make_tiles, tiny_settings
 
-from data import randomise
-from data.pairs import Pairs
-from data.randomise import randomised
+from data import augment
+from data.augment import randomised
+from data.dataset import Pairs
 from training.inputs import find_pairs
 
 
@@ -32,13 +32,13 @@ def test_the_size_and_range_stay_and_the_seed_decides(striped):
 
 def test_a_fifth_of_the_plates_stay_as_they_are(striped):
     same = np.mean([plate is striped for plate in many(striped, 400)])
-    assert same == pytest.approx(1 - randomise.SHARE, abs=0.06)
+    assert same == pytest.approx(1 - augment.RANDOMISED_SHARE, abs=0.06)
 
 
 def test_strokes_become_thinner_and_bolder_but_stay(striped, monkeypatch):
-    monkeypatch.setattr(randomise, "SHARE", 1)
-    monkeypatch.setattr(randomise, "ZOOM", (0, 0))
-    monkeypatch.setattr(randomise, "MAX_STRETCH", 0)
+    monkeypatch.setattr(augment, "RANDOMISED_SHARE", 1)
+    monkeypatch.setattr(augment, "RANDOMISED_ZOOM", (0, 0))
+    monkeypatch.setattr(augment, "RANDOMISED_STRETCH", 0)
     dark = np.array([(1 - plate).sum() for plate in many(striped)]) / (1 - striped).sum()
     assert dark.min() < 0.8
     assert dark.max() > 1.2
@@ -47,7 +47,7 @@ def test_strokes_become_thinner_and_bolder_but_stay(striped, monkeypatch):
 
 
 def test_the_plate_stays_in_the_tile(striped, monkeypatch):
-    monkeypatch.setattr(randomise, "SHARE", 1)
+    monkeypatch.setattr(augment, "RANDOMISED_SHARE", 1)
     for plate in many(striped):
         edge = np.concatenate([plate[0], plate[-1], plate[:, 0], plate[:, -1]])
         assert edge.min() > 0.7

@@ -1,0 +1,248 @@
+"""The pairs of tiles that a training step sees: the data pipeline, from a step's number to a batch.
+
+    step number -> positions of the stream -> worker process (read, augment, degrade) -> uint8 batch -> prefetch
+
+The stream of tiles is endless. Position p is tile `order(epoch)[p % n]` of epoch `p // n`, augmented and (with a
+preset) degraded by a generator seeded with (seed, epoch, tile). A step's number alone therefore restores the stream.
+
+Augmenting and degrading is OpenCV and Python code, which threads of one process would run one after another, so worker
+processes do it. Batches keep the order of the steps, whichever process finishes first. TensorFlow is used in
+`Batches.dataset` alone.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+
+import cv2
+import numpy as np
+
+from data import augment, degrade
+from data.io import to_float, to_uint8
+from data.tiles import read_tile
+
+# beyond any epoch of training: fixed degradations of their own
+VALIDATION_EPOCH = 2**31
+# batches made in advance, per worker
+AHEAD = 4
+# with echoing: batches of which one is mixed; what is shown again comes back after some `HELD / 2 * times` steps
+HELD = 16
+# with echoing: rows that a batch's pictures have beyond those shown
+ROOM_PX = 8
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The tiles of one split. Small and picklable: worker processes get a copy and read the pictures themselves.
+
+    hr_urls, lq_urls: sorted by key. lq_urls is empty when `preset` makes the low-quality tiles. randomise: vary the
+    clean tiles first (`augment.randomised`). crop: (height, width) of the window that is cut out of the clean tile, at
+    another place each time; () for the whole tile. caches: files of decoded tiles (one .npy per side) that are read
+    instead of the pictures.
+    """
+
+    keys: tuple[str, ...]
+    hr_urls: tuple[str, ...]
+    lq_urls: tuple[str, ...] = ()
+    preset: str = ""
+    scale: int = 1
+    augment: bool = False
+    randomise: bool = False
+    seed: int = 0
+    crop: tuple[int, int] = ()
+    caches: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def batch(self, first: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Stream positions first .. first + size - 1: lq (size, H/scale, W/scale, 3) and hr (size, H, W, 3), uint8."""
+        pairs = [self.pair(*self.at(position)) for position in range(first, first + size)]
+        lq, hr = zip(*pairs, strict=True)
+        return np.stack(lq), np.stack(hr)
+
+    def at(self, position: int) -> tuple[int, int]:
+        """(epoch, tile) at a position of the stream."""
+        epoch, place = divmod(position, len(self))
+        return epoch, int(order(self.seed, epoch, len(self))[place])
+
+    def pair(self, epoch: int, tile: int) -> tuple[np.ndarray, np.ndarray]:
+        """(lq, hr) of one tile as epoch `epoch` shows it, uint8."""
+        rng = np.random.default_rng([self.seed, epoch, tile])
+        hr = self.read("hr", tile)
+        if self.randomise:
+            hr = to_uint8(augment.randomised(to_float(hr), rng))
+        lq = None if self.preset else self.read("lq", tile)
+        if self.augment:
+            change = augment.draw(rng, *hr.shape[:2], self.scale)
+            hr = to_uint8(augment.apply(to_float(hr), change))
+            lq = None if lq is None else to_uint8(augment.apply(to_float(lq), change, self.scale))
+        if lq is None:
+            lq = to_uint8(degrade.apply(to_float(hr), degrade.sample(rng, self.preset), self.scale))
+        return self._window(rng, lq, hr) if self.crop else (lq, hr)
+
+    def _window(self, rng: np.random.Generator, lq: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cut after degrading, so that blur brings in what lies outside the window, as it does in a photo."""
+        s, (height, width) = self.scale, self.crop
+        top, left = (int(rng.integers((side - part) // s + 1)) for side, part in zip(hr.shape, self.crop, strict=False))
+        small = lq[top : top + height // s, left : left + width // s]
+        return small, hr[top * s : top * s + height, left * s : left * s + width]
+
+    def fixed(self, tile: int) -> tuple[np.ndarray, np.ndarray]:
+        """(lq, hr) of one tile for validation: the same every time."""
+        return self.pair(VALIDATION_EPOCH, tile)
+
+    def read(self, side: str, tile: int) -> np.ndarray:
+        """The stored tile, (H, W, 3) uint8."""
+        if side in self.caches:
+            return _mapped(self.caches[side])[tile]
+        return read_tile((self.hr_urls if side == "hr" else self.lq_urls)[tile])
+
+
+@lru_cache(maxsize=4)
+def order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order of an epoch: a permutation of range(count)."""
+    return np.random.default_rng([seed, epoch, count]).permutation(count)
+
+
+@lru_cache(maxsize=4)
+def _mapped(path: str) -> np.ndarray:
+    return np.load(path, mmap_mode="r")
+
+
+class Batches:
+    """Makes batches of `pairs` in `workers` processes; 0 makes them in the calling thread. A context manager.
+
+    The processes are spawned, not forked: forking a process that runs TensorFlow's threads can hang.
+    """
+
+    def __init__(self, pairs: Pairs, workers: int) -> None:
+        self.pairs, self.workers, self._pool = pairs, workers, None
+        if workers:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(pairs,))
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def make(self, first: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """`Pairs.batch`, made by a worker; waits for it."""
+        if self._pool is None:
+            return self.pairs.batch(first, size)
+        return self._pool.submit(_make_batch, first, size).result()
+
+    def stream(self, first_step: int, steps: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(lq, hr) of steps first_step .. steps - 1, made ahead."""
+        firsts = (step * batch_size for step in range(first_step, steps))
+        if self._pool is None:
+            yield from (self.pairs.batch(first, batch_size) for first in firsts)
+            return
+        ahead = deque(
+            self._pool.submit(_make_batch, first, batch_size) for first in islice(firsts, AHEAD * self.workers)
+        )
+        while ahead:
+            batch = ahead.popleft().result()
+            ahead.extend(self._pool.submit(_make_batch, first, batch_size) for first in islice(firsts, 1))
+            yield batch
+
+    def dataset(self, first_step: int, steps: int, batch_size: int, shares: int = 1, own: range = range(1)):
+        """The same as a tf.data.Dataset.
+
+        The global batch of `batch_size` is cut into `shares` equal parts, one per replica; the dataset yields the parts
+        `own` of every step, one after another (`shares=1`: the whole batch).
+        """
+        import tensorflow as tf
+
+        part = batch_size // shares
+        lq_shape, hr_shape = (each.shape for each in self.pairs.batch(0, 1))
+
+        def positions(number):
+            step, place = number // len(own) + first_step, number % len(own) + own.start
+            return step * batch_size + place * part
+
+        def load(number):
+            lq, hr = tf.numpy_function(self._load, [positions(number), part], (tf.uint8, tf.uint8), stateful=False)
+            return tf.ensure_shape(lq, (part, *lq_shape[1:])), tf.ensure_shape(hr, (part, *hr_shape[1:]))
+
+        numbers = tf.data.Dataset.range((steps - first_step) * len(own))
+        # one batch in the making and one waiting, for each process
+        parallel = max(1, 2 * self.workers)
+        return numbers.map(load, num_parallel_calls=parallel, deterministic=True).prefetch(AHEAD * len(own))
+
+    def _load(self, first, size):
+        return self.make(int(first), int(size))
+
+
+# of this worker process
+_pairs: Pairs | None = None
+
+
+def _start_worker(pairs: Pairs) -> None:
+    """In a new process: keep the pairs, one thread for OpenCV, and end when the training process ends."""
+    global _pairs
+    _pairs = pairs
+    cv2.setNumThreads(1)
+    # Ctrl-C reaches every process; the training process decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot tell its workers, which would wait for it for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _make_batch(first: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    return _pairs.batch(first, size)
+
+
+def echoed(stream: Callable[[int, int], Iterator[Batch]], steps: range, times: int, height: int) -> Iterator[Batch]:
+    """Data echoing (Choi et al. 2019, arXiv 1907.05550): show every picture `times` times, at most HELD, each time
+    among others and in another window. For devices that learn faster than batches are made. In the paper's terms,
+    examples are echoed after their augmentation.
+
+    Yields (pictures (N, height, W, 3), their answers (N, ...)) for each of `steps`. stream(first, last) makes batches
+    number first .. last - 1, with pictures at least `height` high. The steps alone decide which batches are needed, so
+    that an interrupted training goes on with what it would have seen.
+    """
+    first, last = steps.start // times, -(-steps.stop // times)
+    begun = max(0, first - HELD + 1)
+    kept: deque[Batch] = deque(maxlen=HELD)
+    for number, batch in enumerate(stream(begun, last), start=begun):
+        kept.append(batch)
+        for step in range(number * times, (number + 1) * times):
+            if step in steps:
+                yield _mixed(kept, _ages(len(batch[0]), times)[step % times], np.random.default_rng(step), height)
+
+
+@lru_cache(maxsize=1)
+def _ages(size: int, times: int) -> np.ndarray:
+    """(times, size): the batch that each row of a mixed batch comes from, counted back from the newest. No age comes
+    twice in a column, so that every picture is shown once at each of its ages."""
+    ages = np.tile(np.arange(HELD), (size, 1))
+    return np.random.default_rng(0).permuted(ages, axis=1)[:, :times].T
+
+
+def _mixed(kept: deque[Batch], ages: np.ndarray, rng: np.random.Generator, height: int) -> Batch:
+    # at the very start there are no batches that old
+    sources = [kept[-1 - min(age, len(kept) - 1)] for age in ages]
+    tops = rng.integers(sources[0][0].shape[1] - height + 1, size=len(ages))
+    pictures = [source[0][row, top : top + height] for row, (source, top) in enumerate(zip(sources, tops, strict=True))]
+    return np.stack(pictures), np.stack([source[1][row] for row, source in enumerate(sources)])
