@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from data.environment import prepare_libraries
+from data.text import printable
 
 REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
 MAX_FILE_SIZE = "20mb"
@@ -93,10 +94,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         serve(options)
     except (ValueError, OSError) as error:
-        print(f"app: {error}", file=sys.stderr)
+        print(f"app: {printable(error)}", file=sys.stderr)
         return 2
     except ImportError as error:
-        print(f"app: {error}: pip install -r requirements-enhance.txt", file=sys.stderr)
+        print(f"app: {printable(error)}: pip install -r requirements-enhance.txt", file=sys.stderr)
         return 2
     return 0
 

@@ -12,8 +12,8 @@ import argparse
 import os
 import sys
 
+from data.text import printable
 from enhancing.config import BATCH_SIZE, Config
-from enhancing.printable import printable
 
 
 def enhance(config: Config) -> int:
@@ -33,7 +33,7 @@ def enhance(config: Config) -> int:
         found = [each for each in found if not each.skipped][: config.limit]
     if all(each.problem for each in found):
         for each in found[:10]:
-            print(f"{printable(each.path)}: {each.problem}", file=sys.stderr)
+            print(f"{printable(each.path)}: {printable(each.problem)}", file=sys.stderr)
         raise ValueError(f"no picture in {' '.join(map(printable, config.inputs))}")
     examiner = make_examiner(config)
     return (enhance_burst if config.burst else enhance_each)(config, examiner, found)
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return enhance(config)
     except (ValueError, OSError) as error:
-        print(f"enhance: {error}", file=sys.stderr)
+        print(f"enhance: {printable(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("enhance: interrupted; what was done is in --out", file=sys.stderr)

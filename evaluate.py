@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from data.environment import prepare_libraries
+from data.text import printable
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 CHECKPOINT_HELP = "generators to compare, .keras or .onnx; without it those in checkpoints/pretrained"
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         metrics = evaluate(config)
     # ConnectionError, of the VGG weights' download, is an OSError
     except (ValueError, OSError) as error:
-        print(f"evaluate.py: {error}", file=sys.stderr)
+        print(f"evaluate.py: {printable(error)}", file=sys.stderr)
         return 2
     _print(metrics, Path(config.out))
     return 1 if metrics["failed"] else 0
@@ -137,8 +138,8 @@ def _print(metrics: dict, out: Path) -> None:
 
     print(for_terminal(methods_of(metrics)))
     for note in metrics["notes"]:
-        print(note)
-    print(f"wrote {out / 'report.html'}, and metrics.json, per_plate.csv and pictures beside it")
+        print(printable(note))
+    print(f"wrote {printable(out / 'report.html')}, and metrics.json, per_plate.csv and pictures beside it")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,6 +20,7 @@ from data.output import absolute, agree_on_settings, clear, remove_unfinished, w
 from data.pairing import FAILED, KEPT, REJECTED, Recipe
 from data.photos import decide_format, find_photos
 from data.presets import PRESETS
+from data.text import printable
 from data.tiles import SPLITS
 
 
@@ -33,7 +34,7 @@ def preprocess(raw: str, out: str, recipe: Recipe, form: str = "auto", **machine
     photos = find_photos(raw)[: machine.get("limit") or None]
     if form == "auto":
         form, why = decide_format(photos)
-        print(f"--format {form}: {why}", flush=True)
+        print(f"--format {form}: {printable(why)}", flush=True)
     splits = read_splits(machine["split_files"]) if machine.get("split_files") else None
     with only_run_in(out):
         settings = agree_on_settings(out, replace(recipe, form=form), checksum(splits), bucket_count(len(photos)))
@@ -195,20 +196,21 @@ def main(argv: list[str] | None = None) -> int:
     try:
         summary = preprocess(flags.raw, flags.out, recipe_from(flags), flags.format, **machine)
     except OSError as error:
-        print(f"preprocess.py: {error}; when that is mended, start again: what is done stays done", file=sys.stderr)
+        print(
+            f"preprocess.py: {printable(error)}; when that is mended, start again: what is done stays done",
+            file=sys.stderr,
+        )
         return 2
     except (ValueError, RuntimeError, ImportError) as error:
-        print(f"preprocess.py: {error}", file=sys.stderr)
+        print(f"preprocess.py: {printable(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("preprocess.py: stopped; start again to go on from here", file=sys.stderr)
         return 130
-    print(
-        f"{summary.verdicts[KEPT]} photos kept of {summary.verdicts.total()}, {summary.splits.total()} pairs in "
-        f"{flags.out}"
-    )
+    kept, photos, pairs = summary.verdicts[KEPT], summary.verdicts.total(), summary.splits.total()
+    print(f"{kept} photos kept of {photos}, {pairs} pairs in {printable(flags.out)}")
     if summary.reasons:
-        print(f"not used: {describe(summary)} (names in report.json)")
+        print(f"not used: {printable(describe(summary))} (names in report.json)")
     return 1 if summary.verdicts[FAILED] else 0
 
 

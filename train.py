@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.environment import prepare_libraries
+from data.text import printable
 from training.config import Settings, parse
 from training.devices import choose_precision, choose_strategy, is_chief, on_jax, worker_name
 from training.run_folder import check_folder, describe, make_folder, stored_precision
@@ -138,7 +139,7 @@ def to_the_end(run) -> None:
 def say(text: str) -> None:
     """For one reader, not for every machine's."""
     if is_chief():
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def fail(text: str, code: int) -> int:
-    print(f"train.py: {text}", file=sys.stderr)
+    print(f"train.py: {printable(text)}", file=sys.stderr)
     return code
 
 

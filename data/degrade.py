@@ -18,6 +18,7 @@ from data import stages
 from data.io import open_picture_8bit, replacing, to_float
 from data.presets import PRESETS
 from data.sampler import Step, draw
+from data.text import printable
 
 # height, width
 TILE = (96, 192)
@@ -146,9 +147,9 @@ def main(argv: list[str] | None = None) -> int:
         with replacing(out) as file:
             sheet.save(file, format="PNG")
     except (OSError, ValueError) as error:
-        print(f"no sheet of {options.image} drawn: {error}", file=sys.stderr)
+        print(f"no sheet of {printable(options.image)} drawn: {printable(error)}", file=sys.stderr)
         return 2
-    print(f"sheet written to {options.out}")
+    print(f"sheet written to {printable(options.out)}")
     return 0
 
 

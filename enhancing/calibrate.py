@@ -22,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.io import replacing, to_float
+from data.text import printable
 from enhancing.checkpoints import load_second
 from enhancing.examining import Examiner
 from enhancing.sources import make_source
@@ -123,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.write:
             write(arguments.checkpoint, chosen.strength, width)
     except (ValueError, OSError) as error:
-        print(f"calibrate: {error}", file=sys.stderr)
+        print(f"calibrate: {printable(error)}", file=sys.stderr)
         return 2
     print(f"{len(pairs)} plates", trials_table(trials), sep="\n\n", end="\n\n")
     print(table(measured, 0, WIDTHS_PX, "effective width, px"), table(measured, 1, AGREEMENTS, "agreement"), sep="\n\n")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import cv2
 from tqdm import tqdm
 
+from data.text import printable
 from enhancing import drawing
 from enhancing.config import Config
 from enhancing.examining import Examiner, Look
@@ -148,9 +149,8 @@ def _finish(config: Config, examiner: Examiner, loaded: Loaded, look: Look | Non
 
 
 def _summary(counts: dict[str, int], found: Sequence[Found], out: str, seconds: float) -> None:
-    skipped = f", {counts['skipped']} no pictures ({skipped_kinds(found)})" if counts["skipped"] else ""
+    skipped = f", {counts['skipped']} no pictures ({printable(skipped_kinds(found))})" if counts["skipped"] else ""
     failed = f", {counts['failed']} failed" if counts["failed"] else ""
     rate = counts["done"] / seconds
-    print(
-        f"{counts['done']} enhanced{failed}{skipped}: {seconds:.1f} s, {rate:.1f} a second; {os.path.join(out, REPORT)}"
-    )
+    report = printable(os.path.join(out, REPORT))
+    print(f"{counts['done']} enhanced{failed}{skipped}: {seconds:.1f} s, {rate:.1f} a second; {report}")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from data.text import printable
 from enhancing import drawing
 from enhancing.burst import Burst, combine
 from enhancing.config import Config
@@ -39,7 +40,8 @@ def enhance_burst(config: Config, examiner: Examiner, found: Sequence[Found]) ->
         failed = _report_frames(report, loaded, results, burst)
         report(row)
         tell(row)
-    print(f"{len(results)} frames in {os.path.join(config.out, row.output)}: {row.reading or 'nothing'} read")
+    path = os.path.join(config.out, row.output)
+    print(printable(f"{len(results)} frames in {path}: {row.reading or 'nothing'} read"))
     return int(failed > 0)
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from data.io import replacing
+from data.text import cell, printable
 from enhancing.examining import Result
-from enhancing.printable import printable
 
 
 @dataclass
@@ -61,7 +61,7 @@ def open_report(path: str) -> Iterator[Callable[[Row], None]]:
         writer = csv.DictWriter(file, fieldnames=list(Row.__dataclass_fields__))
         writer.writeheader()
         try:
-            yield lambda row: writer.writerow({name: _plain(value) for name, value in vars(row).items()})
+            yield lambda row: writer.writerow({name: cell(_plain(value)) for name, value in vars(row).items()})
         # also the user's Ctrl-C
         except BaseException as error:
             interrupted = error
@@ -88,12 +88,11 @@ def fill(row: Row, result: Result) -> None:
 
 def tell(row: Row) -> None:
     """On the terminal, what was read and what needs attention, above a progress bar if there is one."""
-    name = printable(row.input)
     if row.agreement != "":
         read = f"{row.reading} ({row.confidence:.2f})" if row.reading else "nothing"
-        tqdm.write(f"{name}: read {read}, agreed {row.agreed or 'nothing'} ({row.agreement:.2f})")
+        tqdm.write(printable(f"{row.input}: read {read}, agreed {row.agreed or 'nothing'} ({row.agreement:.2f})"))
     if row.status != "skipped" and (row.reason or row.warnings):
-        tqdm.write(f"{name}: {printable(row.reason or row.warnings)}", file=sys.stderr)
+        tqdm.write(printable(f"{row.input}: {row.reason or row.warnings}"), file=sys.stderr)
 
 
 def listed(numbers: Sequence[float]) -> str:

@@ -13,6 +13,7 @@ from matplotlib.font_manager import FontEntry, fontManager
 from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
 
 from data.ccpd import PROVINCES
+from data.text import literal
 from evaluation.difficulty import LABELS
 from evaluation.plates import Plate
 from evaluation.scoring import BASELINE, CLEAN, INPUT, Score
@@ -44,7 +45,8 @@ def grid(
         figure = _figure(size, GRID_DPI)
         for line, (part, plate) in enumerate(rows):
             bottom = size[1] - TITLE_INCHES - line * (height + CAPTION_INCHES) - height
-            label = f"{part}\n{_drawable(plate.text) or _short(plate.key, 13)}\n{plate.country}".strip()
+            name = _drawable(plate.text) or literal(_short(plate.key, 13))
+            label = f"{part}\n{name}\n{_drawable(plate.country)}".strip()
             figure.text(0.1 / size[0], (bottom + height / 2) / size[1], label, va="center", fontsize=9, linespacing=1.5)
             for column, method in enumerate(methods):
                 left = LABEL_INCHES + column * step
@@ -52,7 +54,7 @@ def grid(
                 axes.imshow(pictures[method][line], interpolation="nearest")
                 axes.set_axis_off()
                 if line == 0:
-                    axes.set_title(_short(method), fontsize=10, pad=5)
+                    axes.set_title(literal(_short(method)), fontsize=10, pad=5)
                 _caption(axes, plate, scores[method][line], read)
     return figure
 
@@ -88,7 +90,7 @@ def _curves(panel, rows: list[dict], figure_name: str) -> None:
         figures = [row["methods"][method][figure_name] for row in known]
         style = "--" if method in (INPUT, CLEAN) else "-"
         values = [100 * each["value"] for each in figures]
-        panel.plot(x, values, style, color=colour, marker="o", markersize=4, label=_short(method))
+        panel.plot(x, values, style, color=colour, marker="o", markersize=4, label=literal(_short(method)))
         # bands for what is compared; more of them would hide one another
         if method not in (BASELINE, CLEAN):
             low, high = np.array([each["ci95"] for each in figures]).T * 100
@@ -135,8 +137,9 @@ def _place(axes, box, offset: float) -> None:
 
 
 def _drawable(text: str) -> str:
-    """The text with an empty square for every character that the fonts at hand do not have."""
-    return "".join(c if c.isascii() or c in PROVINCES or ord(c) < 0x500 or c == "·" else UNDRAWABLE for c in text)
+    """The text, taken literally, with an empty square for every character that the fonts at hand do not have."""
+    known = (c if c.isascii() or c in PROVINCES or ord(c) < 0x500 or c == "·" else UNDRAWABLE for c in text)
+    return literal("".join(known))
 
 
 def _short(method: str, longest: int = 26) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from data.io import write_bytes
+from data.text import cell
 from evaluation import figures, html
 from evaluation.difficulty import LABELS
 from evaluation.metrics import BOOTSTRAP_RESAMPLES
@@ -93,9 +94,9 @@ def per_plate_csv(table: Table, read: bool) -> str:
     """One row per plate: what it is, how hard it is, and for every method the reading and the figures."""
     rows = [_plate_row(table, i, read) for i in range(len(table.plates))]
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(cell, rows[0]))
+    writer.writerows(map(cell, row.values()) for row in rows)
     return text.getvalue()
 
 

@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from data.text import printable
+
 NOTHING = "–"
 
 
@@ -171,7 +173,7 @@ def lines(methods: dict[str, dict]) -> list[list[str]]:
 
 def for_terminal(methods: dict[str, dict]) -> str:
     """The table with its columns in line."""
-    table = lines(methods)
+    table = [list(map(printable, line)) for line in lines(methods)]
     widths = [max(map(_width, cells)) for cells in zip(*table, strict=True)]
     return "\n".join("  ".join(map(_pad, line, widths)).rstrip() for line in table)
 

@@ -2,12 +2,14 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from data.io import encode_png
 from evaluation import report
+from evaluation.figures import grid
 from evaluation.html import build, sentences
 from evaluation.plates import Failure, Material, Plate
 from evaluation.scoring import Score, Table
@@ -173,3 +175,22 @@ def test_the_terminal_table_leaves_out_what_nobody_has(tmp_path):
 
 def test_figures_that_are_not_finite_become_null():
     assert report.finite({"a": [float("nan"), 1.0], "b": float("inf")}) == {"a": [None, 1.0], "b": None}
+
+
+def test_hostile_names_and_texts_are_written_as_they_are(tmp_path):
+    table = made_up_table(tmp_path)
+    hostile = ["=HYPERLINK(1)", "$\\foo{$", "+1", "-1+1", "@x", "\x1b[2J", "$", "a$b$"]
+    plates = [replace(p, text=t, key=t, country=t) for p, t in zip(table.plates, hostile, strict=True)]
+    scores = {f"=1+1${name}\x1b[2J": values for name, values in table.scores.items() if name == "net"}
+    scores |= {name: table.scores[name] for name in ("input", "baseline")}
+    for values in scores.values():
+        values[:] = [replace(score, reading=Reading(t, 0.5)) for score, t in zip(values, hostile, strict=True)]
+    table = Table(plates, scores, table.difficulty)
+    pictures = {name: [np.zeros((32, 64, 3))] * 8 for name in scores}
+    figure = grid([("best", plate) for plate in plates], pictures, scores, read=True)
+    assert report._png(figure)
+    cells = [each for row in csv.reader(io.StringIO(report.per_plate_csv(table, read=True))) for each in row]
+    assert "+1" in cells
+    assert "'-1+1" in cells
+    assert not [each for each in cells if each.startswith(("=", "@", "-")) or not each.isprintable()]
+    assert "\x1b" not in for_terminal({name: {"psnr": 1.0} for name in scores})

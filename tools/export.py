@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.text import printable
+
 # and the endings that their names must have
 FORMATS = {"onnx": ".onnx", "saved_model": "", "litert": ".tflite"}
 KERAS_FORMATS = {"onnx": "onnx", "saved_model": "tf_saved_model", "litert": "litert"}
@@ -178,9 +180,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         difference = export(config)
     except (ValueError, OSError) as error:
-        print(f"export: {error}", file=sys.stderr)
+        print(f"export: {printable(error)}", file=sys.stderr)
         return 2
-    print(f"{config.out}: the same as Keras within {difference:.1g} on {len(CHECKED_SIZES)} pictures")
+    print(f"{printable(config.out)}: the same as Keras within {difference:.1g} on {len(CHECKED_SIZES)} pictures")
     return 0
 
 

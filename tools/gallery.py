@@ -14,6 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.io import to_uint8
+from data.text import printable
 from enhancing.checkpoints import default_checkpoint, load_second
 from enhancing.drawing import sheet
 from enhancing.examining import Examiner
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     flags = parser.parse_args(argv)
     paths = [found.path for found in find_inputs([flags.pictures], "") if not found.problem and not found.skipped]
     if not paths:
-        print(f"gallery: no pictures in {flags.pictures}", file=sys.stderr)
+        print(f"gallery: no pictures in {printable(flags.pictures)}", file=sys.stderr)
         return 2
     chosen = [paths[index] for index in spread_evenly(len(paths), flags.count)]
     checkpoint = flags.checkpoint or default_checkpoint()

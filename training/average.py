@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data.environment import prepare_libraries
+from data.text import printable
 
 
 def average(paths: list[str], out: str) -> None:
@@ -50,9 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         average(flags.archives, flags.out)
     except (ValueError, OSError) as error:
-        print(f"training.average: {error}", file=sys.stderr)
+        print(f"training.average: {printable(error)}", file=sys.stderr)
         return 2
-    print(f"{flags.out}: the mean of {len(flags.archives)} generators")
+    print(f"{printable(flags.out)}: the mean of {len(flags.archives)} generators")
     return 0
 
 

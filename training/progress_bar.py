@@ -4,6 +4,8 @@ import sys
 
 from tqdm import tqdm
 
+from data.text import printable
+
 SHOWN = {"g_loss": "G", "d_loss": "D", "d_accuracy": "acc", "val_psnr_db": "PSNR", "wait_share": "wait"}
 
 
@@ -32,4 +34,4 @@ class Bar:
     def write(self, text: str) -> None:
         """A line above the bar."""
         if not self.bar.disable:
-            tqdm.write(text, file=sys.stderr)
+            tqdm.write(printable(text), file=sys.stderr)

@@ -25,6 +25,7 @@ from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
 from data.environment import prepare_libraries
 from data.io import to_float
 from data.presets import PRESETS
+from data.text import printable
 from data.tiles import Row, open_tiles, read_manifest
 from reading.matching import comparable, is_readable
 from training.config import parse_window
@@ -306,9 +307,9 @@ def main(argv: list[str] | None = None) -> int:
         print("training.recogniser: stopped; the same command goes on from the last saved part", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
-        print(f"training.recogniser: {error}", file=sys.stderr)
+        print(f"training.recogniser: {printable(error)}", file=sys.stderr)
         return 2
-    print(f"{flags.out}; read whole on validation: {about.get('validation', 'no tiles with texts')}")
+    print(f"{printable(flags.out)}; read whole on validation: {about.get('validation', 'no tiles with texts')}")
     return 0
 
 

@@ -27,6 +27,7 @@ from data.io import replacing, write_bytes
 from data.synthetic.plates import draw_face
 from data.synthetic.registrations import FREE_RULES, RULES
 from data.synthetic.scene import photograph, place
+from data.text import printable
 
 # height, width
 FRAME = (360, 480)
@@ -169,7 +170,7 @@ def main(argv: list[str] | None = None) -> int:
         if flags.sheet:
             draw_sheet(flags.sheet, flags.seed, flags.any_letters)
     except (ValueError, OSError) as error:
-        print(f"data.synthetic: {error}", file=sys.stderr)
+        print(f"data.synthetic: {printable(error)}", file=sys.stderr)
         return 2
-    print(f"{flags.count} photos in {flags.out}")
+    print(f"{flags.count} photos in {printable(flags.out)}")
     return 0

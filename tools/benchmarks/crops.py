@@ -18,6 +18,7 @@ from data import degrade
 from data.io import to_uint8
 from data.presets import PRESETS
 from data.synthetic.registrations import ROMANIAN_COUNTIES
+from data.text import printable
 from enhancing.calibrate import trials_table
 from enhancing.checkpoints import default_checkpoint
 from enhancing.inputs import find_inputs
@@ -70,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"no crop in {flags.pictures} is read as a number like {flags.pattern}")
         trials = try_strengths(generator, reader, damaged(known, flags.preset, flags.variants, flags.seed))
     except (ValueError, OSError) as error:
-        print(f"crops: {error}", file=sys.stderr)
+        print(f"crops: {printable(error)}", file=sys.stderr)
         return 2
     print(f"{len(known)} crops, {flags.variants} damages of each by {flags.preset}", trials_table(trials), sep="\n\n")
     return 0
