@@ -1,48 +1,49 @@
-"""Damages clean tiles the way cameras do: `sample` draws a list of steps, `apply` carries it out.
+"""Degrades clean tiles the way cameras do: `sample` draws a list of steps, `apply` carries it out.
 
     python -m data.degrade --image plate.png --out sheet.png
 
-draws a sheet of every stage at growing strength and of full samples. Pictures are (H, W, 3) float32 RGB in [0, 1]. A
-step is a dict with the name of its stage and its parameters, all of them JSON: the same picture and steps give the same
-tile again.
+draws a sheet of every operation at growing strength, and of full samples. Pictures are (H, W, 3) float32 RGB in [0, 1].
+A step is a dict with the name of its operation (under the key "stage", as manifests have it) and its parameters, all of
+them JSON: the same picture and steps give the same tile again.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from data import stages
-from data.io import open_picture_8bit, replacing, to_float
+from data import operations
+from data.io import replacing, to_float, to_uint8
 from data.presets import PRESETS
 from data.sampler import Step, draw
+from data.settings import field, parse, path, require
 from data.text import printable
+from data.tiles import TILE, read_tile
 
-# height, width
-TILE = (96, 192)
-# `up` is missing here: it alone needs to know the size that the picture had at first.
-STAGES: dict[str, Callable[..., np.ndarray]] = {
-    "defocus": stages.defocus,
-    "gaussian": stages.gaussian,
-    "motion": stages.motion,
-    "shake": stages.shake,
-    "down": stages.down,
-    "exposure": stages.exposure,
-    "glow": stages.glow,
-    "gamma": stages.gamma,
-    "contrast": stages.contrast,
-    "haze": stages.haze,
-    "cast": stages.cast,
-    "gradient": stages.gradient,
-    "shadow": stages.shadow,
-    "spot": stages.spot,
-    "noise": stages.noise,
-    "smear": stages.smear,
-    "sharpen": stages.sharpen,
-    "jpeg": stages.jpeg,
-    "video": stages.video,
+# `up` is missing here, since it alone needs to know the size that the picture had at first
+OPERATIONS: dict[str, Callable[..., np.ndarray]] = {
+    "defocus": operations.defocus,
+    "gaussian": operations.gaussian,
+    "motion": operations.motion,
+    "shake": operations.shake,
+    "down": operations.down,
+    "exposure": operations.exposure,
+    "glow": operations.glow,
+    "gamma": operations.gamma,
+    "contrast": operations.contrast,
+    "haze": operations.haze,
+    "cast": operations.cast,
+    "gradient": operations.gradient,
+    "shadow": operations.shadow,
+    "spot": operations.spot,
+    "noise": operations.noise,
+    "smear": operations.smear,
+    "sharpen": operations.sharpen,
+    "jpeg": operations.jpeg,
+    "video": operations.video,
 }
 
 
@@ -54,10 +55,10 @@ def sample(rng: np.random.Generator, preset: str = "street") -> list[Step]:
 
 
 def apply(picture: np.ndarray, steps: list[Step], scale: int = 1) -> np.ndarray:
-    """Damaged copy of `picture`, (H / scale, W / scale, 3) float32 clipped to [0, 1].
+    """Degraded copy of `picture`, (H / scale, W / scale, 3) float32 clipped to [0, 1].
 
-    Lengths in the steps are px of `picture`, whatever `scale`. ValueError for an unknown stage, or sides that `scale`
-    does not divide.
+    Lengths in the steps are px of `picture`, whatever `scale`. ValueError for an unknown operation, and for
+    sides that `scale` does not divide.
     """
     height, width = picture.shape[:2]
     if height % scale or width % scale:
@@ -68,16 +69,18 @@ def apply(picture: np.ndarray, steps: list[Step], scale: int = 1) -> np.ndarray:
         if step["stage"] == "up":
             last = number == len(steps) - 1
             size = (height // scale, width // scale) if last else (height, width)
-            out = stages.resize_to(out, size, **parameters)
-        elif step["stage"] in STAGES:
-            out = STAGES[step["stage"]](out, **parameters)
+            out = operations.resize_to(out, size, **parameters)
+        elif step["stage"] in OPERATIONS:
+            out = OPERATIONS[step["stage"]](out, **parameters)
         else:
-            raise ValueError(f"unknown degradation stage {step['stage']!r}, allowed are up, {', '.join(STAGES)}")
-    return stages.clip(stages.resize_to(out, (height // scale, width // scale)))
+            raise ValueError(
+                f"unknown degradation operation {step['stage']!r}, allowed are up, {', '.join(OPERATIONS)}"
+            )
+    return operations.clip(operations.resize_to(out, (height // scale, width // scale)))
 
 
-def effective_width(steps: list[Step], width: float) -> float:
-    """Fewest px that something `width` px wide had on its way, blur not counted."""
+def sampled_width(steps: list[Step], width: float) -> float:
+    """Fewest pixels across which the steps ever sampled something `width` px wide. Blur is not counted."""
     factor, greatest = 1.0, 1.0
     for step in steps:
         if step["stage"] == "down":
@@ -91,8 +94,8 @@ def effective_width(steps: list[Step], width: float) -> float:
 def blur_length(steps: list[Step]) -> float:
     """Length in px of the straight motion that spreads light as far as all the blurs together.
 
-    Spread is the standard deviation: a disc of radius r has r / 2, a line of length L has L / sqrt(12), and variances
-    add up. A path counts as a line between its farthest points.
+    Spread is the standard deviation: r / 2 for a disc of radius r, L / sqrt(12) for a line of length L. Variances add
+    up. A path counts as a line between its farthest points.
     """
     variance, factor = 0.0, 1.0
     for step in steps:
@@ -111,45 +114,119 @@ def blur_length(steps: list[Step]) -> float:
 
 
 def exposure(steps: list[Step]) -> float:
-    """Stops by which the steps brighten (above 0) or darken (below 0) middle grey, counting light and tone curve."""
+    """Stops by which the steps brighten (above 0) or darken (below 0) middle grey, through exposure and tone curve."""
     stops = sum(step["stops"] for step in steps if step["stage"] in ("exposure", "glow"))
-    # Middle grey is stored as 0.5: the power p makes it 0.5^p, and one halving of the stored value is two stops.
+    # middle grey is stored as 0.5; the power p makes it 0.5^p, and half the stored value is two stops less
     return float(stops + sum(2 * (1 - step["power"]) for step in steps if step["stage"] == "gamma"))
 
 
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m data.degrade",
-        description="Draw a sheet of what the degradations do to a picture of a plate.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--image", required=True, help="picture of a plate; its middle is cut to a tile")
-    parser.add_argument("--out", required=True, help="the sheet, a PNG file")
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="street", help="preset of the full samples")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the samples")
-    return parser.parse_args(argv)
+# --- The sheet ------------------------------------------------------------------------------------------------
+
+GAP_PX = 4
+LABEL_PX = 16
+TITLE_PX = 30
+SAMPLE_COLUMNS = 6
+# a cell of the sheet: label and steps
+Cell = tuple[str, list[Step]]
+# rows of the sheet: the parameter that grows, its values from weak to strong, and the operation's other parameters
+LADDERS: dict[str, tuple[str, tuple, dict]] = {
+    "defocus": ("radius", (1, 2, 3, 4, 5, 6), {"linear": True}),
+    "gaussian": ("sigma", (0.6, 1.2, 1.8, 2.4, 3.0, 3.6), {}),
+    "motion": ("length", (3, 6, 10, 14, 18, 22), {"angle": 10, "linear": True}),
+    "shake": ("length", (4, 8, 13, 19, 26, 38), {"angle": 30, "curl": 0.7, "seed": 4, "linear": True}),
+    "down": ("factor", (1.5, 2, 3, 4, 5.5, 8), {}),
+    "exposure": ("stops", (2, 1, -1, -2, -3, -4.5), {}),
+    "glow": ("stops", (0.5, 1, 1.5, 2, 2.5, 3), {"sigma": 6, "share": 0.3}),
+    "gamma": ("power", (0.5, 0.7, 0.85, 1.2, 1.6, 2.2), {}),
+    "contrast": ("factor", (1.2, 0.8, 0.6, 0.45, 0.3, 0.2), {"pivot": 0.3}),
+    "haze": ("amount", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), {"colour": [0.9, 0.7, 0.75]}),
+    "cast": ("saturation", (1.4, 1.2, 0.8, 0.6, 0.4, 0), {"gains": [1.15, 0.95, 0.85]}),
+    "gradient": ("stops", (0.5, 1, 1.5, 2, 2.5, 3), {"angle": 30}),
+    "shadow": ("stops", (0.5, 1, 1.5, 2, 2.5, 3), {"angle": 20, "place": 0.1, "softness": 0.05}),
+    "spot": ("amount", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), {"x": 0.6, "y": 0.3, "radius": 0.3, "colour": [1, 0.95, 0.85]}),
+    "noise": ("read", (0.02, 0.04, 0.07, 0.1, 0.15, 0.2), {"shot": 0.03, "seed": 1, "grain": 0.6}),
+    "smear": ("strength", (0.03, 0.06, 0.1, 0.15, 0.2, 0.3), {}),
+    "sharpen": ("amount", (0.3, 0.6, 0.9, 1.2, 1.5, 1.8), {"sigma": 1.2}),
+    "jpeg": ("quality", (95, 80, 60, 40, 30, 20), {"dx": 3, "dy": 5}),
+    "video": ("quality", (95, 80, 60, 40, 30, 20), {"dx": 3, "dy": 5}),
+}
+
+
+@dataclass(frozen=True)
+class SheetSettings:
+    """Draw a sheet of what the degradations do to a picture of a plate."""
+
+    image: str = field(type=path, help="picture of a plate; its middle is cut to a tile", metavar="FILE")
+    out: str = field(type=path, help="the sheet, a PNG file", metavar="FILE")
+    preset: str = field("street", help="preset of the full samples", choices=sorted(PRESETS))
+    seed: int = field(0, help="seed of the samples", metavar="N")
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, "--seed", "0 or more", self.seed)
+
+
+def ladder(operation: str) -> list[Cell]:
+    """(label, steps) of one operation alone at each strength, the weakest first."""
+    name, values, others = LADDERS[operation]
+    back = [{"stage": "up"}] if operation == "down" else []
+    return [(f"{name} {value:g}", [{"stage": operation, name: value, **others}, *back]) for value in values]
+
+
+def draw_sheet(picture: np.ndarray, preset: str, seed: int) -> Image.Image:
+    """Sheet of `picture`: on the left the clean tile and every operation at growing strength, on the right as many rows
+    of samples of `preset`."""
+    rng = np.random.default_rng(seed)
+    ladders = [[(f"{operation}: clean", []), *ladder(operation)] for operation in LADDERS]
+    samples = [[_labelled(sample(rng, preset)) for _ in range(SAMPLE_COLUMNS)] for _ in ladders]
+    left, right = _block(picture, ladders), _block(picture, samples)
+    sheet = Image.new("RGB", (left.width + right.width + TITLE_PX, left.height + TITLE_PX), "white")
+    sheet.paste(left, (0, TITLE_PX))
+    sheet.paste(right, (left.width + TITLE_PX, TITLE_PX))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=18)
+    draw.text((GAP_PX, 6), "One operation at a time, stronger to the right", fill="black", font=font)
+    draw.text((left.width + TITLE_PX, 6), f'Samples of the preset "{preset}"', fill="black", font=font)
+    return sheet
+
+
+def _labelled(steps: list[Step]) -> tuple[str, list[Step]]:
+    return " ".join(step["stage"][:5] for step in steps if step["stage"] != "up") or "nothing", steps
+
+
+def _block(picture: np.ndarray, rows: list[list[Cell]]) -> Image.Image:
+    height, width = picture.shape[:2]
+    row_px, column_px = height + LABEL_PX + GAP_PX, width + GAP_PX
+    block = Image.new("RGB", (len(rows[0]) * column_px + GAP_PX, len(rows) * row_px), "white")
+    draw, font = ImageDraw.Draw(block), ImageFont.load_default(size=11)
+    for row, cells in enumerate(rows):
+        for column, (label, steps) in enumerate(cells):
+            x, y = GAP_PX + column * column_px, row * row_px
+            while draw.textlength(label, font=font) > width:
+                label = label[:-1]
+            draw.text((x, y), label, fill="black", font=font)
+            tile = to_uint8(apply(picture, steps))
+            block.paste(Image.fromarray(tile), (x, y + LABEL_PX))
+    return block
+
+
+def _middle(image: str) -> np.ndarray:
+    """The middle of a picture file, of a tile's size and aspect. Raises ValueError that names the file."""
+    height, width = TILE
+    tile = ImageOps.fit(Image.fromarray(read_tile(image)), (width, height), Image.Resampling.LANCZOS)
+    return to_float(np.asarray(tile))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Draw the sheet. 0: drawn, 2: the picture cannot be read or the sheet not written."""
-    from PIL import Image, ImageOps
-
-    from data.degrade_sheet import draw_sheet
-
-    options = _parse(argv)
-    height, width = TILE
     try:
-        whole = Image.fromarray(open_picture_8bit(options.image))
-        tile = ImageOps.fit(whole, (width, height), Image.Resampling.LANCZOS)
-        sheet = draw_sheet(to_float(np.asarray(tile)), options.preset, options.seed)
-        out = Path(options.out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as file:
+        settings = parse(SheetSettings, SheetSettings.__doc__, argv, prog="python -m data.degrade")
+        sheet = draw_sheet(_middle(settings.image), settings.preset, settings.seed)
+        Path(settings.out).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(settings.out) as file:
             sheet.save(file, format="PNG")
     except (OSError, ValueError) as error:
-        print(f"no sheet of {printable(options.image)} drawn: {printable(error)}", file=sys.stderr)
+        print(f"data.degrade: no sheet drawn: {printable(error)}", file=sys.stderr)
         return 2
-    print(f"sheet written to {printable(options.out)}")
+    print(f"sheet written to {printable(settings.out)}")
     return 0
 
 

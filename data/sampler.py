@@ -1,9 +1,9 @@
-"""Draws the damage of one tile: a preset's constants and a random generator make a list of steps.
+"""Draws the degradation of one tile: a preset's constants and a random generator make a list of steps.
 
-A sample has one chief failure, whose strength is the sample's severity, and lesser ones beside it: cameras that fail in
-every way at once leave nothing to restore, and nothing to learn. Light is drawn apart from that, for darkness alone
-hides a plate from people, not from a network. All numbers in the steps are rounded, so that they pass through JSON
-unchanged.
+A sample has one chief failure, whose strength is the sample's severity, and lesser ones beside it. A camera that fails
+in every way at once would leave nothing to restore, and nothing to learn. Illumination is drawn separately: darkness
+alone hides a plate from people, but not from a network. All numbers in the steps are rounded, so that they pass through
+JSON unchanged.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ import numpy as np
 from data.presets import BLURS, FAILURES, Preset
 
 Step = dict[str, Any]
-# Less of the contrast than this, and eight bits a channel hold hardly a dozen levels of the plate.
+# with less of the contrast than this, eight bits a channel hold hardly a dozen levels of the plate
 LEAST_LEVEL = 0.12
 # least strength of the shrink, as a part of the coding's
 CODED_PIXELS = 0.5
-# strength of the noise from which on a camera smooths it away
+# from this strength of noise on, a camera smooths it away
 SMOOTHED_NOISE = 0.4
 
 
@@ -106,7 +106,7 @@ def _motion_angle(rng: np.random.Generator) -> float:
 
 
 def _air(rng: np.random.Generator, preset: Preset) -> list[Step]:
-    """What lies between the plate and the sensor: uneven light and a veil."""
+    """What lies between the plate and the sensor: uneven illumination and a veil."""
     steps: list[Step] = []
     if _chance(rng, preset.uneven):
         steps.append(_uneven(rng))
@@ -182,14 +182,16 @@ def _cast(rng: np.random.Generator, preset: Preset) -> Step:
 
 
 def _bounded(before: list[Step], tone: list[Step]) -> list[Step]:
-    """The tone steps, less the last ones where light, contrast and veil together would leave nothing to see."""
+    """The tone steps, without the last ones where illumination, contrast and veil together would leave nothing to
+    see."""
     while tone and _level(before + tone) < LEAST_LEVEL:
         tone = tone[:-1]
     return tone
 
 
 def _level(steps: list[Step]) -> float:
-    """How much of the contrast the light leaves: noise is drawn in proportion, or dark plates drown in it."""
+    """Share of the contrast that illumination and tone leave. Noise is drawn in proportion, or dark plates would drown
+    in it."""
     level = 1.0
     for step in steps:
         if step["stage"] == "exposure":
@@ -204,7 +206,7 @@ def _level(steps: list[Step]) -> float:
 
 
 def _seen_through(veil: Step) -> float:
-    """Contrast that a veil leaves of a stored value of 0.5: the slope there of the stage's curve."""
+    """Contrast that a veil leaves of a stored value of 0.5: the slope there of the operation's curve."""
     light = veil["amount"] * float(np.mean(np.square(veil["colour"])))
     kept = 1 - veil["amount"]
     return kept * 0.5 / float(np.sqrt(kept * 0.25 + light))

@@ -130,7 +130,9 @@ def _options(each: dataclasses.Field, hint: Any) -> dict[str, Any]:
         options["dest"] = each.name
     if _plain(hint) is bool:
         return {"action": "store_false" if each.default is True else "store_true", "help": text, **options}
-    if not _is_required(each) and each.default not in (None, "", ()):
+    if _is_required(each):
+        text += " (required)"
+    elif each.default not in (None, "", ()):
         text += f" (default: {_shown(each.default, options)})"
     return {"type": _element_type(hint), "help": text, **options}
 

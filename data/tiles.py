@@ -21,6 +21,10 @@ from data.ccpd import Corners
 from data.io import PictureError, has_picture_extension, open_picture_8bit
 
 SPLITS = ("train", "val", "test")
+# (height, width) of a clean tile, unless asked otherwise
+TILE = (96, 192)
+# how many times smaller the low-quality tile may be
+SCALES = (1, 2, 4, 8)
 MANIFEST = "manifest.csv"
 COLUMNS = ("key", "split", "source", "text", "country", "corners", "variant", "degradation")
 

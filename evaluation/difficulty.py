@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data.degrade import blur_length, effective_width
+from data.degrade import blur_length, sampled_width
 from evaluation.plates import Pair
 
 QUARTILES = 4
@@ -34,7 +34,7 @@ def measure(pair: Pair, input_psnr: float | None) -> dict[str, float]:
         measures["effective_width"] = float(pair.lq.shape[1])
     elif plate.steps is not None:
         width = plate_width_px(plate.corners) if plate.corners else pair.hr.shape[1]
-        measures["effective_width"] = float(effective_width(plate.steps, width))
+        measures["effective_width"] = float(sampled_width(plate.steps, width))
         measures["blur_length"] = float(blur_length(plate.steps))
     return measures
 

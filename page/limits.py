@@ -79,7 +79,7 @@ def steps(blur: float, dark: float, noise: float, size: float) -> list[degrade.S
 def _show(examiner: Examiner, clean: np.ndarray, truth: str, damage: list[degrade.Step]):
     lq = degrade.apply(clean, damage)
     source = make_source(examiner.generator, lq)
-    source = source._replace(native_width=degrade.effective_width(damage, clean.shape[1]))
+    source = source._replace(native_width=degrade.sampled_width(damage, clean.shape[1]))
     [result] = examiner.enhance([source])
     return results.pair(source.lq, result.picture), words.against_truth(result, truth)
 

@@ -156,7 +156,7 @@ def test_the_sliders_mean_what_they_say(size):
     from page.limits import steps
 
     damage = steps(2, 3, 0.1, size)
-    assert degrade.effective_width(damage, 192) == pytest.approx(size)
+    assert degrade.sampled_width(damage, 192) == pytest.approx(size)
     assert degrade.exposure(damage) == -3
     clean = np.random.default_rng(0).random((96, 192, 3), np.float32)
     assert degrade.apply(clean, damage).shape == clean.shape

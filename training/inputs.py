@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset import Pairs
-from data.degrade import PRESETS
 from data.io import PictureError, picture_size
+from data.presets import PRESETS
 from data.tiles import open_tiles, read_manifest
 from training.validation import Validator
 

@@ -106,6 +106,13 @@ def test_help_shows_each_default(capsys):
     with pytest.raises(SystemExit):
         read("--help")
     told = " ".join(capsys.readouterr().out.split())
-    for part in ("(default: 96x192)", "(default: 0.2 0.8)", "(default: 10)", "0 to 100 %", "--no-ema plain weights"):
+    for part in (
+        "folder (required)",
+        "(default: 96x192)",
+        "(default: 0.2 0.8)",
+        "(default: 10)",
+        "0 to 100 %",
+        "--no-ema plain weights",
+    ):
         assert part in told
     assert "None" not in told

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import blur, degrade
-from data.degrade_sheet import LADDERS, ladder
+from data import degrade, operations
+from data.degrade import LADDERS, ladder
+from data.presets import PRESETS
 
 MANY = 400
 
@@ -40,7 +41,7 @@ def samples(preset: str, count: int = MANY, seed: int = 0) -> list[list[degrade.
 
 @pytest.mark.parametrize("radius", [0.05, 0.5, 1, 2.7, 6])
 def test_disc_sums_to_one_is_centred_and_has_its_radius(radius):
-    kernel = blur.disc_kernel(radius)
+    kernel = operations.disc_kernel(radius)
     check_kernel(kernel)
     if radius > 2:
         # Along one axis a disc has the variance radius^2 / 4, and the pixels that it is poured into 1 / 12.
@@ -49,7 +50,7 @@ def test_disc_sums_to_one_is_centred_and_has_its_radius(radius):
 
 @pytest.mark.parametrize("angle", [0, 30, 90, 171])
 def test_line_has_its_length_and_direction(angle):
-    kernel = blur.line_kernel(15, angle)
+    kernel = operations.line_kernel(15, angle)
     check_kernel(kernel)
     y, x = np.mgrid[: kernel.shape[0], : kernel.shape[1]] - kernel.shape[0] // 2
     along = x * np.cos(np.deg2rad(angle)) + y * np.sin(np.deg2rad(angle))
@@ -58,7 +59,7 @@ def test_line_has_its_length_and_direction(angle):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_path_is_centred_and_as_long_as_asked(seed):
-    kernel = blur.path_kernel(38, angle=25 * seed, curl=seed / 11, seed=seed)
+    kernel = operations.path_kernel(38, angle=25 * seed, curl=seed / 11, seed=seed)
     check_kernel(kernel)
     lit = np.argwhere(kernel > 0)
     reach = np.sqrt(((lit[:, None] - lit[None]) ** 2).sum(axis=2).max())
@@ -81,9 +82,9 @@ def spread(kernel: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("linear", [False, True])
-@pytest.mark.parametrize("stage", ["defocus", "gaussian", "motion", "shake"])
-def test_blur_moves_nothing(stage, linear):
-    for _, [step] in ladder(stage):
+@pytest.mark.parametrize("operation", ["defocus", "gaussian", "motion", "shake"])
+def test_blur_moves_nothing(operation, linear):
+    for _, [step] in ladder(operation):
         # In linear light the dot is squared before the kernel, and only there its centre of mass stays.
         out = degrade.apply(dot(), [step | {"linear": linear}]) ** (2 if linear else 1)
         np.testing.assert_allclose(centre(out), [47.5, 95.5], atol=0.02)
@@ -99,21 +100,21 @@ def test_shrinking_and_back_moves_nothing(down, up, factor):
     np.testing.assert_allclose(centre(out), [47.5, 95.5], atol=0.05)
 
 
-@pytest.mark.parametrize("stage", ["jpeg", "video"])
+@pytest.mark.parametrize("operation", ["jpeg", "video"])
 @pytest.mark.parametrize("phase", [0, 3, 7])
-def test_coding_moves_nothing_and_keeps_the_colours(stage, phase):
+def test_coding_moves_nothing_and_keeps_the_colours(operation, phase):
     picture = striped()
-    out = degrade.apply(picture, [{"stage": stage, "quality": 95, "dx": phase, "dy": phase}])
+    out = degrade.apply(picture, [{"stage": operation, "quality": 95, "dx": phase, "dy": phase}])
     errors = {shift: np.abs(np.roll(picture, shift, axis=1) - out).mean() for shift in (-1, 0, 1)}
     assert min(errors, key=errors.get) == 0
     assert np.abs(picture.mean(axis=(0, 1)) - out.mean(axis=(0, 1))).max() < 0.01
 
 
-@pytest.mark.parametrize("stage", [*LADDERS])
-def test_a_stage_keeps_shape_range_and_input(stage):
+@pytest.mark.parametrize("operation", [*LADDERS])
+def test_an_operation_keeps_shape_range_and_input(operation):
     picture = striped()
     before = picture.copy()
-    for _, steps in ladder(stage):
+    for _, steps in ladder(operation):
         out = degrade.apply(picture, steps)
         assert out.shape == picture.shape
         assert out.dtype == np.float32
@@ -124,8 +125,8 @@ def test_a_stage_keeps_shape_range_and_input(stage):
     np.testing.assert_array_equal(picture, before)
 
 
-def test_every_stage_is_on_the_sheet():
-    assert set(LADDERS) == set(degrade.STAGES)
+def test_every_operation_is_on_the_sheet():
+    assert set(LADDERS) == set(degrade.OPERATIONS)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
@@ -135,7 +136,7 @@ def test_flat_black_and_white_stay_finite(value):
         assert np.isfinite(degrade.apply(picture, steps)).all()
 
 
-def test_stages_do_what_their_numbers_say():
+def test_operations_do_what_their_numbers_say():
     grey = np.full((16, 16, 3), 0.4, np.float32)
     assert degrade.apply(grey, [{"stage": "exposure", "stops": -2}])[0, 0] == pytest.approx(0.2)
     assert degrade.apply(grey, [{"stage": "exposure", "stops": 4}])[0, 0] == pytest.approx(1)
@@ -168,7 +169,7 @@ def test_blur_in_linear_light_keeps_lamps_brighter():
 
 def test_same_steps_same_tile_even_through_json():
     picture = striped()
-    for preset in degrade.PRESETS:
+    for preset in PRESETS:
         for steps in samples(preset, 60):
             again = json.loads(json.dumps(steps))
             assert again == steps
@@ -180,10 +181,10 @@ def test_same_seed_same_samples():
     assert samples("street", 30, seed=3) != samples("street", 30, seed=4)
 
 
-def test_steps_name_only_parameters_that_their_stage_has():
-    for preset in degrade.PRESETS:
+def test_steps_name_only_parameters_that_their_operation_has():
+    for preset in PRESETS:
         for step in (step for steps in samples(preset) for step in steps if step["stage"] != "up"):
-            inspect.signature(degrade.STAGES[step["stage"]]).bind(
+            inspect.signature(degrade.OPERATIONS[step["stage"]]).bind(
                 None, **{k: v for k, v in step.items() if k != "stage"}
             )
 
@@ -200,7 +201,7 @@ def test_scale_shrinks_the_result(scale):
 def test_samples_span_from_untouched_to_strong():
     drawn = samples("street", 2000)
     lengths = np.array([degrade.blur_length(steps) for steps in drawn])
-    widths = np.array([degrade.effective_width(steps, 170) for steps in drawn])
+    widths = np.array([degrade.sampled_width(steps, 170) for steps in drawn])
     stops = np.array([degrade.exposure(steps) for steps in drawn])
     assert 0.01 < np.mean([not steps for steps in drawn]) < 0.05
     assert 38 / 1.6 < lengths.max() < 50
@@ -210,7 +211,7 @@ def test_samples_span_from_untouched_to_strong():
     assert stops.min() < -3
     assert stops.max() > 1
     used = {step["stage"] for steps in drawn for step in steps}
-    assert used == {*degrade.STAGES, "up"}
+    assert used == {*degrade.OPERATIONS, "up"}
 
 
 def test_a_windscreen_is_lamps_with_a_coloured_veil_on_a_third_of_the_plates():
@@ -234,7 +235,7 @@ def test_lamps_colour_more_than_they_harm_otherwise():
 
 
 def test_the_benchmark_preset_is_frozen():
-    """Published figures rest on it: a change to the sampler or the stages that moves it needs a preset of another
+    """Published figures rest on it: a change to the sampler or the operations that moves it needs a preset of another
     name."""
     drawn = samples("benchmark", 200, seed=2026)
     digest = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()
@@ -245,10 +246,10 @@ def test_the_benchmark_preset_is_frozen():
 
 
 def test_measures():
-    assert degrade.effective_width([], 170) == 170
+    assert degrade.sampled_width([], 170) == 170
     twice = [{"stage": "down", "factor": 2}, {"stage": "up"}, {"stage": "down", "factor": 1.5}, {"stage": "up"}]
-    assert degrade.effective_width(twice, 170) == 85
-    assert degrade.effective_width([{"stage": "down", "factor": 2}, {"stage": "down", "factor": 2}], 100) == 25
+    assert degrade.sampled_width(twice, 170) == 85
+    assert degrade.sampled_width([{"stage": "down", "factor": 2}, {"stage": "down", "factor": 2}], 100) == 25
     assert degrade.blur_length([]) == 0
     assert degrade.blur_length([{"stage": "motion", "length": 12, "angle": 0}]) == pytest.approx(12)
     two = [{"stage": "defocus", "radius": 2}, {"stage": "gaussian", "sigma": 1}]
@@ -261,7 +262,7 @@ def test_measures():
 def test_refusals_say_what_is_allowed():
     with pytest.raises(ValueError, match="unknown degradation preset 'dusk', choose one of street"):
         degrade.sample(np.random.default_rng(0), "dusk")
-    with pytest.raises(ValueError, match="unknown degradation stage 'rain', allowed are up, defocus"):
+    with pytest.raises(ValueError, match="unknown degradation operation 'rain', allowed are up, defocus"):
         degrade.apply(striped(), [{"stage": "rain"}])
     with pytest.raises(ValueError, match="sides must divide by 8"):
         degrade.apply(striped(96, 100), [], scale=8)
