@@ -21,9 +21,8 @@ def enhance(config: Config) -> int:
     done."""
     import cv2
 
-    from enhancing.folder import enhance_each
-    from enhancing.frames import enhance_burst
-    from enhancing.inputs import find_inputs
+    from enhancing.finding import find_inputs
+    from enhancing.folder import enhance_burst, enhance_each
 
     # the workers share the cores already
     cv2.setNumThreads(1)
@@ -41,7 +40,7 @@ def enhance(config: Config) -> int:
 
 def prepare_out(config: Config) -> None:
     """Make the folder, if writing there cannot touch an input."""
-    from enhancing.inputs import identity
+    from enhancing.finding import identity
 
     if os.path.lexists(config.out) and not os.path.isdir(config.out):
         raise ValueError(f"--out {config.out} is there and is no folder")
@@ -58,9 +57,9 @@ def prepare_out(config: Config) -> None:
 
 def make_examiner(config: Config):
     """The generator, and what else is to be asked."""
-    from enhancing.checkpoints import default_checkpoint, load_second
     from enhancing.examining import Examiner
     from models.enhancer import load_generator
+    from models.shipped import default_checkpoint, load_second
     from reading.reader import Reader
 
     checkpoint = config.checkpoint or default_checkpoint()
@@ -118,7 +117,7 @@ def parse_arguments(argv: list[str] | None) -> Config:
 
 
 def _corner(text: str) -> tuple[float, float]:
-    from enhancing.corners import parse_corner
+    from enhancing.opening import parse_corner
 
     try:
         return parse_corner(text)

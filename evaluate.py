@@ -69,8 +69,8 @@ def evaluate(config: Config) -> dict:
     Raises ValueError, with what to do, where nothing can be evaluated.
     """
     prepare_libraries()
+    from data.labelled import clean_as_input, first_pair, from_lq_only, from_tiles, pick
     from evaluation import checkpoints, report
-    from evaluation.plates import clean_as_input, first_pair, from_lq_only, from_tiles, pick
     from evaluation.scoring import Scorer, with_truth_from_clean
     from reading.reader import Reader
 
@@ -108,7 +108,7 @@ def _score(scorer, plates: Sequence) -> tuple:
 def _vgg_distance(weights: str | None):
     if weights is None:
         return None
-    from evaluation.perceptual import vgg_distance
+    from evaluation.scoring import vgg_distance
 
     return vgg_distance(weights)
 
@@ -134,7 +134,7 @@ def _version(package: str) -> str | None:
 
 def _print(metrics: dict, out: Path) -> None:
     from evaluation.html import methods_of
-    from evaluation.table import for_terminal
+    from evaluation.summary import for_terminal
 
     print(for_terminal(methods_of(metrics)))
     for note in metrics["notes"]:

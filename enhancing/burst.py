@@ -1,4 +1,8 @@
-"""Several frames of one plate into one picture: enhanced, laid upon each other, averaged by how sure each pixel is."""
+"""Several frames of one plate into one picture: enhanced, laid upon each other, averaged by how sure each pixel is.
+
+Pictures are (h, w, 3) float32 in [0, 1]. A warp is the affine map, (2, 3) float32, from places in the picture that
+stays to those in the one that moves.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +12,10 @@ import cv2
 import numpy as np
 
 from enhancing import consistency
-from enhancing.agreement import Agreement, agree
-from enhancing.alignment import align, correlation, shift_of, shift_onto, smooth, warped
 from enhancing.consistency import luminance
-from enhancing.examining import TOO_LITTLE, Examiner, Result, min_effective_width
-from enhancing.voting import Vote, vote
+from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, min_effective_width
 from models.enhancer import fit_result, resize, restore_each
+from reading.voting import Vote, vote
 
 # after aligning; frames below it show something else, or cannot be laid upon the others
 MIN_CORRELATION = 0.35
@@ -25,6 +27,12 @@ REFERENCE_CANDIDATES = 8
 MIN_AGREEMENT = 0.6
 # disagreement that is not told from none, as a standard deviation of luminance
 FLOOR = 0.02
+ECC_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-5)
+ECC_SMOOTHING_PX = 5
+# finer detail is where frames differ by noise and by what was made up
+ALIGN_SIGMA = 2.0
+# of the moving picture, not looked at
+BORDER_PX = 8
 
 
 @dataclass(frozen=True)
@@ -159,3 +167,65 @@ def _sureness(result: Result, warp: np.ndarray, shape: tuple[int, int]) -> np.nd
 def _average(pictures: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
     shares = weights / weights.sum(axis=0)
     return sum(picture * share[..., None] for picture, share in zip(pictures, shares, strict=True)).astype(np.float32)
+
+
+def align(reference: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """The affine map, (2, 3) float32, from places in `reference` to those in `picture`, both (h, w, 3): phase
+    correlation for the shift, then enhanced correlation (Evangelidis and Psarakis 2008, IEEE TPAMI 30(10)); whichever
+    of no move, shift and map makes them most alike where they overlap."""
+    fixed, moving = smooth(reference), smooth(picture)
+    inside = np.zeros(moving.shape, np.uint8)
+    margins = [max(0, min(BORDER_PX, side // 4)) for side in moving.shape]
+    inside[margins[0] : moving.shape[0] - margins[0], margins[1] : moving.shape[1] - margins[1]] = 1
+    shift = shift_onto(fixed, moving)
+    candidates = [shift, np.eye(2, 3, dtype=np.float32)]
+    for start in (shift, np.eye(2, 3, dtype=np.float32)):
+        try:
+            _, warp = cv2.findTransformECC(
+                fixed, moving, start.copy(), cv2.MOTION_AFFINE, ECC_STEPS, inside, ECC_SMOOTHING_PX
+            )
+        # it did not converge, which it says with an exception
+        except cv2.error:
+            continue
+        candidates.append(warp)
+    return max(candidates, key=lambda warp: _overlap_correlation(fixed, moving, warp, inside))
+
+
+def _overlap_correlation(fixed: np.ndarray, moving: np.ndarray, warp: np.ndarray, inside: np.ndarray) -> float:
+    """Where both have pixels; less for an overlap of less than half, which anything fits."""
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    both = (cv2.warpAffine(inside, warp, inside.shape[::-1], flags=flags) > 0) & (inside > 0)
+    enough = min(1.0, 2 * both.mean())
+    return enough * correlation(fixed[both], warped(moving, warp)[both]) if both.any() else -1.0
+
+
+def shift_onto(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """By phase correlation; both smoothed luminance."""
+    shift = np.eye(2, 3, dtype=np.float32)
+    if min(fixed.shape) > 2:
+        window = cv2.createHanningWindow(fixed.shape[::-1], cv2.CV_32F)
+        # copies: where no padding is needed, OpenCV multiplies what it is given by the window
+        shift[:, 2] = cv2.phaseCorrelate(fixed.copy(), moving.copy(), window)[0]
+    return shift
+
+
+def warped(picture: np.ndarray, warp: np.ndarray) -> np.ndarray:
+    """The picture in the place of the one that stays."""
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(picture, warp, picture.shape[1::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return np.clip(moved, 0, 1)
+
+
+def smooth(picture: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(luminance(picture), (0, 0), ALIGN_SIGMA)
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    a, b = first - first.mean(), second - second.mean()
+    return float((a * b).sum() / max(1e-9, np.sqrt((a**2).sum() * (b**2).sum())))
+
+
+def shift_of(warp: np.ndarray, shape: tuple[int, int]) -> tuple[float, float]:
+    middle = np.array([shape[1] / 2, shape[0] / 2, 1])
+    right, down = middle[:2] - warp @ middle
+    return float(right), float(down)

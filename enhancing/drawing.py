@@ -10,9 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data.io import to_float, to_uint8
-from enhancing.agreement import Agreement
 from enhancing.burst import Burst
-from enhancing.examining import Result
+from enhancing.examining import Agreement, Result
 from models.enhancer import resize
 
 PANEL_PX, MAX_PANEL_HEIGHT_PX, GAP_PX = 480, 720, 12

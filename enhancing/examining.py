@@ -1,19 +1,22 @@
 """Enhance pictures, and ask of each result what a careful person would ask. One code for folders, bursts and the page.
 
-Two stages, so that a folder can overlap them: `look` runs the networks over a batch, `judge` does the rest for one
+Two steps, so that a folder can overlap them: `look` runs the networks over a batch, `judge` does the rest for one
 picture and may run in any thread.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from data.quality import Quality, measure
-from enhancing import agreement, consistency
-from enhancing.agreement import Agreement
-from enhancing.sources import Source
+from enhancing import consistency
+from enhancing.consistency import luminance
+from enhancing.opening import Source
 from models.enhancer import BATCH_SIZE, Generator, fit_result, resize, restore_each
+from reading.matching import comparable, edit_distance, partners
 from reading.reader import Reader, Reading
 
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
@@ -21,6 +24,61 @@ TOO_LITTLE = "too little in the picture to restore: characters may be invented"
 MIN_EFFECTIVE_WIDTH_PX = 50.0
 # below it, of 60 validation plates 22 % were read right; above it, of 540, 84 %
 MIN_AGREEMENT = 0.9
+# right and down; 1 and 2 move by no whole block of the generator's stem
+SHIFTS_PX = ((1, 0), (-2, 0), (0, 1), (0, -2))
+GAINS = (0.85, 1.18)
+# single pixels that disagree are of no interest
+MAP_SIGMA = 1.5
+
+
+class Agreement(NamedTuple):
+    """text: the characters read from the result. agreed: the same with a ? for each that some variant reads otherwise.
+    shares: for each character, the part of the variants that read the same. mean: over the variants, 1 - edit distance
+    / length; 0 where nothing was read."""
+
+    text: str
+    agreed: str
+    shares: tuple[float, ...]
+    mean: float
+
+
+def variants(lq: np.ndarray) -> list[np.ndarray]:
+    """The pictures to ask again about: (H, W, 3) float in [0, 1] -> shifted ones, then brighter and darker ones."""
+    shifted = [_shift(lq, dx, dy) for dx, dy in SHIFTS_PX]
+    return shifted + [np.clip(lq * np.float32(gain), 0, 1) for gain in GAINS]
+
+
+def undo(restored: Sequence[np.ndarray], scale: int) -> list[np.ndarray]:
+    """The restored variants, shifted back so that they lie upon each other. Their brightness is what the generator
+    chose."""
+    back = [_shift(sr, -dx * scale, -dy * scale) for sr, (dx, dy) in zip(restored, SHIFTS_PX, strict=False)]
+    return back + list(restored[len(SHIFTS_PX) :])
+
+
+def disagreement(sr: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    """(H, W) float32: standard deviation of the luminance over the result and the variants, 0 where all agree, up to
+    0.5."""
+    stack = np.stack([luminance(each) for each in (sr, *others)])
+    return cv2.GaussianBlur(stack.std(axis=0), (0, 0), MAP_SIGMA)
+
+
+def agree(result: str, others: Sequence[str]) -> Agreement:
+    """How far the other readings, of at least one variant, support the result's reading, character by character."""
+    text, *rest = (comparable(each, country="") for each in (result, *others))
+    same = np.zeros((len(rest), len(text)))
+    for row, other in zip(same, rest, strict=True):
+        for position, at in enumerate(partners(text, other)):
+            row[position] = at is not None and other[at] == text[position]
+    shares = same.mean(axis=0) if rest else np.zeros(len(text))
+    agreed = "".join(char if share == 1 else "?" for char, share in zip(text, shares, strict=True))
+    likeness = [1 - edit_distance(text, other) / max(len(text), len(other)) for other in rest if text]
+    return Agreement(text, agreed, tuple(map(float, shares)), float(np.mean(likeness)) if likeness else 0.0)
+
+
+def _shift(picture: np.ndarray, dx: int, dy: int) -> np.ndarray:
+    moved = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+    size = picture.shape[1::-1]
+    return cv2.warpAffine(picture, moved, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
 
 
 @dataclass(frozen=True)
@@ -81,7 +139,7 @@ class Examiner:
         width = consistency.effective_width(fit, look.sr.shape[1], source.native_width)
         agreed = None
         if look.readings:
-            agreed = agreement.agree(look.readings[1].text, [reading.text for reading in look.readings[2:]])
+            agreed = agree(look.readings[1].text, [reading.text for reading in look.readings[2:]])
         return Result(
             source=source,
             look=look,
@@ -90,7 +148,7 @@ class Examiner:
             after=measure(look.sr),
             fit=fit,
             effective_width=width,
-            disagreement=agreement.disagreement(look.sr, look.others) if look.others else None,
+            disagreement=disagreement(look.sr, look.others) if look.others else None,
             agreement=agreed,
             reading_before=look.readings[0] if look.readings else None,
             reading=look.readings[1] if look.readings else None,
@@ -98,10 +156,10 @@ class Examiner:
         )
 
     def _others(self, pictures: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
-        asked = [agreement.variants(lq) for lq in pictures]
+        asked = [variants(lq) for lq in pictures]
         flat = restore_each(self.generator, [lq for some in asked for lq in some], self.batch_size)
         each = len(asked[0]) if asked else 0
-        others = [agreement.undo(flat[i * each : (i + 1) * each], self.generator.scale) for i in range(len(asked))]
+        others = [undo(flat[i * each : (i + 1) * each], self.generator.scale) for i in range(len(asked))]
         if self.second is not None:
             opinions = restore_each(self.second, pictures, self.batch_size)
             others = [[*some, opinion] for some, opinion in zip(others, opinions, strict=True)]

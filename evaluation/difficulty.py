@@ -6,12 +6,13 @@
 Harder is lower, but for blur_length.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
+from data.crop import plate_width
 from data.degrade import blur_length, sampled_width
-from evaluation.plates import Pair
+from data.labelled import Pair
 
 QUARTILES = 4
 CURVE_BINS, MIN_PLATES_PER_BIN = 8, 30
@@ -33,16 +34,10 @@ def measure(pair: Pair, input_psnr: float | None) -> dict[str, float]:
     if pair.hr is None:
         measures["effective_width"] = float(pair.lq.shape[1])
     elif plate.steps is not None:
-        width = plate_width_px(plate.corners) if plate.corners else pair.hr.shape[1]
+        width = plate_width(plate.corners) if plate.corners else pair.hr.shape[1]
         measures["effective_width"] = float(sampled_width(plate.steps, width))
         measures["blur_length"] = float(blur_length(plate.steps))
     return measures
-
-
-def plate_width_px(corners: Sequence[Sequence[float]]) -> float:
-    """Mean length of the plate's lower and upper edge; corners in CCPD's order (from the bottom right, clockwise)."""
-    bottom_right, bottom_left, top_left, top_right = np.asarray(corners, float)
-    return float((np.linalg.norm(bottom_right - bottom_left) + np.linalg.norm(top_right - top_left)) / 2)
 
 
 def by_quartile(table, figures: Callable) -> dict[str, list[dict]]:

@@ -5,7 +5,7 @@ import html
 import json
 
 from evaluation.difficulty import LABELS
-from evaluation.table import NOTHING, columns, in_words, lines, share
+from evaluation.summary import NOTHING, columns, in_words, lines, share
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }

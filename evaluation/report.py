@@ -4,18 +4,23 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from data.io import write_bytes
+from data.labelled import Failure, Material, load
 from data.text import cell
 from evaluation import figures, html
 from evaluation.difficulty import LABELS
 from evaluation.metrics import BOOTSTRAP_RESAMPLES
-from evaluation.plates import Failure, Material, load
 from evaluation.scoring import BASELINE, CLEAN, INPUT, PICTURE_FIGURES, Table, render
-from evaluation.selection import select
 from evaluation.summary import checkpoints_of, method_figures, outcome, summarise
+from reading.matching import is_readable, match
+
+# of the grid
+PARTS = ("best", "median", "worst")
+PLATES_PER_PART = 3
 
 
 def collect(table: Table, read: bool, seed: int, facts: dict, on_clean: Table | None = None) -> dict:
@@ -141,3 +146,42 @@ def _png(figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def select(table: Table, read: bool, per_part: int = PLATES_PER_PART) -> list[tuple[str, int]]:
+    """(part, index) of the plates to show: ranked by the last checkpoint's character rate, equal ones by its PSNR.
+
+    Where no text is known the reader's confidence ranks, without reading the PSNR alone. Of each photo one variant is
+    shown.
+    """
+    compared = [i for i, plate in enumerate(table.plates) if read and is_readable(plate.text, plate.country)]
+    candidates = compared or range(len(table.plates))
+    method = (checkpoints_of(table) or [each for each in table.scores if each != CLEAN])[-1]
+    ranked = sorted(candidates, key=lambda i: (_rank(table, method, i, bool(compared), read), table.plates[i].key))
+    photos = len({table.plates[i].group for i in ranked})
+    per_part = max(1, min(per_part, photos // len(PARTS)))
+    middle_first = sorted(range(len(ranked)), key=lambda place: abs(place - (len(ranked) - 1) / 2))
+    orders = {"best": ranked[::-1], "worst": ranked, "median": [ranked[place] for place in middle_first]}
+
+    shown: set[str] = set()
+    chosen = {part: _take(table, order, per_part, shown) for part, order in orders.items()}
+    chosen["median"].sort(key=ranked.index, reverse=True)
+    return [(part, i) for part in PARTS for i in (chosen[part][::-1] if part == "worst" else chosen[part])]
+
+
+def _rank(table: Table, method: str, index: int, compared: bool, read: bool) -> tuple[float, float]:
+    """Higher is better."""
+    score, plate = table.scores[method][index], table.plates[index]
+    if compared:
+        return match(score.reading.text, plate.text, plate.country).char_rate, score.psnr or 0.0
+    return (score.reading.confidence if read else 0.0), score.psnr or 0.0
+
+
+def _take(table: Table, order: Sequence[int], count: int, shown: set[str]) -> list[int]:
+    """The first `count` plates of `order` from photos not shown yet, which are noted in `shown`."""
+    taken: list[int] = []
+    for i in order:
+        if len(taken) < count and table.plates[i].group not in shown:
+            taken.append(i)
+            shown.add(table.plates[i].group)
+    return taken

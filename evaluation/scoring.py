@@ -1,22 +1,23 @@
 """Applies every method to every plate and scores the results: pictures in, a table of numbers out.
 
-Methods are, in this order: "input" (the low-quality picture), "baseline" (`evaluation.baseline`), one per checkpoint by
-its name, and "clean" where there is a clean side. Pictures are (H, W, 3) uint8: what a user would get as a file.
+Methods are, in this order: "input" (the low-quality picture), "baseline" (contrast stretch and unsharp mask), one per
+checkpoint by its name, and "clean" where there is a clean side. Pictures are (H, W, 3): uint8 where they are scored, as
+a user would get them in a file, float32 in [0, 1] where they are made.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from data import degrade
 from data.io import to_uint8
-from evaluation.baseline import classical, enlarge
+from data.labelled import Failure, Pair, Plate, load
 from evaluation.difficulty import measure
 from evaluation.metrics import colour_error, psnr_db, ssim
-from evaluation.plates import Failure, Pair, Plate, load
-from models.enhancer import Generator, enhance, resize, restore_each, to_working_size
+from models.enhancer import LUMA, Generator, enhance, resize, restore_each, to_working_size
 from reading.matching import comparable
 from reading.reader import Reader, Reading
 
@@ -25,6 +26,14 @@ PICTURE_FIGURES = ("psnr", "ssim", "colour_error", "consistency", "vgg_distance"
 # plates whose pictures are in memory at a time
 CHUNK = 32
 NO_READING = Reading("")
+# of the luminance: a few glaring or black pixels do not stop the stretch
+STRETCH_PERCENTILES = (1, 99)
+# a flatter picture holds noise alone, which a stretch would blow up
+MIN_RANGE = 0.05
+UNSHARP_SIGMA_PX, UNSHARP_AMOUNT = 2.0, 1.0
+VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv4")
+# keeps a position without any feature from a division by zero
+TINY = 1e-10
 
 
 @dataclass(frozen=True)
@@ -173,3 +182,49 @@ def _to_working_size(picture: np.ndarray) -> np.ndarray:
     """Small pictures enlarged to the width that a generator would give them; larger ones as they are."""
     resized = to_working_size(Generator(run=lambda batch: batch), picture)
     return resized if resized.size > picture.size else picture
+
+
+def classical(picture: np.ndarray) -> np.ndarray:
+    """Stretch the luminance to the whole range, the same for all colours, then sharpen."""
+    low, high = np.percentile(picture @ LUMA, STRETCH_PERCENTILES)
+    stretched = np.clip((picture - low) / max(high - low, MIN_RANGE), 0, 1).astype(np.float32)
+    blurred = cv2.GaussianBlur(stretched, (0, 0), UNSHARP_SIGMA_PX)
+    return np.clip(stretched + UNSHARP_AMOUNT * (stretched - blurred), 0, 1)
+
+
+def enlarge(picture: np.ndarray, scale: int) -> np.ndarray:
+    """Bicubic enlargement by `scale`; the picture itself for scale 1."""
+    if scale == 1:
+        return picture
+    height, width = picture.shape[:2]
+    enlarged = cv2.resize(picture, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
+    return np.clip(enlarged, 0, 1)
+
+
+def vgg_distance(weights: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A distance in VGG19's features: two (N, H, W, 3) float32 batches in [0, 1] -> (N,), 0 for equal ones.
+
+    As LPIPS without its learned weights (Zhang et al. 2018, arXiv 1801.03924, Eq. 1, w = 1). weights: a file, or
+    "imagenet".
+
+    Deviations: VGG19 for VGG16, and three of its layers for five, since the tiles are small.
+    """
+    from models.features import build_features
+
+    networks = [build_features(weights, layer) for layer in VGG_LAYERS]
+
+    def distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        each = [_between(network, first, second) for network in networks]
+        return np.mean(each, axis=0)
+
+    return distance
+
+
+def _between(network, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Squared distance of the unit feature vectors, averaged over positions, (N,)."""
+    features = network.predict_on_batch(np.concatenate([first, second]))
+    # the network stops before the activation
+    features = np.maximum(np.asarray(features, np.float32), 0)
+    units = features / np.sqrt((features**2).sum(axis=-1, keepdims=True) + TINY)
+    squares = (units[: len(first)] - units[len(first) :]) ** 2
+    return squares.sum(axis=-1).mean(axis=(1, 2))

@@ -1,9 +1,15 @@
-"""From a table of scores to the figures of every method."""
+"""The figures of every method: from a table of scores to numbers, and from numbers to cells of text for the terminal
+and report.html.
+"""
 
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from data.text import printable
 from evaluation import difficulty
 from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates
 from evaluation.scoring import BASELINE, CLEAN, INPUT, PICTURE_FIGURES, Table
@@ -11,6 +17,8 @@ from reading.matching import is_readable, match
 
 # of the parts by difficulty, which are many
 BIN_RESAMPLES = 500
+# a figure that is not known, in a table
+NOTHING = "–"
 
 
 def summarise(table: Table, read: bool, seed: int = 0) -> dict:
@@ -79,3 +87,192 @@ def outcome(table: Table, method: str, index: int) -> dict:
         "right": int(serial.right),
         "confidently_wrong": int(wrong_but_sure),
     }
+
+
+@dataclass(frozen=True)
+class Column:
+    """header: of the table. cell: the text of one method's figures. meaning: a plain sentence for people new to the
+    figure."""
+
+    header: str
+    cell: Callable[[dict], str]
+    meaning: str
+
+
+def share(estimate: dict | None, with_interval: bool = True) -> str:
+    """An estimate as "48.2 % (43–53)", counts of events as "6/124 = 4.8 % (2–9)", nothing known as a dash."""
+    if not estimate or estimate.get("value") is None:
+        return NOTHING
+    value = f"{100 * estimate['value']:.1f} %"
+    if "count" in estimate:
+        value = f"{estimate['count']}/{estimate['n']} = {value}"
+    if not with_interval or not estimate.get("ci95"):
+        return value
+    low, high = (100 * bound for bound in estimate["ci95"])
+    return f"{value} ({low:.0f}–{high:.0f})"
+
+
+def _number(name: str, digits: int) -> Callable[[dict], str]:
+    def cell(figures: dict) -> str:
+        return NOTHING if figures.get(name) is None else f"{figures[name]:.{digits}f}"
+
+    return cell
+
+
+READING_COLUMNS = (
+    Column(
+        "plates right",
+        lambda f: share(f.get("plate_acc")),
+        "Plates right: the share of plates whose serial was read without any error. In brackets, here and "
+        "elsewhere: the 95 % "
+        "interval; with other plates of the same kind the figure would most likely have come out between these bounds.",
+    ),
+    Column(
+        "at most 1 wrong",
+        lambda f: share(f.get("plate_acc_within_1")),
+        "At most 1 wrong: the share of plates read with one wrong, missing or added character, or none.",
+    ),
+    Column(
+        "characters",
+        lambda f: share(f.get("char_acc")),
+        "Characters: 1 minus the number of corrections that the reading needs, divided by the serial's length; "
+        "the mean over "
+        "plates.",
+    ),
+    Column(
+        "right with province",
+        lambda f: share(f.get("with_province", {}).get("plate_acc")),
+        "Right with province: as the first, but the Chinese character in front must be right too. Elsewhere the "
+        "two are equal.",
+    ),
+    Column(
+        "at most 1 wrong, with province",
+        lambda f: share(f.get("with_province", {}).get("plate_acc_within_1")),
+        "At most 1 wrong, with province: the same of the whole text.",
+    ),
+    Column(
+        "characters with province",
+        lambda f: share(f.get("with_province", {}).get("char_acc")),
+        "Characters with province: the same of the whole text.",
+    ),
+)
+CONFIDENCE = Column(
+    "reader's confidence",
+    _number("confidence", 2),
+    "Reader's confidence: the mean of what the reader itself says. It is no measure of truth: see those wrong "
+    "but sure.",
+)
+HARM_COLUMNS = (
+    Column(
+        "gained",
+        lambda f: share(f.get("gain_rate")),
+        "Gained: of the plates that were read wrong before enhancing, those read right after.",
+    ),
+    Column(
+        "flipped to wrong",
+        lambda f: share(f.get("flip_rate")),
+        "Flipped to wrong: of the plates that were read right before enhancing, those read wrong after. This is "
+        "the harm done "
+        "to good pictures.",
+    ),
+    Column(
+        "wrong but sure",
+        lambda f: share(f.get("confidently_wrong")),
+        "Wrong but sure: of all plates, those read wrong by a reader that was more than 90 % confident: invented "
+        "characters "
+        "that somebody would believe.",
+    ),
+    Column(
+        "clean tiles put through, right",
+        lambda f: share(f.get("on_clean", {}).get("plate_acc")),
+        "Clean tiles put through, right: the share read right when the generator is given the clean tiles "
+        "themselves, each "
+        "photo once. A good picture should be left alone.",
+    ),
+    Column(
+        "clean tiles put through, flipped",
+        lambda f: share(f.get("on_clean", {}).get("flip_rate")),
+        "Clean tiles put through, flipped: of the clean tiles that were read right, those read wrong after.",
+    ),
+    Column(
+        "clean tiles put through, colour error",
+        lambda f: _number("colour_error", 1)(f.get("on_clean", {})),
+        "Clean tiles put through, colour error: how far the colours of good pictures are moved; see the colour error.",
+    ),
+)
+PICTURE_COLUMNS = (
+    Column(
+        "PSNR (dB)",
+        _number("psnr", 2),
+        "PSNR: closeness to the clean tile, pixel by pixel; higher is closer, one step of 6 dB halves the error. "
+        "Per picture, "
+        "whole picture, three colours, then averaged. It does not show whether the plate can be read.",
+    ),
+    Column(
+        "SSIM",
+        _number("ssim", 3),
+        "SSIM: likeness of structure to the clean tile, 1 for equal pictures; averaged alike.",
+    ),
+    Column(
+        "colour error",
+        _number("colour_error", 1),
+        "Colour error: how far the colours lie from the clean tile's, brightness left out (a* and b* in CIELAB, "
+        "means of "
+        "blocks of 8 x 8 pixels). 2 can just be seen side by side, 10 is another shade.",
+    ),
+    Column(
+        "consistency (dB)",
+        _number("consistency", 2),
+        "Consistency: the picture, damaged again exactly as the input was, against the input (PSNR). A low "
+        "figure means that "
+        "the enhanced picture cannot be what the camera saw. The clean tile's shows how exact the measure is.",
+    ),
+    Column(
+        "VGG distance",
+        _number("vgg_distance", 4),
+        "VGG distance: distance to the clean tile in the features of a network trained on photos, close to what "
+        "people see as "
+        "unlike (as LPIPS, without its learned weights); lower is closer.",
+    ),
+)
+
+
+def columns(methods: dict[str, dict]) -> list[Column]:
+    """The columns in which at least one method has a figure."""
+    candidates = (*READING_COLUMNS, CONFIDENCE, *HARM_COLUMNS, *PICTURE_COLUMNS)
+    return [column for column in candidates if any(column.cell(figures) != NOTHING for figures in methods.values())]
+
+
+def lines(methods: dict[str, dict]) -> list[list[str]]:
+    """The table as rows of text cells: one row per figure, one column per method, the methods' names in the first
+    row."""
+    body = [[column.header, *(column.cell(figures) for figures in methods.values())] for column in columns(methods)]
+    return [["", *methods], *body]
+
+
+def for_terminal(methods: dict[str, dict]) -> str:
+    """The table with its columns in line."""
+    table = [list(map(printable, line)) for line in lines(methods)]
+    widths = [max(map(_width, cells)) for cells in zip(*table, strict=True)]
+    return "\n".join("  ".join(map(_pad, line, widths)).rstrip() for line in table)
+
+
+def in_words(estimate: dict | None) -> str:
+    """An estimate inside a sentence: "41.6 % (95 % interval 34 to 50)", events as "13 of 202 (6.4 %, 95 % interval
+    ...)"."""
+    if not estimate or estimate.get("value") is None:
+        return "none, since there were none such,"
+    value = f"{100 * estimate['value']:.1f} %"
+    interval = "95 % interval {:.0f} to {:.0f}".format(*(100 * bound for bound in estimate["ci95"]))
+    if "count" in estimate:
+        return f"{estimate['count']} of {estimate['n']} ({value}, {interval})"
+    return f"{value} ({interval})"
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))

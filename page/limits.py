@@ -9,7 +9,7 @@ import numpy as np
 from data import degrade
 from data.io import open_picture, to_float
 from enhancing.examining import Examiner
-from enhancing.sources import make_source
+from enhancing.opening import make_source
 from page import results, words
 from page.examples import Examples
 from page.measured import figures, grid

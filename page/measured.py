@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from evaluation.html import methods_of, sentences
-from evaluation.table import lines
+from evaluation.summary import lines
 from page import words
 
 METRICS = "metrics.json"

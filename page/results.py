@@ -7,7 +7,7 @@ import numpy as np
 
 from data.io import to_uint8
 from enhancing.drawing import heat_map
-from enhancing.files import write_picture
+from enhancing.writing import write_picture
 from models.enhancer import resize
 
 # width at which pictures are shown: a tile of 192 px is too small to look at

@@ -7,7 +7,7 @@ import gradio as gr
 
 from data.io import open_picture
 from enhancing.examining import Examiner
-from enhancing.sources import make_source
+from enhancing.opening import make_source
 from page import results, words
 from page.examples import Examples
 from page.photo import MAX_PIXELS, Photo, accept, add_corner, marked, parse_corners

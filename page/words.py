@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
-from enhancing.agreement import Agreement, agree
 from enhancing.burst import Burst
-from enhancing.examining import Result
+from enhancing.examining import Agreement, Result, agree
 from reading.reader import Reading
 
 HINT = "A restored plate is a hint, not evidence."

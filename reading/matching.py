@@ -11,6 +11,8 @@ The rules, for every plate:
 import unicodedata
 from dataclasses import dataclass
 
+import numpy as np
+
 from data.ccpd import CHINA
 
 LINE_BREAK = "/"
@@ -71,12 +73,32 @@ def is_readable(text: str, country: str) -> bool:
 
 def edit_distance(first: str, second: str) -> int:
     """Levenshtein distance: fewest insertions, deletions and replacements that turn one into the other."""
-    row = list(range(len(second) + 1))
-    for i, a in enumerate(first, start=1):
-        diagonal, row[0] = row[0], i
-        for j, b in enumerate(second, start=1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
-    return row[-1]
+    return int(_distances(first, second)[-1, -1])
+
+
+def align(first: str, second: str) -> list[tuple[int | None, int | None]]:
+    """Pairs of indices into the two texts along a way of least edit distance, from left to right.
+
+    Characters that are equal or replaced make a pair; one that the other text lacks is paired with None.
+    """
+    table = _distances(first, second)
+    pairs, i, j = [], len(first), len(second)
+    while i or j:
+        if i and j and table[i, j] == table[i - 1, j - 1] + (first[i - 1] != second[j - 1]):
+            i, j = i - 1, j - 1
+            pairs.append((i, j))
+        elif j and table[i, j] == table[i, j - 1] + 1:
+            j -= 1
+            pairs.append((None, j))
+        else:
+            i -= 1
+            pairs.append((i, None))
+    return pairs[::-1]
+
+
+def partners(first: str, second: str) -> list[int | None]:
+    """For each character of `first`, the index of the one of `second` that it is aligned with, or None."""
+    return [j for i, j in align(first, second) if i is not None]
 
 
 def marked(read: str, text: str, country: str) -> list[tuple[str, bool]]:
@@ -86,21 +108,16 @@ def marked(read: str, text: str, country: str) -> list[tuple[str, bool]]:
     """
     truth, seen = (comparable(each, country, province=True) for each in (text, read))
     seen = seen[-len(truth) :] if truth else seen
-    table = [[i + j if 0 in (i, j) else 0 for j in range(len(seen) + 1)] for i in range(len(truth) + 1)]
-    for i in range(1, len(truth) + 1):
-        for j in range(1, len(seen) + 1):
-            replaced = table[i - 1][j - 1] + (truth[i - 1] != seen[j - 1])
-            table[i][j] = min(table[i - 1][j] + 1, table[i][j - 1] + 1, replaced)
-    result, i, j = [], len(truth), len(seen)
-    # back along a cheapest way through the table of distances
-    while i or j:
-        if i and j and table[i][j] == table[i - 1][j - 1] + (truth[i - 1] != seen[j - 1]):
-            i, j = i - 1, j - 1
-            result.append((seen[j], truth[i] != seen[j]))
-        elif j and table[i][j] == table[i][j - 1] + 1:
-            j -= 1
-            result.append((seen[j], True))
-        else:
-            i -= 1
-            result.append((MISSING, True))
-    return result[::-1]
+    return [
+        (MISSING, True) if j is None else (seen[j], i is None or truth[i] != seen[j]) for i, j in align(truth, seen)
+    ]
+
+
+def _distances(first: str, second: str) -> np.ndarray:
+    """(len(first) + 1, len(second) + 1): entry i, j is the edit distance of the first i and the first j characters."""
+    table = np.zeros((len(first) + 1, len(second) + 1), int)
+    table[:, 0], table[0] = np.arange(len(first) + 1), np.arange(len(second) + 1)
+    for i, a in enumerate(first, start=1):
+        for j, b in enumerate(second, start=1):
+            table[i, j] = min(table[i - 1, j] + 1, table[i, j - 1] + 1, table[i - 1, j - 1] + (a != b))
+    return table

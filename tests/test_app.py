@@ -13,9 +13,8 @@ from PIL import Image
 import app
 from data import degrade
 from data.io import PictureError, open_picture, to_uint8
-from enhancing.agreement import Agreement
-from enhancing.examining import TOO_LITTLE, Examiner
-from enhancing.sources import make_source
+from enhancing.examining import TOO_LITTLE, Agreement, Examiner
+from enhancing.opening import make_source
 from models.enhancer import Generator
 from page import measured, results, words
 from page.examples import FOLDER, read_examples

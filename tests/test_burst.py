@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from test_honesty import plate, reading
 
-from enhancing.alignment import align
-from enhancing.burst import combine
+from enhancing.burst import align, combine
 from enhancing.drawing import burst_sheet
 from enhancing.examining import TOO_LITTLE, Examiner
-from enhancing.sources import make_source
+from enhancing.opening import make_source
 from models.enhancer import Generator
 
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from evaluation.difficulty import binned, by_quartile, curves, measure, plate_width_px
-from evaluation.plates import Pair, Plate
+from data.crop import plate_width
+from data.labelled import Pair, Plate
+from evaluation.difficulty import binned, by_quartile, curves, measure
 from evaluation.scoring import Score, Table
 
 CORNERS = ((180, 70), (20, 70), (20, 30), (180, 30))
@@ -27,8 +28,8 @@ def pair(steps=None, hr=True, brightness=51):
 
 
 def test_plate_width_is_the_mean_of_both_edges():
-    assert plate_width_px(CORNERS) == 160
-    assert plate_width_px(((180, 70), (20, 70), (40, 30), (160, 30))) == 140
+    assert plate_width(CORNERS) == 160
+    assert plate_width(((180, 70), (20, 70), (40, 30), (160, 30))) == 140
 
 
 def test_measures_of_a_known_degradation():

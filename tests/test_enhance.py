@@ -19,11 +19,11 @@ from test_io import png_of
 from data.io import to_float, to_uint8
 from data.text import printable
 from enhance import main, make_examiner, parse_arguments
-from enhancing.checkpoints import default_checkpoint, load_second
 from enhancing.config import Config
 from enhancing.examining import MIN_EFFECTIVE_WIDTH_PX, TOO_LITTLE, Examiner, min_effective_width
-from enhancing.sources import make_source
+from enhancing.opening import make_source
 from models.enhancer import Generator, enhance, load_generator
+from models.shipped import default_checkpoint, load_second
 
 ROOT = Path(__file__).resolve().parents[1]
 

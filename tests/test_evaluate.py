@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from data.io import encode_png
+from data.labelled import Pair, Plate, from_tiles, pick
 from data.tiles import Row, format_rows, tile_url
 from evaluate import Config, evaluate, main
-from evaluation.checkpoints import by_name, load_fitting
-from evaluation.plates import Pair, Plate, from_tiles, pick
+from evaluation.generators import by_name, load_fitting
 from evaluation.scoring import Scorer
 from models.generator import build_generator
 from reading.reader import Reading
@@ -244,7 +244,7 @@ def test_equal_clean_tiles_are_read_once(tmp_path):
 
 
 def test_vgg_distance_is_0_for_equal_pictures_and_grows(tmp_path):
-    from evaluation.perceptual import vgg_distance
+    from evaluation.scoring import vgg_distance
 
     keras.utils.set_random_seed(0)
     distance = vgg_distance("random")

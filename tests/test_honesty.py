@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
+from data.labelled import Pair, Plate
 from enhancing import calibrate
-from enhancing.agreement import SHIFTS_PX, agree, disagreement, undo, variants
-from enhancing.calibrate import least_width, write
+from enhancing.calibrate import STRENGTHS, Trial, best, least_width, try_strengths, write
 from enhancing.consistency import effective_width, fit
-from enhancing.corners import in_order, parse_corner, straighten
 from enhancing.drawing import heat_map, sheet
-from enhancing.strength import STRENGTHS, Trial, best, try_strengths
-from enhancing.voting import align, characters, vote
-from evaluation.plates import Pair, Plate
+from enhancing.examining import SHIFTS_PX, agree, disagreement, undo, variants
+from enhancing.opening import in_order, parse_corner, straighten
 from models.enhancer import Generator
+from reading.matching import partners
 from reading.reader import ALPHABET, Reader, Reading
+from reading.voting import characters, vote
 
 RNG = np.random.default_rng(0)
 
@@ -118,11 +118,11 @@ def test_agreement_extremes():
 
 
 def test_alignment():
-    assert align("ABC", "ABC") == [0, 1, 2]
-    assert align("ABC", "AC") == [0, None, 1]
-    assert align("AC", "ABC") == [0, 2]
-    assert align("ABC", "") == [None, None, None]
-    assert align("AXC", "AYC") == [0, 1, 2]
+    assert partners("ABC", "ABC") == [0, 1, 2]
+    assert partners("ABC", "AC") == [0, None, 1]
+    assert partners("AC", "ABC") == [0, 2]
+    assert partners("ABC", "") == [None, None, None]
+    assert partners("AXC", "AYC") == [0, 1, 2]
 
 
 def reading(*steps):

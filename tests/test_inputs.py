@@ -2,8 +2,7 @@ import inspect
 import os
 import sys
 
-from enhancing.inputs import find_inputs, identities, skipped_kinds
-from enhancing.names import output_names
+from enhancing.finding import find_inputs, identities, output_names, skipped_kinds
 
 JPEG = b"\xff\xd8\xff\xe0"
 

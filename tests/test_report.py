@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from data.io import encode_png
+from data.labelled import Failure, Material, Plate
 from evaluation import report
 from evaluation.figures import grid
 from evaluation.html import build, sentences
-from evaluation.plates import Failure, Material, Plate
+from evaluation.report import select
 from evaluation.scoring import Score, Table
-from evaluation.selection import select
-from evaluation.summary import summarise
-from evaluation.table import for_terminal, share
+from evaluation.summary import for_terminal, share, summarise
 from reading.reader import Reading
 
 TEXTS = ["皖AE587T", "AB123", "CD456", "EF789", "GH/12", "KL321", "MN654", "OP987"]

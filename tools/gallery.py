@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from data.io import to_uint8
 from data.text import printable
-from enhancing.checkpoints import default_checkpoint, load_second
 from enhancing.drawing import sheet
 from enhancing.examining import Examiner
-from enhancing.inputs import find_inputs
-from enhancing.sources import load_source
+from enhancing.finding import find_inputs
+from enhancing.opening import load_source
 from models.enhancer import load_generator
+from models.shipped import default_checkpoint, load_second
 from reading.reader import Reader
 from training.validation import spread_evenly
 

@@ -18,16 +18,16 @@ from data import degrade
 from data.crop import crop_plate
 from data.synthetic.rendering import render
 from enhancing.burst import combine
-from enhancing.checkpoints import default_checkpoint
 from enhancing.drawing import burst_sheet
 from enhancing.examining import Examiner
-from enhancing.files import write_picture
-from enhancing.sources import make_source
-from enhancing.voting import vote
+from enhancing.opening import make_source
+from enhancing.writing import write_picture
 from evaluation.metrics import estimate
 from models.enhancer import load_generator
+from models.shipped import default_checkpoint
 from reading.matching import is_two_line, match
 from reading.reader import Reader
+from reading.voting import vote
 
 WAYS = (
     "one frame as it is",

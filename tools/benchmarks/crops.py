@@ -16,16 +16,15 @@ from tqdm import tqdm
 
 from data import degrade
 from data.io import to_uint8
+from data.labelled import Pair, Plate
 from data.presets import PRESETS
 from data.synthetic.registrations import ROMANIAN_COUNTIES
 from data.text import printable
-from enhancing.calibrate import trials_table
-from enhancing.checkpoints import default_checkpoint
-from enhancing.inputs import find_inputs
-from enhancing.sources import load_source
-from enhancing.strength import try_strengths
-from evaluation.plates import Pair, Plate
+from enhancing.calibrate import trials_table, try_strengths
+from enhancing.finding import find_inputs
+from enhancing.opening import load_source
 from models.enhancer import Generator, load_generator
+from models.shipped import default_checkpoint
 from reading.matching import comparable
 from reading.reader import Reader
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluation.plates import Pair
+from data.labelled import Pair
 from evaluation.scoring import BASELINE, CLEAN, INPUT
 from models.enhancer import Generator, load_generator
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reading.matching import partners
 from reading.reader import ALPHABET, BLANK, Reading
 
 # a reader that excludes a character may be wrong: no single frame can veto what two others are sure of
@@ -43,7 +44,7 @@ def vote(readings: Sequence[Reading], weights: Sequence[float]) -> Vote:
     log_votes, sums = np.zeros((2, length, len(ALPHABET)))
     present = np.zeros(length)
     for (text, probabilities), weight in zip(seen, weights, strict=True):
-        for position, at in enumerate(align(seen[pivot][0], text)):
+        for position, at in enumerate(partners(seen[pivot][0], text)):
             if at is not None:
                 log_votes[position] += weight * np.log(np.maximum(probabilities[at], FLOOR))
                 sums[position] += weight * probabilities[at]
@@ -71,27 +72,6 @@ def characters(reading: Reading) -> tuple[str, np.ndarray]:
         previous = best
     probabilities = reading.steps[runs] if runs else np.zeros((0, len(ALPHABET)), np.float32)
     return "".join(ALPHABET[row.argmax()] for row in probabilities), probabilities
-
-
-def align(first: str, second: str) -> list[int | None]:
-    """For each character of `first`, the index of its partner in `second` (equal or replaced), or None: least edit
-    distance."""
-    table = np.zeros((len(first) + 1, len(second) + 1), int)
-    table[:, 0], table[0] = np.arange(len(first) + 1), np.arange(len(second) + 1)
-    for i, a in enumerate(first, start=1):
-        for j, b in enumerate(second, start=1):
-            table[i, j] = min(table[i - 1, j] + 1, table[i, j - 1] + 1, table[i - 1, j - 1] + (a != b))
-    partners: list[int | None] = [None] * len(first)
-    i, j = len(first), len(second)
-    while i and j:
-        if table[i, j] == table[i - 1, j - 1] + (first[i - 1] != second[j - 1]):
-            i, j = i - 1, j - 1
-            partners[i] = j
-        elif table[i, j] == table[i - 1, j] + 1:
-            i -= 1
-        else:
-            j -= 1
-    return partners
 
 
 def _pivot(seen: Sequence[tuple[str, np.ndarray]], weights: np.ndarray) -> int:
