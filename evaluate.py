@@ -7,6 +7,7 @@ pictures could not be used; 2: nothing could be evaluated.
 """
 
 import argparse
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -70,8 +71,10 @@ def evaluate(config: Config) -> dict:
     """
     prepare_libraries()
     from data.labelled import clean_as_input, first_pair, from_lq_only, from_tiles, pick
-    from evaluation import checkpoints, report
+    from evaluation import report
+    from evaluation.generators import by_name, describe, load_fitting
     from evaluation.scoring import Scorer, with_truth_from_clean
+    from models.shipped import shipped
     from reading.reader import Reader
 
     material = from_tiles(config.tiles, config.split) if config.tiles else from_lq_only(config.lq_only)
@@ -80,8 +83,9 @@ def evaluate(config: Config) -> dict:
     if config.clean_too:
         # says now, not after all else, where it cannot be done
         clean_as_input([first.plate])
-    files = checkpoints.by_name(config.checkpoints or checkpoints.shipped())
-    generators = checkpoints.load_fitting(files, first, config.precision, config.strength)
+    # as seen from here: reports are passed on, and need not tell where somebody's files lie
+    files = by_name(config.checkpoints or [os.path.relpath(path) for path in reversed(shipped())])
+    generators = load_fitting(files, first, config.precision, config.strength)
     scorer = Scorer(generators, Reader() if config.ocr else None, _vgg_distance(config.vgg_weights))
 
     table, failures = _score(scorer, plates)
@@ -89,7 +93,7 @@ def evaluate(config: Config) -> dict:
         table = with_truth_from_clean(table)
     on_clean = _score(scorer, clean_as_input(table.plates))[0] if config.clean_too else None
     facts = _facts(config, table) | {
-        "checkpoints": {name: checkpoints.describe(file, generators[name]) for name, file in files.items()},
+        "checkpoints": {name: describe(file, generators[name]) for name, file in files.items()},
         "notes": report.notes(material, table, failures, config.ocr),
         "failed": report.failed(failures),
     }

@@ -1,7 +1,6 @@
 """The generators to compare: their names in the report, and whether they fit the tiles."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,20 +8,7 @@ from data.labelled import Pair
 from evaluation.scoring import BASELINE, CLEAN, INPUT
 from models.enhancer import Generator, load_generator
 
-SHIPPED = tuple(f"checkpoints/pretrained/{name}.keras" for name in ("pretrain", "generator"))
 RESERVED_NAMES = (INPUT, BASELINE, CLEAN)
-
-
-def shipped() -> tuple[str, ...]:
-    """The generators that come with the project. ValueError where they are absent."""
-    root = Path(__file__).resolve().parents[1]
-    # as seen from here: reports are passed on, and need not tell where somebody's files lie
-    found = tuple(os.path.relpath(root / file) for file in SHIPPED if (root / file).is_file())
-    if not found:
-        raise ValueError(
-            "no generators come with this copy of the project; give some with --checkpoint FILE [FILE ...]"
-        )
-    return found
 
 
 def by_name(files: Sequence[str]) -> dict[str, str]:

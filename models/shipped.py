@@ -1,4 +1,5 @@
-"""Which generator to use when the user names none, and which other one to ask for a second opinion."""
+"""The generators that come with the project: which to use when the user names none, and which to ask for a second
+opinion."""
 
 import os
 from pathlib import Path
@@ -11,12 +12,18 @@ PRETRAINED = Path(__file__).resolve().parents[1] / "checkpoints" / "pretrained"
 STAGES = ("generator", "pretrain")
 
 
-def default_checkpoint(folder: Path = PRETRAINED) -> Path:
-    """The shipped generator that its JSON recommends, else the first there is. Raises ValueError where none is."""
-    shipped = [folder / f"{stage}.keras" for stage in STAGES if (folder / f"{stage}.keras").is_file()]
-    if not shipped:
+def shipped(folder: Path = PRETRAINED) -> list[Path]:
+    """The generators of the folder. ValueError where it has none."""
+    found = [folder / f"{stage}.keras" for stage in STAGES if (folder / f"{stage}.keras").is_file()]
+    if not found:
         raise ValueError(f"no generator in {folder}: give one with --checkpoint FILE, or make one with train.py")
-    return next((path for path in shipped if read_info(path).get("recommended") is True), shipped[0])
+    return found
+
+
+def default_checkpoint(folder: Path = PRETRAINED) -> Path:
+    """The shipped generator that its JSON recommends, else the first there is. ValueError where there is none."""
+    found = shipped(folder)
+    return next((path for path in found if read_info(path).get("recommended") is True), found[0])
 
 
 def load_second(checkpoint: str | os.PathLike, generator: Generator) -> Generator | None:
