@@ -8,6 +8,8 @@ from test_enhancer import tiny_model
 from models.enhancer import load_generator, restore
 from tools import export
 
+pytest.importorskip("tf2onnx", reason="make test does not install what only exports need")
+
 FORMATS = [
     ("onnx", "tiny.onnx"),
     pytest.param("saved_model", "tiny", marks=pytest.mark.slow),

@@ -21,7 +21,7 @@ from page.examples import FOLDER, read_examples
 from page.photo import Photo, accept, add_corner, marked, parse_corners
 from reading.reader import Reading
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class FixedReader:

@@ -20,7 +20,7 @@ from data.synthetic.rendering import render
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # on a busy machine
 PATIENCE_MS = 90_000
