@@ -10,9 +10,10 @@ caller can average over the global batch, however many devices it is spread over
 from collections.abc import Collection
 
 import keras
+import numpy as np
 from keras import ops
 
-from models.enhancer import LUMA
+from data.quality import LUMA
 
 # half a character's height or so
 DETAIL_BLOCK_PX = 16
@@ -64,7 +65,7 @@ def colour(hr, sr):
     divide by 4.
     """
     blocks = ops.average_pool(_difference(hr, sr), COLOUR_BLOCK_PX, COLOUR_BLOCK_PX)
-    return _mean(ops.abs(blocks - ops.sum(blocks * LUMA, axis=-1, keepdims=True)))
+    return _mean(ops.abs(blocks - ops.sum(blocks * np.array(LUMA, np.float32), axis=-1, keepdims=True)))
 
 
 def _difference(hr, sr):

@@ -13,9 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.io import has_picture_extension
-from data.tiles import open_tiles, read_manifest, read_tile
-
-SCALES = (1, 2, 4, 8)
+from data.tiles import SCALES, open_tiles, read_manifest, read_tile
 
 
 @dataclass(frozen=True)

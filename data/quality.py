@@ -9,7 +9,7 @@ import numpy as np
 LUMA = (0.299, 0.587, 0.114)
 
 
-def luma(picture: np.ndarray) -> np.ndarray:
+def luminance(picture: np.ndarray) -> np.ndarray:
     """(..., 3) float RGB -> (...) float32: the brightness of each pixel."""
     return picture @ np.array(LUMA, np.float32)
 

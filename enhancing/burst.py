@@ -11,8 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from data.quality import luminance
 from enhancing import consistency
-from enhancing.consistency import luminance
 from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, min_effective_width
 from models.enhancer import fit_result, resize, restore_each
 from reading.voting import Vote, vote

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from models.enhancer import LUMA
+from data.quality import luminance
 
 # tone curves tried
 POWERS = (0.5, 0.75, 1.0, 1.4, 2.0)
@@ -50,10 +50,6 @@ def effective_width(found: Fit, width: int, native_width: float) -> float:
     neighbours as a box of length sqrt(12) s. width: of the picture fitted; native_width: px that the camera had for it,
     which bound it."""
     return min(native_width, width / float(np.sqrt(1 + 12 * found.blur_px**2)))
-
-
-def luminance(picture: np.ndarray) -> np.ndarray:
-    return picture @ LUMA
 
 
 def _halved(picture: np.ndarray) -> np.ndarray:

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.quality import Quality, measure
+from data.quality import Quality, luminance, measure
 from enhancing import consistency
-from enhancing.consistency import luminance
 from enhancing.opening import Source
 from models.enhancer import BATCH_SIZE, Generator, fit_result, resize, restore_each
 from reading.matching import comparable, edit_distance, partners

@@ -15,9 +15,10 @@ import numpy as np
 from data import degrade
 from data.io import to_uint8
 from data.labelled import Failure, Pair, Plate, load
+from data.quality import luminance
 from evaluation.difficulty import measure
 from evaluation.metrics import colour_error, psnr_db, ssim
-from models.enhancer import LUMA, Generator, enhance, resize, restore_each, to_working_size
+from models.enhancer import Generator, enhance, resize, restore_each, to_working_size
 from reading.matching import comparable
 from reading.reader import Reader, Reading
 
@@ -186,7 +187,7 @@ def _to_working_size(picture: np.ndarray) -> np.ndarray:
 
 def classical(picture: np.ndarray) -> np.ndarray:
     """Stretch the luminance to the whole range, the same for all colours, then sharpen."""
-    low, high = np.percentile(picture @ LUMA, STRETCH_PERCENTILES)
+    low, high = np.percentile(luminance(picture), STRETCH_PERCENTILES)
     stretched = np.clip((picture - low) / max(high - low, MIN_RANGE), 0, 1).astype(np.float32)
     blurred = cv2.GaussianBlur(stretched, (0, 0), UNSHARP_SIGMA_PX)
     return np.clip(stretched + UNSHARP_AMOUNT * (stretched - blurred), 0, 1)

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.quality import luminance
 from models.loading import load_keras, load_onnx, read_info
 from training.config import parse_window
 
@@ -24,8 +25,6 @@ PAD_PX = (
 # a taller picture is scaled to its height: a strip of 1 x 5000 px would else become 192 x 960,000
 MAX_TALLNESS = 4
 BATCH_SIZE = 16
-# ITU-R BT.601
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # five of 256 levels
 SMALL_CAST = 0.02
 # share of a cast that may remain in a colour; the least colour error on validation plates
@@ -159,7 +158,7 @@ def keep_colours(lq: np.ndarray, sr: np.ndarray) -> np.ndarray:
     """
     (_, (before,)), (_, (after,)) = (mean_and_contrast(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY)) for each in (lq, sr))
     gain = min(after / before, MOST_GAIN) if before > FAINTEST else 1.0
-    tint_before, tint_after = (mean - mean @ LUMA for mean, _ in map(mean_and_contrast, (lq, sr)))
+    tint_before, tint_after = (mean - luminance(mean) for mean, _ in map(mean_and_contrast, (lq, sr)))
     moved = tint_after - gain * tint_before
     cast = float(np.linalg.norm(moved))
     kept = min(1.0, SMALL_CAST / max(cast, 1e-6))

@@ -26,10 +26,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from data.tiles import SCALES
 from models.layers import Relight, RepeatPixels, SpaceToDepth, Standardise, scaled_and_shifted
 from models.recogniser import COLUMN_WIDTH, PREFIX, read_cells, read_columns
 
-SCALES = (1, 2, 4, 8)
 # pixels folded into channels before the body
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}
 # SRGAN's 9 where nothing is folded; 3 folded cells already span 12 pixels

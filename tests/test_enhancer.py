@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from data.quality import luminance
 from models.enhancer import (
-    LUMA,
     SMALL_CAST,
     Generator,
     enhance,
@@ -167,7 +167,7 @@ def test_a_small_change_of_colour_is_left_out_and_a_great_one_made_smaller(monke
     np.testing.assert_allclose(keep_colours(lq, brighter), brighter, atol=1e-5)
     for cast, left in ((0.01, 0.0), (0.1, 0.1 - SMALL_CAST)):
         tint = cast * np.array([1, 0, -1], np.float32) / np.sqrt(2)
-        tint -= tint @ LUMA
+        tint -= luminance(tint)
         tint *= cast / np.linalg.norm(tint)
         kept = keep_colours(lq, np.float32(brighter + tint)) - brighter
         np.testing.assert_allclose(kept, np.broadcast_to(tint * left / cast, lq.shape), atol=1e-4)

@@ -11,10 +11,9 @@ import numpy as np
 from data.dataset import Pairs
 from data.io import PictureError, picture_size
 from data.presets import PRESETS
-from data.tiles import open_tiles, read_manifest
+from data.tiles import SCALES, open_tiles, read_manifest
 from training.validation import Validator
 
-SCALES = (1, 2, 4, 8)
 # of a folder without splits, one key in so many is kept for validation
 HELD_OUT_EVERY = 20
 # the discriminator halves the tile four times
