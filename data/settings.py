@@ -12,7 +12,8 @@
     settings = parse(Settings, __doc__, argv)
 
 A field without a default is required. A switch that is on by default gets the flag --no-NAME. Every program also takes
---config FILE: a JSON object of field names and values, which flags override.
+--config FILE: a JSON object of field names and values, which flags override; a file for several programs has one such
+object per program, under the name that the program gives as `section`.
 """
 
 import argparse
@@ -59,11 +60,13 @@ def require(holds: bool, flag: str, allowed: str, got: Any) -> None:
         raise ValueError(f"{flag} must be {allowed}, got {got}")
 
 
-def parse(cls: type[S], description: str, argv: Sequence[str] | None = None, prog: str | None = None) -> S:
+def parse(
+    cls: type[S], description: str, argv: Sequence[str] | None = None, prog: str | None = None, section: str = ""
+) -> S:
     """The settings that a command line asks for. Raises ValueError for values that the class refuses, and for a
     --config that cannot be read; ends the program, as argparse does, where the line itself is wrong."""
     parser = make_parser(cls, description, prog)
-    values = given(cls, parser, argv)
+    values = given(cls, parser, argv, section)
     lacking = [flag_of(each) for each in dataclasses.fields(cls) if _is_required(each) and each.name not in values]
     if lacking:
         parser.error(f"the following arguments are required: {', '.join(lacking)}")
@@ -82,22 +85,23 @@ def make_parser(cls: type, description: str, prog: str | None = None) -> argpars
     return parser
 
 
-def given(cls: type, parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> dict[str, Any]:
+def given(cls: type, parser: argparse.ArgumentParser, argv: Sequence[str] | None, section: str = "") -> dict[str, Any]:
     """Field name -> value, of the settings that the command line or its --config gives. Raises ValueError."""
     flags = vars(parser.parse_args(argv))
-    values = read_config(cls, flags.pop("config")) if "config" in flags else {}
+    values = read_config(cls, flags.pop("config"), section) if "config" in flags else {}
     return values | {name: tuple(value) if isinstance(value, list) else value for name, value in flags.items()}
 
 
-def read_config(cls: type, file: str) -> dict[str, Any]:
-    """Field name -> value, from a JSON object, or from the object under its key "settings" where it has one (the
-    config.json of a run). Raises ValueError that names the file."""
+def read_config(cls: type, file: str, section: str = "") -> dict[str, Any]:
+    """Field name -> value, from a JSON object, or from the object under its key `section` where it has one, or under
+    "settings" (the config.json of a run). Raises ValueError that names the file."""
     try:
         content = json.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"--config {file} cannot be read: {error}") from None
-    if isinstance(content, dict) and isinstance(content.get("settings"), dict):
-        content = content["settings"]
+    for key in (section, "settings"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
     if not isinstance(content, dict):
         raise ValueError(f"--config {file}: expected a JSON object of settings")
     known, hints = {each.name: each for each in dataclasses.fields(cls)}, typing.get_type_hints(cls)

@@ -116,3 +116,10 @@ def test_help_shows_each_default(capsys):
     ):
         assert part in told
     assert "None" not in told
+
+
+def test_a_file_for_several_programs_has_a_section_for_each(tmp_path):
+    file = config(tmp_path, {"first": {"steps": 7}, "second": {"steps": 8}})
+    for section, steps in (("first", 7), ("second", 8)):
+        found = parse(Settings, "What it does.", ["--out", "x", "--config", str(file)], section=section)
+        assert found.steps == steps

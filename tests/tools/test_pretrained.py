@@ -1,0 +1,65 @@
+import json
+import sys
+
+import pytest
+
+from tools import pretrained
+
+MINUTES = {"photos": 10, "tiles": 5, "detector": 60, "recogniser": 120, "generator": 90, "calibrate": 4, "export": 1}
+RECIPE = {"photo_parts": 2, "photos": {"seed": 5}, "minutes": MINUTES, "recommended": "pretrain"}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(RECIPE), encoding="utf-8")
+    folders = {name: str(tmp_path / name) for name in ("datasets", "runs", "install")}
+    return pretrained.Settings(recipe=str(tmp_path / "recipe.json"), **folders)
+
+
+def test_each_step_starts_from_nothing_or_from_one_before_it(settings):
+    made = set()
+    for step in pretrained.steps(settings, RECIPE):
+        read = [
+            step.command[i + 1] for i, flag in enumerate(step.command) if flag in ("--raw", "--tiles", "--recogniser")
+        ]
+        assert all(any(path.startswith(one) or one.startswith(path) for one in made) for path in read), step.name
+        made |= {step.command[i + 1] for i, flag in enumerate(step.command) if flag in ("--out", "--run")}
+
+
+def test_finished_steps_are_not_done_again_and_a_failed_one_is(settings, monkeypatch, capsys):
+    done, broken = [], ["detector"]
+
+    def run(step):
+        if step.name in broken:
+            broken.clear()
+            raise RuntimeError("killed")
+        done.append(step.name)
+        return 2 * step.minutes
+
+    monkeypatch.setattr(pretrained, "run", run)
+    monkeypatch.setattr(pretrained, "install", lambda *_: done.append("install"))
+    flags = ["--recipe", settings.recipe, "--datasets", settings.datasets, "--runs", settings.runs]
+    assert pretrained.main(flags) == 2
+    assert pretrained.main(flags) == 0
+    names = [step.name for step in pretrained.steps(settings, RECIPE)]
+    assert done == [*names, "install"]
+    # twice as slow as usual: 5 + 60 + ... minutes are left, and take twice as long
+    left = (60 + 120 + 90 + 2 * 4 + 3 * 1) * 2 / 60
+    assert f"about {left:.1f} hours" in capsys.readouterr().out
+
+
+def test_a_run_that_has_begun_is_resumed_with_its_own_settings(settings, tmp_path):
+    step = next(step for step in pretrained.steps(settings, RECIPE) if step.name == "generator")
+    assert "--config" in step.arguments()
+    step.begun.parent.mkdir(parents=True)
+    step.begun.write_text("{}", encoding="utf-8")
+    assert step.arguments() == [sys.executable, "train.py", "--run", str(step.begun.parent), "--resume"]
+
+
+def test_half_a_folder_of_photos_is_made_anew(tmp_path):
+    folder = tmp_path / "part-00"
+    folder.mkdir()
+    (folder / "half.jpg").write_bytes(b"half")
+    step = pretrained.Step("photos 1", ("-c", f"import os; os.mkdir({str(folder)!r})"), 1, fresh=folder)
+    pretrained.run(step)
+    assert list(folder.iterdir()) == []

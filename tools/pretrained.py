@@ -1,0 +1,172 @@
+"""Makes the shipped networks again, from nothing: every step of configs/shipped.json, in order.
+
+    python -m tools.pretrained
+    python -m tools.pretrained --list
+
+A step that was stopped goes on where it was; a step that is done is not done again. Leaves the photos and tiles in
+datasets/shipped, the runs in checkpoints/shipped, and in the end the networks in checkpoints/pretrained. Each step
+starts from nothing or from a step before it in the list, never from networks that shipped earlier.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.io import read_text, write_text
+from data.settings import field, parse, path
+
+# in the folder of the runs: minutes that each finished step took
+LEDGER = "steps.json"
+NETWORKS = ("detector", "pretrain", "generator")
+
+
+@dataclass(frozen=True)
+class Settings:
+    recipe: str = field("configs/shipped.json", type=path, help="the recipe", metavar="FILE")
+    datasets: str = field("datasets/shipped", type=path, help="folder for photos and tiles", metavar="DIR")
+    runs: str = field("checkpoints/shipped", type=path, help="folder for the runs", metavar="DIR")
+    install: str = field("checkpoints/pretrained", type=path, help="folder that the networks go to", metavar="DIR")
+    list: bool = field(False, help="only say what is left to do")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of Python's. minutes: that it took on two cores with AMX, by the recipe. fresh: a folder that a
+    stopped command leaves half made, and that is made anew. begun: the file of a run that goes on with --resume."""
+
+    name: str
+    command: tuple[str, ...]
+    minutes: float
+    fresh: Path | None = None
+    begun: Path | None = None
+
+    def arguments(self) -> list[str]:
+        """Of Python, now: a run that has begun is resumed, with the settings that it has."""
+        if self.begun is None or not self.begun.exists():
+            return [sys.executable, *self.command]
+        return [sys.executable, self.command[0], "--run", str(self.begun.parent), "--resume"]
+
+
+def steps(settings: Settings, recipe: dict) -> list[Step]:
+    """All steps of the recipe, in order."""
+    runs, datasets, config = Path(settings.runs), Path(settings.datasets), ("--config", settings.recipe)
+    photos, tiles, run = str(datasets / "photos"), str(datasets / "tiles"), runs / "generator"
+    minutes = recipe["minutes"]
+
+    def step(name: str, *command: str, **more) -> Step:
+        return Step(name, command, minutes[name.split()[0]], **more)
+
+    def trained(name: str, *more: str) -> Step:
+        return step(name, "-m", f"training.{name}", *config, *more, "--out", str(runs / f"{name}.keras"))
+
+    found = [_photos(part, recipe, config, photos, minutes["photos"]) for part in range(recipe["photo_parts"])]
+    recogniser = ("--recogniser", str(runs / "recogniser.keras"))
+    found += [
+        step("tiles", "preprocess.py", *config, "--raw", photos, "--out", tiles),
+        trained("detector"),
+        trained("recogniser", "--tiles", tiles),
+        step(
+            "generator",
+            "train.py",
+            *config,
+            "--tiles",
+            tiles,
+            "--run",
+            str(run),
+            *recogniser,
+            begun=run / "config.json",
+        ),
+    ]
+    archives = {name: str((runs if name == "detector" else run) / f"{name}.keras") for name in NETWORKS}
+    for name in ("pretrain", "generator"):
+        found.append(step(f"calibrate {name}", "-m", "enhancing.calibrate", *config, "--tiles", tiles,
+                          "--checkpoint", archives[name], "--write"))  # fmt: skip
+    for name, archive in archives.items():
+        onnx = str(Path(archive).with_suffix(".onnx"))
+        found.append(step(f"export {name}", "export.py", "--checkpoint", archive, "--format", "onnx", "--out", onnx))
+    return found
+
+
+def _photos(part: int, recipe: dict, config: tuple[str, ...], photos: str, minutes: float) -> Step:
+    """The renderer cannot go on with half a folder, so the photos come in parts, each with a seed of its own."""
+    folder, seed = f"{photos}/part-{part:02d}", str(recipe["photos"]["seed"] + part)
+    command = ("-m", "data.synthetic", *config, "--out", folder, "--seed", seed)
+    return Step(f"photos {part + 1}", command, minutes / recipe["photo_parts"], fresh=Path(folder))
+
+
+def left(todo: Sequence[Step], ledger: dict[str, float], every: Sequence[Step]) -> str:
+    """What is left to do, and how long that takes at the speed of the steps done so far."""
+    done = [step for step in every if step.name in ledger]
+    usual = sum(step.minutes for step in done)
+    speed = sum(ledger[step.name] for step in done) / usual if usual else 1.0
+    hours = speed * sum(step.minutes for step in todo) / 60
+    names = ", ".join(step.name for step in todo)
+    return f"{len(todo)} of {len(every)} steps left, about {hours:.1f} hours at the present speed: {names}"
+
+
+def run(step: Step) -> float:
+    """Minutes that it took. Raises RuntimeError where it failed or was stopped."""
+    if step.fresh is not None and step.fresh.exists():
+        shutil.rmtree(step.fresh)
+    started = time.monotonic()
+    code = subprocess.run(step.arguments(), check=False).returncode
+    # 1: some of many photos could not be used, which preprocess.py has said
+    if code and not (code == 1 and step.command[0] == "preprocess.py"):
+        raise RuntimeError(
+            f"step {step.name} ended with exit code {code}; when that is mended, the same command goes on"
+        )
+    return (time.monotonic() - started) / 60
+
+
+def install(settings: Settings, recipe: dict) -> None:
+    """Copy the networks to where enhance.py looks for them, and say which of them is recommended."""
+    runs, target = Path(settings.runs), Path(settings.install)
+    for name in NETWORKS:
+        folder = runs if name == "detector" else runs / "generator"
+        for suffix in (".keras", ".onnx"):
+            shutil.copyfile(folder / f"{name}{suffix}", target / f"{name}{suffix}")
+        about = json.loads(read_text(folder / f"{name}.json"))
+        if name != "detector":
+            about["recommended"] = name == recipe["recommended"]
+        write_text(target / f"{name}.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+
+
+def make(settings: Settings) -> None:
+    """Do what is left, step by step. Raises RuntimeError where a step fails, ValueError and OSError for the recipe."""
+    recipe = json.loads(read_text(settings.recipe))
+    path_of_ledger = Path(settings.runs) / LEDGER
+    ledger = json.loads(read_text(path_of_ledger)) if path_of_ledger.exists() else {}
+    every = steps(settings, recipe)
+    todo = [step for step in every if step.name not in ledger]
+    while todo:
+        print(left(todo, ledger, every), flush=True)
+        if settings.list:
+            return
+        ledger[todo[0].name] = run(todo[0])
+        path_of_ledger.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path_of_ledger, json.dumps(ledger, indent=2) + "\n")
+        todo = todo[1:]
+    if not settings.list:
+        install(settings, recipe)
+        print(f"the networks are in {settings.install}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    try:
+        make(parse(Settings, __doc__, argv, prog="python -m tools.pretrained"))
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        print(f"tools.pretrained: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("tools.pretrained: stopped; the same command goes on from here", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
