@@ -18,14 +18,14 @@ from pathlib import Path
 
 from data.environment import prepare_libraries
 from data.text import printable
-from training.config import Settings, parse
 from training.devices import choose_precision, choose_strategy, is_chief, on_jax, worker_name
 from training.run_folder import check_folder, describe, make_folder, stored_precision
+from training.settings import Settings, parse
 
 
 def train(settings: Settings, resume: bool = False) -> None:
     """Train as `settings` say. Raises ValueError for what is wrong with them, and Interrupted or TrainingFailed."""
-    from training.inputs import find_pairs, tile_size
+    from training.tile_pairs import find_pairs, tile_size
 
     pairs, held_out = find_pairs(settings)
     if is_chief():
@@ -68,7 +68,7 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
     """The networks and optimisers, inside the strategy's scope. size: (height, width) of what the discriminator
     sees."""
     from training import networks
-    from training.terms import OPTIONS
+    from training.objective import OPTIONS
 
     weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
     options = {name: getattr(settings, f"{name}_weight") for name in OPTIONS}
@@ -95,10 +95,10 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
 def course(settings: Settings, resume: bool, trainer, pairs, held_out, about: dict) -> None:
     """Everything that lasts as long as the training: worker processes, journal, cache."""
     from data.dataset import Batches
-    from training.inputs import cache_tiles, choose_selection, make_validator
     from training.journal import Journal
     from training.loop import Run
-    from training.shipping import Shipping
+    from training.tile_pairs import cache_tiles
+    from training.validation import Shipping, choose_selection, make_validator
 
     journal = Journal(Path(settings.run)) if is_chief() else None
     validator = make_validator(settings, held_out) if is_chief() and held_out else None
@@ -122,7 +122,7 @@ def course(settings: Settings, resume: bool, trainer, pairs, held_out, about: di
 
 def to_the_end(run) -> None:
     """Train until the last step; Ctrl-C and SIGTERM end the step, save and leave (a second one leaves at once)."""
-    from training.progress_bar import Bar
+    from training.journal import Bar
 
     def ask(number, _frame) -> None:
         run.stop_asked = True
@@ -168,7 +168,7 @@ def explain(error: Exception, settings: Settings | None) -> tuple[int, str]:
     if isinstance(error, (ValueError, OSError)):
         return 2, text
     from training.loop import Interrupted
-    from training.terms import TrainingFailed
+    from training.objective import TrainingFailed
 
     if isinstance(error, Interrupted):
         return 1, text

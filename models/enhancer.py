@@ -15,7 +15,7 @@ import numpy as np
 
 from data.quality import luminance
 from models.loading import load_keras, load_onnx, read_info
-from training.config import parse_window
+from training.settings import parse_window
 
 TILE_WIDTH_PX = 192
 PAD_PX = (

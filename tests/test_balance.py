@@ -4,7 +4,7 @@ import pytest
 from tiny_runs import tiny_settings
 
 from training.balance import Balance, from_settings
-from training.schedule import rate_at
+from training.loop import rate_at
 
 
 def make_balance(**changes) -> Balance:

@@ -23,7 +23,8 @@ from models.generator import LIGHT_LAYERS, architecture, build_generator, take_o
 from models.loading import load_archive
 from models.recogniser import HEAD, PREFIX, build_recogniser
 from training import loop, recogniser
-from training.networks import make_generator, make_observers, rounded
+from training.archives import rounded
+from training.networks import make_generator, make_observers
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,8 +9,7 @@ from tiny_runs import as_flags, make_tiles, tiny_settings
 import train
 from models.generator import build_generator
 from models.loading import load_archive
-from training.inputs import choose_selection
-from training.shipping import Shipping
+from training.validation import Shipping, choose_selection
 
 READS, READS_NOTHING = SimpleNamespace(read=[0, 1]), SimpleNamespace(read=[])
 

@@ -3,7 +3,7 @@ import errno
 import numpy as np
 import pytest
 
-from training.state import load_state, restore, save_state
+from training.run_folder import load_state, restore, save_state
 
 
 class Variable:

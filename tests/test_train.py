@@ -16,9 +16,9 @@ from tiny_runs import as_flags, final_weights, make_tiles, read_rows, tiny_setti
 
 import train
 from training import loop
-from training.config import Settings, parse
 from training.journal import read_log, sample_sheet
-from training.terms import Terms, TrainingFailed
+from training.objective import Terms, TrainingFailed
+from training.settings import Settings, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 

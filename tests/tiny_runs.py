@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from models.loading import load_archive
-from training.config import Settings
+from training.settings import Settings
 
 TILE = (16, 32)
 
@@ -40,7 +40,7 @@ def tiny_settings(tiles: Path, run: Path, **changes) -> Settings:
 
 def as_flags(settings: Settings) -> list[str]:
     """The command line that gives these settings."""
-    from training.config import SWITCHES, flag_name
+    from training.settings import SWITCHES, flag_name
 
     flags = []
     for name, default in vars(Settings()).items():

@@ -22,7 +22,7 @@ from enhancing.opening import load_source
 from models.enhancer import load_generator
 from models.shipped import default_checkpoint, load_second
 from reading.reader import Reader
-from training.validation import spread_evenly
+from training.tile_pairs import spread_evenly
 
 COLUMNS, SHRINK = 8, 0.5
 

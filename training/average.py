@@ -23,7 +23,7 @@ def average(paths: list[str], out: str) -> None:
     prepare_libraries()
     # late: keras takes seconds
     from models.loading import read_info
-    from training.networks import as_shipped, load_given, write_archive
+    from training.archives import as_shipped, load_given, write_archive
 
     models = [load_given(path, "FILE", "a generator that a run has left") for path in paths]
     shapes = [[(each.path, tuple(each.shape)) for each in model.variables] for model in models]

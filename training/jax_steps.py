@@ -12,7 +12,7 @@ import numpy as np
 
 import losses
 from data.dataset import Batches
-from training.terms import stage_one
+from training.objective import stage_one
 
 # Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8

@@ -1,13 +1,22 @@
-"""What a run writes for people: log.csv, curves.png, samples/ and TensorBoard's files. Only the chief makes one."""
+"""What a run tells people: log.csv, curves.png, samples/ and TensorBoard's files, and the bar on the terminal.
+
+Only the chief keeps a journal. The clock says how fast a run goes, and which share of the time the device waits.
+"""
 
 import csv
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from data.io import encode_png, replacing, write_bytes
+from data.text import printable
 from training.devices import on_jax
-from training.terms import TERMS
+from training.objective import TERMS
 
 COLUMNS = (
     "stage", "step", "seconds", "tiles_per_second", "wait_share",
@@ -19,6 +28,17 @@ COLUMNS = (
 )  # fmt: skip
 TEXT_COLUMNS = ("stage",)
 GAP_PX = 4
+# panel -> (columns, unit, logarithmic, validation: drawn dashed)
+PANELS = {
+    "generator's terms, weighted": (tuple(f"weighted_{term}" for term in TERMS), "loss", True, False),
+    "validation": (("val_psnr_db",), "PSNR in dB", False, True),
+    "discriminator": (("d_accuracy", "d_accuracy_running"), "share right", False, False),
+    "validation, structure and reading": (("val_ssim", "val_char_acc"), "SSIM, share of characters", False, True),
+    "learning rates": (("g_learning_rate", "d_learning_rate"), "per step", True, False),
+    "gradient at the last layer": (tuple(f"gradient_{term}" for term in TERMS), "norm", True, False),
+}
+# column of log.csv -> its label in the bar
+SHOWN = {"g_loss": "G", "d_loss": "D", "d_accuracy": "acc", "val_psnr_db": "PSNR", "wait_share": "wait"}
 
 
 class Journal:
@@ -74,8 +94,6 @@ class Journal:
 
     def draw_curves(self, stage_offsets: dict[str, int]) -> None:
         """curves.png from all rows so far."""
-        from training.curves import draw_curves
-
         draw_curves(self.rows, stage_offsets, self.run / "curves.png")
 
     def close(self) -> None:
@@ -116,3 +134,89 @@ def _text(value) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def draw_curves(rows: list[dict], stage_offsets: dict[str, int], path: Path) -> None:
+    """Draw the rows of log.csv. stage_offsets: stage -> steps before its first, so that both share one axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(3, 2, figsize=(12, 10), layout="constrained")
+    for axis, (title, (columns, unit, logarithmic, dashed)) in zip(axes.flat, PANELS.items(), strict=True):
+        drawn = False
+        for column in columns:
+            points = [
+                (stage_offsets[row["stage"]] + row["step"], row[column]) for row in rows if row.get(column) is not None
+            ]
+            drawn |= any(value > 0 for _, value in points)
+            if points:
+                axis.plot(*zip(*points, strict=True), linestyle="--" if dashed else "-", marker=".", ms=3, label=column)
+        if stage_offsets["adversarial"] and axis.lines:
+            axis.axvline(stage_offsets["adversarial"], color="grey", linewidth=0.8)
+        axis.set(title=title, xlabel="step", ylabel=unit, yscale="log" if logarithmic and drawn else "linear")
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize="small")
+        else:
+            axis.text(0.5, 0.5, "nothing yet", ha="center", va="center", transform=axis.transAxes)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=100, format="png")
+    pyplot.close(figure)
+
+
+class Clock:
+    """Counts tiles and seconds between two laps."""
+
+    def __init__(self) -> None:
+        self.lap()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time spent inside counts as waiting for data."""
+        start = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - start
+
+    def count(self, tiles: int) -> None:
+        self.tiles += tiles
+
+    def figures(self) -> dict[str, float]:
+        """Of the time since the last lap."""
+        seconds = max(time.perf_counter() - self.start, 1e-9)
+        return {"tiles_per_second": self.tiles / seconds, "wait_share": self.waited / seconds}
+
+    def lap(self) -> float:
+        """Start anew; returns the seconds since the last lap."""
+        now = time.perf_counter()
+        seconds = now - getattr(self, "start", now)
+        self.start, self.tiles, self.waited = now, 0, 0.0
+        return seconds
+
+
+class Bar:
+    """A bar of one stage; silent for workers that are not the chief. A context manager."""
+
+    def __init__(self, stage: str, steps: int, done: int, silent: bool = False) -> None:
+        self.bar = tqdm(
+            total=steps, initial=done, desc=stage, unit="step", disable=silent, dynamic_ncols=True, mininterval=1.0
+        )
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def update(self, steps: int) -> None:
+        self.bar.update(steps)
+
+    def show(self, row: dict) -> None:
+        """The current figures of a row of log.csv."""
+        shown = {label: f"{row[name]:.4g}" for name, label in SHOWN.items() if row.get(name) is not None}
+        self.bar.set_postfix(shown, refresh=False)
+
+    def write(self, text: str) -> None:
+        """A line above the bar."""
+        if not self.bar.disable:
+            tqdm.write(printable(text), file=sys.stderr)

@@ -1,5 +1,6 @@
 """The course of a run: its two stages, step by step, with what happens between the steps (log, validation, saving)."""
 
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset import Batches
-from training import state
 from training.balance import Balance, from_settings
-from training.clock import Clock
-from training.schedule import rate_at
-from training.terms import Terms
+from training.journal import Clock
+from training.objective import Terms
+from training.run_folder import STATE_NAME, load_state, restore, save_state
 
 STAGES = ("pretrain", "adversarial")
 ARCHIVES = {"pretrain": "pretrain.keras", "adversarial": "generator.keras"}
@@ -19,6 +19,8 @@ ARCHIVES = {"pretrain": "pretrain.keras", "adversarial": "generator.keras"}
 COLLAPSE_ACCURACY = 0.995
 # of the fakes beside that of the clean tiles: fakes that are nearly all alike
 COLLAPSE_SPREAD = 0.1
+# of a stage, at most: short runs still reach the highest rate
+WARMUP_SHARE = 0.1
 
 
 class Interrupted(Exception):
@@ -68,15 +70,15 @@ class Run:
         self.progress.balance, self.progress.figures = self.balance.state(), shipping.figures
         if shipping.best_weights:
             best, self.progress.best = {"best": shipping.best_weights}, shipping.best
-        state.save_state(self.folder / state.STATE_NAME, {**self.trainer.state(), **best}, vars(self.progress))
+        save_state(self.folder / STATE_NAME, {**self.trainer.state(), **best}, vars(self.progress))
 
     def load(self) -> None:
         """Take up the saved state, if there is one."""
-        path = self.folder / state.STATE_NAME
+        path = self.folder / STATE_NAME
         if path.exists():
-            stored, meta = state.load_state(path)
+            stored, meta = load_state(path)
             best = stored.pop("best", [])
-            state.restore(self.trainer.state(), stored)
+            restore(self.trainer.state(), stored)
             self.progress = Progress(**{name: meta[name] for name in vars(Progress()) if name in meta})
             self.balance = Balance(**self.progress.balance)
             if best:
@@ -242,3 +244,13 @@ class Run:
     def _whole_step(self) -> int:
         """Steps of both stages, for axes that they share."""
         return sum(self._done().values())
+
+
+def rate_at(step: int, steps: int, highest: float, warmup_steps: int, final: float) -> float:
+    """Learning rate of step 0, 1, ... `steps` - 1: rising in a line, then a cosine from `highest` to `final *
+    highest`."""
+    warmup = min(warmup_steps, int(WARMUP_SHARE * steps))
+    if step < warmup:
+        return highest * (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(1, steps - warmup)
+    return highest * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress)))

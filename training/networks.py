@@ -1,13 +1,9 @@
-"""Builds the networks of a run inside its strategy, and turns the trained generator into an archive."""
+"""Builds the networks of a run inside its strategy: new ones, or those of an earlier run, grown where asked."""
 
 import dataclasses
-import os
-import zipfile
 from pathlib import Path
 
 import keras
-import ml_dtypes
-import numpy as np
 
 from models.discriminator import build_discriminator
 from models.features import build_features
@@ -15,7 +11,8 @@ from models.generator import architecture, build_generator, change_nothing, free
 from models.loading import in_policy, load_archive
 from models.recogniser import HEAD, build_eye, layers_of_recogniser
 from models.recogniser import NAME as RECOGNISER
-from training.run_folder import INIT_NAME, write_json
+from training.archives import load_given, rounded, save_archive
+from training.run_folder import INIT_NAME
 
 
 def make_generator(settings, scale: int, policy: str) -> keras.Model:
@@ -84,24 +81,6 @@ def _build_in(recogniser: keras.Model, generator: keras.Model) -> None:
     take_over(generator, (layer for layer in recogniser.layers if layer.name != HEAD))
 
 
-def rounded(weights: list[np.ndarray]) -> list[np.ndarray]:
-    """The weights with kernels rounded to the nearest bfloat16, with which training in bfloat16 computes anyway, and
-    which deflates to less than half; still float32."""
-    return [w.astype(ml_dtypes.bfloat16).astype(np.float32) if w.ndim > 1 else w for w in weights]
-
-
-def as_shipped(weights: list[np.ndarray], precision: str) -> list[np.ndarray]:
-    """The weights with kernels as training in this precision computed with them."""
-    return rounded(weights) if precision == "mixed_bfloat16" else weights
-
-
-def load_given(path: str, flag: str, what: str) -> keras.Model:
-    """The model in an archive that a flag names. Raises ValueError where there is none; `what` says what to give."""
-    if not Path(path).is_file():
-        raise ValueError(f"{flag} {path}: no such file; give {what}")
-    return load_archive(Path(path))
-
-
 def with_architecture(settings, generator: keras.Model):
     """The settings, saying what the generator is: that of --init may be another than the flags'."""
     found = architecture(generator)
@@ -142,29 +121,3 @@ def keep_beginning(settings, generator: keras.Model) -> None:
     if settings.init or settings.recogniser:
         Path(settings.run).mkdir(parents=True, exist_ok=True)
         save_archive(in_policy(generator, "float32"), Path(settings.run) / INIT_NAME)
-
-
-def write_archive(model: keras.Model, path: Path, about: dict) -> None:
-    """`path` (.keras, deflated) and the .json beside it, each replaced in one move."""
-    save_archive(model, path, deflated=True)
-    write_json(path.with_suffix(".json"), about)
-
-
-def save_archive(model: keras.Model, path: Path, deflated: bool = False) -> None:
-    """Replaced in one move. deflated: smaller, and seconds slower; Keras itself only stores."""
-    partial = path.with_name(f"{path.stem}.partial.keras")
-    try:
-        model.save(partial)
-        if deflated:
-            _deflate(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _deflate(archive: Path) -> None:
-    with zipfile.ZipFile(archive) as stored:
-        members = {name: stored.read(name) for name in stored.namelist()}
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, content in members.items():
-            packed.writestr(name, content)

@@ -28,9 +28,8 @@ from data.presets import PRESETS
 from data.text import printable
 from data.tiles import Row, open_tiles, read_manifest
 from reading.matching import comparable, is_readable
-from training.config import parse_window
-from training.inputs import cache_tiles, check_crop, tile_size
-from training.validation import spread_evenly
+from training.settings import parse_window
+from training.tile_pairs import cache_tiles, check_crop, spread_evenly, tile_size
 
 # of the classes; the characters follow from 1 on
 BLANK = 0
@@ -40,6 +39,8 @@ LONGEST = 12
 EVENLY_SPREAD = 1 / 8
 # validation tiles, while training
 LOOKED_AT = 240
+# clean tiles from which a recogniser without names for characters learns them, and the steps that it takes
+NAMED_FROM, NAMING_STEPS, NAMING_BATCH = 4000, 1500, 32
 # on each side of the plate, as a share of the tile's width
 MARGIN = pairing.MARGIN / (1 + 2 * pairing.MARGIN)
 
@@ -124,8 +125,8 @@ def train(flags: argparse.Namespace) -> dict:
     prepare_libraries()
     # late: keras takes seconds
     from models.loading import in_policy
+    from training.archives import write_archive
     from training.devices import choose_precision
-    from training.networks import write_archive
 
     precision, reason = choose_precision(flags.precision)
     print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
@@ -183,7 +184,6 @@ def begin(flags: argparse.Namespace, pairs: Pairs, labels: np.ndarray, character
     import losses  # noqa: F401  the saved state's loss is looked up by name
     from models.recogniser import build_recogniser
     from training.run_folder import write_json
-    from training.starting import start_from
 
     archive, about = state_files(flags)
     archive.parent.mkdir(parents=True, exist_ok=True)
@@ -204,9 +204,50 @@ def begin(flags: argparse.Namespace, pairs: Pairs, labels: np.ndarray, character
     return model
 
 
+def start_from(init: str, model, pairs: Pairs, labels: np.ndarray, characters: str) -> None:
+    """Give the model the weights of a recogniser, or of the one that a generator carries. That has no names for
+    characters, and another alphabet's are of no use: then they are learned first. Raises ValueError where there is none
+    in `init`."""
+    from models.generator import take_over
+    from models.loading import read_info
+    from models.recogniser import HEAD, layers_of_recogniser
+    from training.archives import load_given
+
+    source = load_given(init, "--init", "what training.recogniser has left, or a generator that carries it")
+    eye = layers_of_recogniser(source)
+    if not eye:
+        raise ValueError(f"--init {init} holds no recogniser")
+    take_over(model, eye)
+    if read_info(Path(init)).get("characters") == characters:
+        take_over(model, [source.get_layer(HEAD)])
+    else:
+        learn_names(model, pairs, labels)
+
+
+def learn_names(model, pairs: Pairs, labels: np.ndarray) -> None:
+    """Fit the layer that names characters alone, on what the rest sees in clean tiles: the errors of a layer that knows
+    nothing would spoil that rest."""
+    import keras
+
+    from models.recogniser import HEAD
+
+    chosen = spread_evenly(len(pairs), NAMED_FROM)
+    pictures = to_float(np.stack([pairs.read("hr", tile) for tile in chosen]))
+    columns = keras.Model(model.input, model.get_layer(HEAD).input).predict(pictures, batch_size=16, verbose=0)
+    head = keras.Sequential(
+        [keras.Input(columns.shape[1:]), keras.layers.Dense(model.output_shape[-1], dtype="float32")]
+    )
+    head.compile(keras.optimizers.Adam(1e-2), keras.losses.CTC())
+    rng, names = np.random.default_rng(0), labels[chosen]
+    some = (rng.choice(len(chosen), NAMING_BATCH) for _ in range(NAMING_STEPS))
+    known = ((columns[each], names[each]) for each in some)
+    head.fit(known, steps_per_epoch=NAMING_STEPS, shuffle=False, verbose=0)
+    model.get_layer(HEAD).set_weights(head.get_weights())
+
+
 def save_state(model, flags: argparse.Namespace) -> None:
     """Model and optimiser, whose count of steps says how far they are, in one move."""
-    from training.networks import save_archive
+    from training.archives import save_archive
 
     save_archive(model, state_files(flags)[0])
 

@@ -1,4 +1,9 @@
-"""The run folder: made once, described by config.json, never overwritten."""
+"""The run folder: made once, described by config.json, never overwritten; and the state, from which a run goes on.
+
+`state.npz` is one file, replaced in one move. It holds every variable of the trainer as a float32 array, named
+`group/index`, and a JSON text `meta`: the stage, the steps done in it, and the state of the balance. NumPy loads it
+without pickle.
+"""
 
 import dataclasses
 import datetime
@@ -6,13 +11,18 @@ import importlib
 import json
 import platform
 import subprocess
+import zipfile
 from pathlib import Path
 
-from data.io import write_text
-from training.config import CONFIG_NAME, Settings, read_config
+import numpy as np
+
+from data.io import replacing, write_text
+from training.settings import CONFIG_NAME, Settings, read_config
 
 # the generator that the run began with, where it was not a new one
 INIT_NAME = "init.keras"
+STATE_NAME = "state.npz"
+FORMAT = 1
 
 
 def check_folder(settings: Settings, resume: bool) -> None:
@@ -32,6 +42,10 @@ def make_folder(settings: Settings, precision: str, devices: str) -> None:
     write_json(
         folder / CONFIG_NAME, {"settings": settings_dict, "precision": precision, "devices": devices, **environment()}
     )
+
+
+def write_json(path: Path, content: dict) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def stored_precision(settings: Settings) -> tuple[str, str]:
@@ -66,5 +80,48 @@ def _commit() -> str:
     return found.stdout.strip()
 
 
-def write_json(path: Path, content: dict) -> None:
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+def save_state(path: Path, groups: dict[str, list], meta: dict) -> None:
+    """Write the state atomically. Raises OSError where that fails, a full disk say; the old file then remains."""
+    arrays = {f"{group}/{i}": _array(v) for group, variables in groups.items() for i, v in enumerate(variables)}
+    text = json.dumps({"format": FORMAT, **meta})
+    write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
+
+
+def write_atomically(path: Path, write) -> None:
+    """Call `write(binary file)` on a temporary neighbour of `path`, then move it into place."""
+    try:
+        with replacing(path, durable=True) as file:
+            write(file)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def load_state(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:
+    """(arrays by group, meta) of a saved state. Raises ValueError for a file that is none."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            meta = json.loads(str(stored["meta"]))
+            groups: dict[str, list] = {}
+            for name in stored.files:
+                if name != "meta":
+                    groups.setdefault(name.rpartition("/")[0], []).append(stored[name])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no saved state of a run: {error}") from error
+    if meta.get("format") != FORMAT:
+        raise ValueError(f"{path} has state format {meta.get('format')}, this program reads {FORMAT}")
+    return groups, meta
+
+
+def restore(groups: dict[str, list], stored: dict[str, list[np.ndarray]]) -> None:
+    """Assign the stored arrays to the variables of the same groups. Raises ValueError where they do not fit."""
+    for group, variables in groups.items():
+        arrays = stored.get(group, [])
+        shapes = [tuple(variable.shape) for variable in variables], [array.shape for array in arrays]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"the saved state does not fit this run: {group} has {len(arrays)} arrays of other shapes")
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+
+
+def _array(variable) -> np.ndarray:
+    return np.asarray(variable, dtype=np.float32)

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 import losses
 from data.dataset import Batches
+from training.objective import stage_one
 from training.optimiser import Adam, Averages, reduce_and_clip
-from training.terms import stage_one
 
 LAST_LAYER = "difference"
 

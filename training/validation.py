@@ -1,28 +1,31 @@
-"""Validation inside a run: the figures of evaluation/ on a fixed choice of validation tiles, and the sample pictures.
+"""Validation inside a run: the figures of evaluation/ on a fixed choice of validation tiles, the sample pictures, and
+the weights that ship by these figures.
 
-The generator is judged as it will be shipped: averaged weights, float32. Pictures are float32 RGB in [0, 1].
+The generator is judged as it will be shipped: averaged weights unless told otherwise, the last or the best, in float32.
+Pictures are float32 RGB in [0, 1].
 """
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from data.dataset import Pairs
 from data.io import to_float, to_uint8
-from data.tiles import Row
+from data.tiles import Row, read_manifest
 from evaluation.metrics import psnr_db, reading_rates, ssim
+from models.enhancer import from_model, restore
+from models.loading import in_policy
 from reading.reader import Reader
+from training.archives import as_shipped, write_archive
+from training.tile_pairs import spread_evenly
 
 # rows of the sample picture
 SAMPLES = 8
 BATCH = 16
-
-
-def spread_evenly(count: int, limit: int) -> list[int]:
-    """At most `limit` indices (0: all) spread over range(count): the same ones every time."""
-    if not limit or limit >= count:
-        return list(range(count))
-    return [index * count // limit for index in range(limit)]
+# what --select goes by
+FIGURES = {"psnr": "val_psnr_db", "char_acc": "val_char_acc"}
 
 
 class Validator:
@@ -53,3 +56,67 @@ class Validator:
         """(lq, sr, hr) of the plates that are shown, as uint8."""
         shown = spread_evenly(len(self.lq), SAMPLES)
         return self.lq[shown], to_uint8(sr[shown]), self.hr[shown]
+
+
+def make_validator(settings, pairs: Pairs) -> Validator:
+    """The validation tiles, with their texts where there are any to be read."""
+    rows = {row.key: row for row in read_manifest(settings.tiles)} if settings.reading_limit else {}
+    return Validator(pairs, rows, settings.validation_limit, settings.reading_limit)
+
+
+def choose_selection(wanted: str, validator: Validator | None) -> tuple[str, str]:
+    """(what chooses the weights that are shipped: a value of --select; why it is not the wanted one, or "")."""
+    if wanted == "last":
+        return wanted, ""
+    if validator is None:
+        return "last", f"--select {wanted}: there are no validation tiles, so that the last weights are shipped"
+    if wanted == "char_acc" and not validator.read:
+        return "psnr", "--select char_acc: no validation tile has a text that could be read, so that PSNR chooses"
+    return wanted, ""
+
+
+class Shipping:
+    """validator: None without validation tiles, and in workers that are not the chief. about: for the JSON beside
+    archives."""
+
+    def __init__(self, trainer, validator: Validator | None, select: str, about: dict) -> None:
+        self.trainer, self.validator, self.select, self.about = trainer, validator, select, about
+        self.model = in_policy(trainer.generator, "float32")
+        self.forget_best()
+
+    def forget_best(self) -> None:
+        """A new stage begins."""
+        self.best, self.best_weights, self.figures = -math.inf, [], {}
+
+    def current_weights(self) -> list[np.ndarray]:
+        averages = self.trainer.averages
+        return [np.asarray(v, np.float32) for v in (averages.values if averages else self.trainer.g_variables)]
+
+    def chosen_weights(self) -> list[np.ndarray]:
+        """The best by --select so far, else the current ones."""
+        return self.best_weights or self.current_weights()
+
+    def validate(self) -> tuple[dict, tuple]:
+        """(figures, (lq, sr, hr) samples) of the current weights; remembers them if they are the best."""
+        weights = self.current_weights()
+        self._set_weights(weights)
+        generator = from_model(self.model)
+        figures, sr = self.validator.figures(lambda lq: restore(generator, lq))
+        figure = figures.get(FIGURES.get(self.select, ""))
+        if self.select == "last":
+            self.figures = figures
+        elif figure is not None and figure > self.best:
+            self.best, self.best_weights, self.figures = figure, weights, figures
+        return figures, self.validator.samples(sr)
+
+    def _set_weights(self, weights: list[np.ndarray]) -> None:
+        """What is validated is what ships. A built-in recogniser's weights are no part of these: they never change."""
+        weights = as_shipped(weights, self.about["precision"])
+        for variable, weight in zip(self.model.trainable_variables, weights, strict=True):
+            variable.assign(weight)
+
+    def write(self, path: Path, stage: str, steps: int, warnings: list[str]) -> None:
+        """The archive and the JSON beside it."""
+        self._set_weights(self.chosen_weights())
+        about = {**self.about, "stage": stage, "steps": steps, "validation": self.figures, "warnings": warnings}
+        write_archive(self.model, path, about)

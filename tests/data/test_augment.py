@@ -7,7 +7,7 @@ from tiny_runs import TILE, make_tiles, tiny_settings
 from data import augment
 from data.augment import randomised
 from data.dataset import Pairs
-from training.inputs import find_pairs
+from training.tile_pairs import find_pairs
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from tiny_runs import TILE, make_tiles, tiny_settings
 from data import augment
 from data.dataset import HELD, Batches, Pairs, echoed, order
 from data.tiles import open_tiles
-from training.inputs import cache_tiles, find_pairs
+from training.tile_pairs import cache_tiles, find_pairs
 
 
 @pytest.fixture(scope="module")

@@ -35,8 +35,8 @@ def measure(stage: str, precision: str, batch_size: int, steps: int) -> dict:
     import tensorflow as tf
 
     import train
-    from training.config import Settings
     from training.devices import choose_strategy
+    from training.settings import Settings
 
     adversarial_steps = int(stage == "adversarial")
     settings = Settings(batch_size=batch_size, adversarial_steps=adversarial_steps, vgg_weights="random")

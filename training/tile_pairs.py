@@ -11,8 +11,7 @@ import numpy as np
 from data.dataset import Pairs
 from data.io import PictureError, picture_size
 from data.presets import PRESETS
-from data.tiles import SCALES, open_tiles, read_manifest
-from training.validation import Validator
+from data.tiles import SCALES, open_tiles
 
 # of a folder without splits, one key in so many is kept for validation
 HELD_OUT_EVERY = 20
@@ -69,21 +68,11 @@ def _checked(settings, found: tuple) -> Pairs:
     return pairs
 
 
-def make_validator(settings, pairs: Pairs) -> Validator:
-    """The validation tiles, with their texts where there are any to be read."""
-    rows = {row.key: row for row in read_manifest(settings.tiles)} if settings.reading_limit else {}
-    return Validator(pairs, rows, settings.validation_limit, settings.reading_limit)
-
-
-def choose_selection(wanted: str, validator: Validator | None) -> tuple[str, str]:
-    """(what chooses the weights that are shipped: a value of --select; why it is not the wanted one, or "")."""
-    if wanted == "last":
-        return wanted, ""
-    if validator is None:
-        return "last", f"--select {wanted}: there are no validation tiles, so that the last weights are shipped"
-    if wanted == "char_acc" and not validator.read:
-        return "psnr", "--select char_acc: no validation tile has a text that could be read, so that PSNR chooses"
-    return wanted, ""
+def spread_evenly(count: int, limit: int) -> list[int]:
+    """At most `limit` indices (0: all) spread over range(count): the same ones every time."""
+    if not limit or limit >= count:
+        return list(range(count))
+    return [index * count // limit for index in range(limit)]
 
 
 def tile_size(url: str) -> tuple[int, int]:
