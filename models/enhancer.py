@@ -1,10 +1,10 @@
-"""The one way to apply a generator: arrays in, enhanced arrays out. Used by evaluate.py, enhance.py, export.py and
-app.py.
+"""The one way to apply a generator: arrays in, enhanced arrays out.
 
 Pictures are float32 RGB in [0, 1], (H, W, 3) each. Importing this module imports neither TensorFlow nor ONNX Runtime;
-loading a generator imports the one that the file needs.
+loading a generator imports the one that its file needs.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,27 +13,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.quality import luminance
 from models.loading import load_keras, load_onnx, read_info
-from training.settings import parse_window
 
 TILE_WIDTH_PX = 192
-PAD_PX = (
-    # padded sizes are multiples of this: whatever the stem folds divides it, and pictures fall into few batches
-    16
-)
-# a taller picture is scaled to its height: a strip of 1 x 5000 px would else become 192 x 960,000
+# of a tile's sides; a JSON may say anything
+MAX_TILE_PX = 2048
+# Padded sizes are multiples of this. Whatever the stem folds divides it, and pictures fall into few batches.
+PAD_PX = 16
+# A taller picture is scaled to its height. Otherwise a strip of 1 x 5000 px would become 192 x 960,000.
 MAX_TALLNESS = 4
 BATCH_SIZE = 16
-# five of 256 levels
+# a change of mean colour up to this is undone: five of 256 levels
 SMALL_CAST = 0.02
-# share of a cast that may remain in a colour; the least colour error on validation plates
+# share of a removed cast that may remain in a colour; this one has the least colour error on validation plates
 DOUBT_OF_CAST = 0.3
-# standard deviation: less is noise of the coding
+# a standard deviation below this is coding noise
 FAINTEST = 1e-3
-# by which contrast is raised: a picture of one colour has none, only noise
+# contrast is raised by at most this factor: a picture of one colour holds noise alone
 MOST_GAIN = 20.0
-# rows of the result over which a window passes into what lies around it
+# rows over which the second pass blends into the first
 SEAM_PX = 8
 
 
@@ -42,9 +40,9 @@ class Generator:
     """A loaded generator.
 
     run: (N, H, W, 3) float32 -> (N, H*scale, W*scale, 3) float32, unclipped, for H and W that divide by 16 / scale.
-    width_px: the width of the tiles it was trained to make. window_px: the height of the windows of them that training
-    showed, see `run_in_window`; 0 where that was whole tiles. strength: how much of what it makes is kept, see `mix`.
-    backend: "keras" or "onnx". info: the JSON beside the file, or {}.
+    width_px: width of the tiles that it was trained on. window_px: height of the windows that training cut from them,
+    see `run_with_strip`; 0 for training on whole tiles. strength: see `mix`. backend: "keras" or "onnx". info: the JSON
+    beside the file, or {}.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -75,7 +73,11 @@ def load_generator(path: str | Path, precision: str = "auto", strength: float | 
     run, scale, chosen, stored = loaders[path.suffix.lower()](path, precision)
     info = read_info(path) or stored
     kept = _strength(info) if strength is None else strength
-    return Generator(run, scale, _tile_width(info), _window(info), kept, path.suffix.lower()[1:], chosen, info)
+    try:
+        width_px = _tile_width(info)
+    except ValueError as error:
+        raise ValueError(f"checkpoint {path}: {error}") from None
+    return Generator(run, scale, width_px, _window_px(info), kept, path.suffix.lower()[1:], chosen, info)
 
 
 def from_model(model) -> Generator:
@@ -96,9 +98,8 @@ def restore(generator: Generator, batch: np.ndarray) -> np.ndarray:
 def enhance(generator: Generator, pictures: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[np.ndarray]:
     """Any pictures, (H, W, 3) float32 RGB in [0, 1] of any size -> enhanced ones, in the same order.
 
-    Each is scaled to the width that the generator knows, keeping its aspect, and restored; the result has that size, or
-    the picture's own where that is larger. It does not depend on the other pictures: padding and size follow from its
-    own.
+    Each picture is scaled to the width that the generator was trained on, with its aspect kept, and restored. The
+    result has that size, or the picture's own where that is larger. It does not depend on the other pictures.
     """
     inputs = [to_working_size(generator, picture) for picture in pictures]
     restored = restore_each(generator, inputs, batch_size)
@@ -108,7 +109,7 @@ def enhance(generator: Generator, pictures: Sequence[np.ndarray], batch_size: in
 def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[np.ndarray]:
     """Pictures already of working size -> restored ones in [0, 1], `scale` times as large, in the same order.
 
-    Those of one padded size go through the network together.
+    Pictures of one padded size go through the network together.
     """
     padded = [_pad(lq, generator.scale) for lq in inputs]
     by_shape = defaultdict(list)
@@ -118,43 +119,46 @@ def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size:
     for indices in by_shape.values():
         for start in range(0, len(indices), batch_size):
             some = indices[start : start + batch_size]
-            for index, sr in zip(some, run_in_window(generator, np.stack([padded[i] for i in some])), strict=True):
+            for index, sr in zip(some, run_with_strip(generator, np.stack([padded[i] for i in some])), strict=True):
                 whole = _cut_back(sr, inputs[index].shape, generator.scale)
                 whole = keep_colours(inputs[index], whole)
                 results[index] = mix(inputs[index], whole, generator.strength)
     return results
 
 
-def run_in_window(generator: Generator, batch: np.ndarray) -> np.ndarray:
-    """`generator.run`, and where the pictures are taller than the windows that training showed, the middle of each once
-    more as such a window, in the light of the whole.
+def run_with_strip(generator: Generator, batch: np.ndarray) -> np.ndarray:
+    """`generator.run`, with a second pass over the central strip of tall pictures.
 
-    A network that takes means over the whole picture sees other means where there is more around the plate than in
-    training (as for classifiers in Touvron et al. 2019, "Fixing the train-test resolution discrepancy", arXiv
-    1906.06423).
+    A network that takes means over the whole picture meets other means where a picture shows more around the plate than
+    the windows of training did (for classifiers see Touvron et al. 2019, "Fixing the train-test resolution
+    discrepancy", arXiv 1906.06423). So where a picture is taller than these windows, a strip of their height is cut
+    from its middle and restored alone. It gets the brightness and contrast of the first pass, and blends into it over
+    `SEAM_PX` rows.
     """
     whole = generator.run(batch)
     s, height = generator.scale, generator.window_px
     top = (batch.shape[1] * s - height) // 2
     if not height or top <= 0:
         return whole
-    window = generator.run(batch[:, top // s : (top + height) // s])
-    inwards = np.minimum(np.arange(height) + 0.5, np.arange(height)[::-1] + 0.5)
-    share = np.minimum(inwards / SEAM_PX, 1).astype(np.float32)[:, None, None]
+    strips = generator.run(batch[:, top // s : (top + height) // s])
+    from_edge = np.minimum(np.arange(height) + 0.5, np.arange(height)[::-1] + 0.5)
+    share = np.minimum(from_edge / SEAM_PX, 1).astype(np.float32)[:, None, None]
     result = np.array(whole)
-    for sr, drawn in zip(result[:, top : top + height], window, strict=True):
-        sr += share * (in_light_of(np.clip(sr, 0, 1), np.clip(drawn, 0, 1)) - sr)
+    for sr, strip in zip(result[:, top : top + height], strips, strict=True):
+        sr += share * (match_brightness(np.clip(strip, 0, 1), np.clip(sr, 0, 1)) - sr)
     return result
 
 
 def keep_colours(lq: np.ndarray, sr: np.ndarray) -> np.ndarray:
-    """sr, its mean colour moved back by up to `SMALL_CAST` towards that of lq at sr's contrast, and its faint colours
-    greyed where a strong cast was taken away; both in [0, 1].
+    """sr with the colours that lq supports; both in [0, 1].
 
-    A plate in white light and a slightly tinted plate in tinted light look the same, and a generator that believes too
-    often in the latter tints good pictures. So a small cast is left alone, and a strong one taken away but for this
-    much. What remains of a strong one, a faint green in red light mostly, differs from place to place, since one colour
-    is clipped: it is told from the plate's own colours by being faint.
+    A white plate under white light looks the same as a slightly tinted plate under tinted light, and a generator that
+    believes too often in the latter tints good pictures. So the mean colour moves back by up to `SMALL_CAST` towards
+    that of lq at sr's contrast: a small change is undone, a strong cast stays removed but for this much.
+
+    Where a strong cast was removed, faint colours are greyed. They are what remains of the cast (mostly a faint green
+    under red light). It differs from place to place, because one colour was clipped, and is told from the plate's own
+    colours by being faint.
     """
     (_, (before,)), (_, (after,)) = (mean_and_contrast(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY)) for each in (lq, sr))
     gain = min(after / before, MOST_GAIN) if before > FAINTEST else 1.0
@@ -167,9 +171,11 @@ def keep_colours(lq: np.ndarray, sr: np.ndarray) -> np.ndarray:
 
 
 def without_faint_colours(picture: np.ndarray, doubt: float) -> np.ndarray:
-    """(H, W, 3) in [0, 1], each colour c (what is left when brightness is taken off) shrunk to c |c|^2 / (|c|^2 +
-    doubt^2), as Wiener's filter shrinks what is known within `doubt`: the faint ones to grey, the strong ones
-    hardly."""
+    """(H, W, 3) in [0, 1] -> the same with faint colours shrunk to grey and strong ones hardly changed.
+
+    A pixel's colour c is what remains after its brightness is taken off. It becomes c |c|^2 / (|c|^2 + doubt^2), as
+    Wiener's filter shrinks a value that is known within `doubt`.
+    """
     if not doubt:
         return picture
     luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
@@ -180,20 +186,19 @@ def without_faint_colours(picture: np.ndarray, doubt: float) -> np.ndarray:
 
 
 def mix(lq: np.ndarray, sr: np.ndarray, strength: float) -> np.ndarray:
-    """strength * sr + (1 - strength) * lq, the latter enlarged to sr's size and brought to sr's mean and contrast per
-    colour.
+    """Blend the network's output with the brightness-matched input: strength * sr + (1 - strength) * matched lq.
 
-    Both in [0, 1]. A generator commits itself: where a character is in doubt it draws one of those that it may be. What
-    is in the picture itself, mixed in, keeps the doubt visible, to a person and to a reader.
+    Both in [0, 1]; lq is enlarged to sr's size. A generator commits itself: where a character is in doubt, it draws one
+    of the candidates. Blending the input in keeps the doubt visible, to a person and to a reader.
     """
     if strength == 1:
         return sr
-    return strength * sr + (1 - strength) * in_light_of(sr, resize(lq, *sr.shape[:2]))
+    return strength * sr + (1 - strength) * match_brightness(resize(lq, *sr.shape[:2]), sr)
 
 
-def in_light_of(other: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """The picture with the mean and the contrast of another, per colour, in [0, 1]."""
-    (before, contrast_before), (after, contrast_after) = map(mean_and_contrast, (picture, other))
+def match_brightness(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The picture with the target's mean and contrast in each colour, in [0, 1]."""
+    (before, contrast_before), (after, contrast_after) = map(mean_and_contrast, (picture, target))
     gain = np.minimum(contrast_after / np.maximum(contrast_before, FAINTEST), MOST_GAIN)
     return np.clip(picture * np.float32(gain) + np.float32(after - gain * before), 0, 1)
 
@@ -219,13 +224,13 @@ def to_working_size(generator: Generator, picture: np.ndarray) -> np.ndarray:
 
 
 def fit_result(sr: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The restored picture as it is, or enlarged to the (height, width) of its original where that is larger."""
+    """The restored picture, enlarged to the (height, width) of its original where that is larger."""
     height, width = size
     return sr if width <= sr.shape[1] and height <= sr.shape[0] else resize(sr, height, width)
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Float pictures in [0, 1]: averaged over areas when shrinking (no aliasing), cubic when growing."""
+    """A float picture in [0, 1]: averaged over areas when shrinking (no aliasing), cubic when growing."""
     if picture.shape[:2] == (height, width):
         return picture
     shrinking = height * width < picture.shape[0] * picture.shape[1]
@@ -250,19 +255,28 @@ def _margins(side: int, scale: int) -> tuple[int, int]:
 
 
 def _tile_width(info: dict) -> int:
+    """The width of the tiles that the network was trained on. ValueError for one that no plate needs."""
     tile = info.get("tile")
     known = isinstance(tile, list) and len(tile) == 2 and all(isinstance(side, int) and side > 0 for side in tile)
+    if known and max(tile) > MAX_TILE_PX:
+        raise ValueError(f"its JSON asks for tiles of {tile[0]} x {tile[1]}, at most {MAX_TILE_PX} px are taken")
     return tile[1] if known else TILE_WIDTH_PX
 
 
-def _window(info: dict) -> int:
-    """The height of `--crop`; 0 where there is none, or none that the network could take."""
-    settings = info.get("settings")
-    try:
-        window = parse_window(str(settings.get("crop", ""))) if isinstance(settings, dict) else ()
-    except ValueError:
-        return 0
-    return window[0] if window and window[0] % PAD_PX == 0 else 0
+def _window_px(info: dict) -> int:
+    """The height of the windows that training cut from its tiles; 0 for whole tiles, and for a height that the network
+    cannot take.
+
+    JSONs written before `window_px` have only training's settings, with "crop" as "64x192".
+    """
+    height = info.get("window_px")
+    if height is None:
+        settings = info.get("settings")
+        crop = str(settings.get("crop", "")) if isinstance(settings, dict) else ""
+        found = re.fullmatch(r"([1-9][0-9]{0,4})[xX][1-9][0-9]{0,4}", crop)
+        height = int(found[1]) if found else 0
+    known = isinstance(height, int) and not isinstance(height, bool) and 0 < height <= MAX_TILE_PX
+    return height if known and height % PAD_PX == 0 else 0
 
 
 def _strength(info: dict) -> float:

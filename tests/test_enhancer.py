@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 
-from data.quality import luminance
 from models.enhancer import (
     SMALL_CAST,
     Generator,
@@ -18,7 +17,7 @@ from models.enhancer import (
     resize,
     restore,
     restore_each,
-    run_in_window,
+    run_with_strip,
     working_size,
 )
 from models.generator import build_generator
@@ -56,7 +55,7 @@ def test_a_tile_is_given_to_the_network_as_it_is(archive):
 
 
 @pytest.mark.parametrize("scale", [1, 2])
-def test_the_middle_of_a_tall_picture_is_seen_in_a_window_as_high_as_in_training(scale):
+def test_a_tall_picture_gets_a_second_pass_over_its_central_strip(scale):
     sizes = []
 
     def enlarge_and_mark(batch):
@@ -68,20 +67,20 @@ def test_the_middle_of_a_tall_picture_is_seen_in_a_window_as_high_as_in_training
 
     generator = Generator(enlarge_and_mark, scale, window_px=64)
     tall = RNG.uniform(0.2, 0.8, (1, 96 // scale, 192 // scale, 3)).astype("float32")
-    seen = run_in_window(generator, tall)[0]
+    seen = run_with_strip(generator, tall)[0]
     assert sizes == [(96 // scale, 192 // scale), (64 // scale, 192 // scale)]
     whole = tall[0].repeat(scale, 0).repeat(scale, 1)
     whole[scale * 8] = 0
     np.testing.assert_array_equal(seen[:16], whole[:16])
     np.testing.assert_array_equal(seen[80:], whole[80:])
     assert seen[16 + scale * 8].max() < 0.1 < whole[16 + scale * 8].min()
-    # the light is that of the whole picture
+    # brightness and contrast are those of the first pass
     for pick in (np.mean, np.std):
         np.testing.assert_allclose(pick(seen[24:72], (0, 1)), pick(whole[24:72], (0, 1)), atol=0.02)
 
 
 @pytest.mark.parametrize("height", [48, 64])
-def test_a_picture_no_taller_than_the_window_is_seen_once(height):
+def test_a_picture_no_taller_than_the_window_gets_one_pass(height):
     shown = []
 
     def note(batch):
@@ -89,7 +88,7 @@ def test_a_picture_no_taller_than_the_window_is_seen_once(height):
         return batch
 
     batch = RNG.random((2, height, 192, 3), dtype="float32")
-    np.testing.assert_array_equal(run_in_window(Generator(note, window_px=64), batch), batch)
+    np.testing.assert_array_equal(run_with_strip(Generator(note, window_px=64), batch), batch)
     assert shown == [batch.shape]
 
 
@@ -173,7 +172,7 @@ def test_a_small_change_of_colour_is_left_out_and_a_great_one_made_smaller(monke
         np.testing.assert_allclose(kept, np.broadcast_to(tint * left / cast, lq.shape), atol=1e-4)
 
 
-def test_a_mixture_lies_between_the_result_and_the_input_in_its_light():
+def test_a_blend_lies_between_the_result_and_the_brightness_matched_input():
     lq = 0.2 + 0.1 * RNG.random((24, 48, 3), dtype="float32")
     sr = RNG.random((48, 96, 3), dtype="float32") ** 2
     relit, half = mix(lq, sr, 0.0), mix(lq, sr, 0.5)
@@ -242,12 +241,24 @@ def test_info_comes_from_the_json_beside_and_damage_there_does_no_harm(archive, 
     copy.with_suffix(".json").write_text(json.dumps({"role": "generator", "tile": [64, 128]}))
     assert load_generator(copy).width_px == 128
     assert load_generator(copy).window_px == 0
-    for crop, expected in (("64x192", 64), ("64X192", 64), ("", 0), ("x", 0), ("60x192", 0)):
+    for window, expected in ((64, 64), (0, 0), (60, 0), (-16, 0), (True, 0), ("64", 0), (1 << 20, 0)):
+        copy.with_suffix(".json").write_text(json.dumps({"window_px": window, "settings": {"crop": "32x64"}}))
+        assert load_generator(copy).window_px == expected
+    # JSONs written before window_px
+    for crop, expected in (("64x192", 64), ("64X192", 64), ("", 0), ("x", 0), ("60x192", 0), ([64], 0)):
         copy.with_suffix(".json").write_text(json.dumps({"settings": {"crop": crop}}))
         assert load_generator(copy).window_px == expected
     for damaged in ("{", "[1]", '{"tile": "x"}'):
         copy.with_suffix(".json").write_text(damaged)
         assert load_generator(copy).width_px == 192
+
+
+def test_a_json_that_asks_for_huge_tiles_is_refused(archive, tmp_path):
+    copy = tmp_path / "copy.keras"
+    copy.write_bytes(archive.read_bytes())
+    copy.with_suffix(".json").write_text('{"tile": [96, 100000]}')
+    with pytest.raises(ValueError, match=r"copy\.keras: its JSON asks for tiles of 96 x 100000"):
+        load_generator(copy)
 
 
 def test_what_is_not_a_generator_is_refused_with_a_reason(archive, tmp_path):
