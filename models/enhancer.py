@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.quality import luminance
 from models.loading import load_keras, load_onnx, read_info
 
 TILE_WIDTH_PX = 192

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from data.quality import luminance
 from models.enhancer import (
     SMALL_CAST,
     Generator,
