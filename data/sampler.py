@@ -19,15 +19,22 @@ LEAST_LEVEL = 0.12
 CODED_PIXELS = 0.5
 # from this strength of noise on, a camera smooths it away
 SMOOTHED_NOISE = 0.4
+# greatest strength of what fails beside a long exposure's motion, in the order of FAILURES
+BESIDE_PASSING = (0.0, 0.25, 0.1, 0.4)
+# least and greatest length in px of a long exposure's motion
+PASSING_PX = (5.0, 60.0)
 
 
 def draw(rng: np.random.Generator, preset: Preset) -> list[Step]:
     """Steps of one sample, in the order of a camera: the scene and its blur, the sensor, the tone curve, the coding."""
     if _chance(rng, preset.untouched):
         return _nearly_untouched(rng)
-    strengths = _strengths(rng, preset)
+    # no draw where nobody passes, so that the other presets' steps stay what they are
+    passing = preset.passing > 0 and _chance(rng, preset.passing)
+    strengths = _strengths_beside_passing(rng) if passing else _strengths(rng, preset)
     air = _air(rng, preset)
-    scene = [*_blurs(rng, preset, strengths["blur"]), *air]
+    blurs = _passing(rng, preset) if passing else _blurs(rng, preset, strengths["blur"])
+    scene = [*blurs, *air]
     exposure = _exposure(rng, preset, veiled=any(step["stage"] in ("haze", "spot") for step in air))
     tone = _bounded(scene + exposure, _tone(rng, preset))
     level = _level(scene + exposure + tone)
@@ -55,6 +62,12 @@ def _strengths(rng: np.random.Generator, preset: Preset) -> dict[str, float]:
     # Coding hardly harms a plate that has pixels enough: cameras that code badly keep few of them.
     drawn["pixels"] = max(drawn["pixels"], CODED_PIXELS * drawn["coding"])
     return drawn
+
+
+def _strengths_beside_passing(rng: np.random.Generator) -> dict[str, float]:
+    """Little or nothing: a long exposure gathers light, so its pictures hold next to no noise."""
+    strengths = [strength * rng.random() ** 2 for strength in BESIDE_PASSING]
+    return dict(zip(FAILURES, strengths, strict=True))
 
 
 def _nearly_untouched(rng: np.random.Generator) -> list[Step]:
@@ -98,6 +111,16 @@ def _blur(rng: np.random.Generator, preset: Preset, strength: float) -> Step:
             step["length"] = _uniform(rng, step["length"], preset.long_shake[1])
         step |= {"angle": _uniform(rng, 0, 360), "curl": _uniform(rng, 0.1, 1), "seed": _seed(rng)}
     return step
+
+
+def _passing(rng: np.random.Generator, preset: Preset) -> list[Step]:
+    """The car goes on along the road while the shutter is open: a straight, even smear, behind a lens a little soft."""
+    median, spread = preset.passing_px
+    length = np.clip(median * np.exp(rng.normal(0, spread)), *PASSING_PX)
+    angle = rng.normal(0, 17) % 180 if _chance(rng, 0.9) else rng.uniform(0, 180)
+    linear = _chance(rng, preset.linear)
+    motion = {"stage": "motion", "linear": linear, "length": _rounded(length), "angle": _rounded(angle)}
+    return [motion, {"stage": "gaussian", "linear": linear, "sigma": _uniform(rng, 0.5, 1.6)}]
 
 
 def _motion_angle(rng: np.random.Generator) -> float:

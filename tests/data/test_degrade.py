@@ -234,6 +234,26 @@ def test_lamps_colour_more_than_they_harm_otherwise():
     assert 0.1 < np.mean(strongest["lamps"] > 2.5) < 0.3
 
 
+def test_traffic_passes_by_for_as_long_as_real_cars_do():
+    """Of 125 real long exposures, the motion is 13 to 40 px (5th and 95th percentile), 23 px in the middle."""
+    drawn = samples("traffic", 3000)
+    passing = [s for s in drawn if len(s) > 1 and {"motion", "gaussian"} <= {step["stage"] for step in s}]
+    motions = [step for steps in passing for step in steps if step["stage"] == "motion"]
+    assert 0.3 < len(passing) / len(drawn) < 0.4
+    lengths = np.array([step["length"] for step in motions])
+    np.testing.assert_allclose(np.quantile(lengths, [0.05, 0.5, 0.95]), [13, 23, 40], rtol=0.15)
+    slopes = np.array([min(step["angle"], 180 - step["angle"]) for step in motions])
+    assert 0.8 < np.mean(slopes < 35) < 0.97, "mostly along the road"
+    noise = [step["read"] for steps in passing for step in steps if step["stage"] == "noise"]
+    assert np.median(noise) < 0.01
+
+
+def test_steps_of_presets_without_passing_cars_stay_what_they_were():
+    for preset, frozen in (("street", "852b4b6b03d52be5"), ("windscreen", "2ed2e110b3795aee")):
+        digest = hashlib.sha256(json.dumps(samples(preset, 200, seed=2026), sort_keys=True).encode()).hexdigest()
+        assert digest.startswith(frozen), preset
+
+
 def test_the_benchmark_preset_is_frozen():
     """Published figures rest on it: a change to the sampler or the operations that moves it needs a preset of another
     name."""
