@@ -1,95 +1,37 @@
 """Photos go through preprocessing in buckets of a few hundred: the unit of work, of progress, and of what a stopped run
-keeps.
+keeps. What they leave in the output folder:
 
-A photo's bucket follows from its path, so photos added later fall into the same buckets as before. A finished bucket
-leaves OUT/parts/BUCKETS/NUMBER.jsonl, one line a photo; a run that finds it there does only the photos that it lacks or
-that have changed. Photos that are gone from the raw folder stay in the tiles.
+    OUT/settings.json                what the tiles were made with, and the number of buckets
+    OUT/parts/BUCKETS/NUMBER.jsonl   what became of each photo, a file a bucket, one line a photo
+    OUT/.lock                        held by the run at work (data/locking.py)
+
+A photo's bucket follows from its path, so photos added later fall into the same buckets as before. A run that finds a
+bucket's part does only the photos that it lacks, or that have changed. Photos that are gone from the raw folder stay in
+the tiles.
 """
 
+import contextlib
 import json
+import os
 import zlib
-from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 
 import cv2
 import fsspec
-import numpy as np
 
-from data.io import write_bytes
-from data.pairing import REJECTED, Outcome, Recipe, make_pairs
+from data.io import PART, is_local, replacing, write_bytes
+from data.locking import LOCK
 from data.photos import UNREADABLE, Photo
-from data.tiles import Row, tile_url
+from data.preprocess_report import Summary
+from data.preprocessing import REJECTED, Outcome, Recipe, make_pairs
+from data.tiles import MANIFEST, SPLITS, Row, format_rows, tile_url
 
 PHOTOS_PER_BUCKET = 256
 # so that a small folder, too, keeps several workers busy
 FEWEST_BUCKETS = 16
-# file names kept for report.json; a million of them would help nobody
-NAMES_PER_REASON = 1000
-# pairs shown in report.png
-SAMPLES = 12
-BINS = 50
-RANGES = {"brightness": (0, 1), "contrast": (0, 0.5), "sharpness": (0, 2), "plate_px": (0, 600)}
-
-
-@dataclass
-class Summary:
-    """Counts of one bucket or of many: additive in any order, and of a size that does not grow with the photos."""
-
-    verdicts: Counter = field(default_factory=Counter)
-    # by verdict
-    reasons: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
-    # by reason
-    names: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    # by "verdict figure"
-    histograms: dict[str, np.ndarray] = field(default_factory=dict)
-    # pairs by split
-    splits: Counter = field(default_factory=Counter)
-    # (split, key) of a few pairs, chosen by hash
-    samples: list[tuple[str, str]] = field(default_factory=list)
-    # photos done in this run, not taken over from an earlier one
-    new: int = 0
-
-    @classmethod
-    def of(cls, outcomes: list[Outcome], new: int) -> "Summary":
-        """`new` of them were done in this run."""
-        summary, figures = cls(new=new), defaultdict(list)
-        for outcome in outcomes:
-            summary.verdicts[outcome.verdict] += 1
-            if outcome.reason:
-                summary.reasons[outcome.verdict][outcome.reason] += 1
-                summary.names[outcome.reason].append(outcome.source)
-            for name, value in outcome.figures.items():
-                figures[outcome.verdict, name].append(value)
-            summary.splits.update(row.split for row in outcome.rows)
-        for reason, names in summary.names.items():
-            summary.names[reason] = _first_names(names)
-        summary.histograms = {
-            f"{verdict} {name}": np.histogram(values, BINS, RANGES[name])[0]
-            for (verdict, name), values in figures.items()
-        }
-        summary.samples = _sample([(row.split, row.key) for outcome in outcomes for row in outcome.rows[:1]])
-        return summary
-
-    def merge(self, other: "Summary") -> None:
-        self.verdicts += other.verdicts
-        for verdict, counts in other.reasons.items():
-            self.reasons[verdict] += counts
-        for reason, names in other.names.items():
-            self.names[reason] = _first_names(self.names[reason] + names)
-        for name, bins in other.histograms.items():
-            self.histograms[name] = self.histograms.get(name, 0) + bins
-        self.splits += other.splits
-        self.samples = _sample(self.samples + other.samples)
-        self.new += other.new
-
-
-def _first_names(names: list[str]) -> list[str]:
-    return sorted(names)[:NAMES_PER_REASON]
-
-
-def _sample(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    return sorted(pairs, key=lambda pair: zlib.crc32(pair[1].encode()))[:SAMPLES]
+SETTINGS = "settings.json"
+SIDES = tuple(f"{split}/{side}" for split in SPLITS for side in ("hr", "lq"))
 
 
 def bucket_count(photos: int) -> int:
@@ -183,3 +125,100 @@ def all_rows(parts: str, count: int) -> Iterator[Row]:
     for number in range(count):
         rows = [row for outcome in read_part(parts, number) for row in outcome.rows]
         yield from sorted(rows, key=lambda row: row.key)
+
+
+# --- The output folder --------------------------------------------------------------------------------------
+
+
+def absolute(folder: str) -> str:
+    """The folder as workers with another current directory find it."""
+    system, root = fsspec.core.url_to_fs(folder)
+    return root if is_local(system) else system.unstrip_protocol(root)
+
+
+def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) -> dict:
+    """The settings that the output was or will be made with. Raises ValueError for an output made with others.
+
+    split_files: a checksum of the dataset's own lists, "" for none. buckets: how many the photos want.
+    """
+    system, root = fsspec.core.url_to_fs(out)
+    wanted = json.loads(json.dumps({**asdict(recipe), "split_files": split_files}))
+    if not system.exists(f"{root}/{SETTINGS}"):
+        _start(system, root, out, {**wanted, "buckets": buckets})
+    stored = json.loads(system.cat_file(f"{root}/{SETTINGS}"))
+    differing = [name for name, value in wanted.items() if stored.get(name) != value]
+    if differing:
+        had = ", ".join(f"{name} {stored.get(name)} (now {wanted[name]})" for name in differing)
+        raise ValueError(f"--out {out} was made with other settings: {had}; give another folder")
+    for folder in (*SIDES, f"parts/{stored['buckets']}"):
+        system.makedirs(f"{root}/{folder}", exist_ok=True)
+    remove_unfinished(out, stored["buckets"])
+    return _grown(system, root, out, stored, buckets // stored["buckets"])
+
+
+def _start(system: fsspec.AbstractFileSystem, root: str, out: str, settings: dict) -> None:
+    if system.isdir(root) and any(name.rsplit("/", 1)[-1] != LOCK for name in system.ls(root, detail=False)):
+        raise ValueError(f"--out {out} is not empty and was not made by preprocess.py; give another folder")
+    _write_settings(out, settings)
+
+
+def _write_settings(out: str, settings: dict) -> None:
+    write_bytes(f"{out}/{SETTINGS}", json.dumps(settings, indent=2).encode())
+
+
+def remove_unfinished(out: str, buckets: int) -> None:
+    """Remove what killed processes left: files not yet whole, and parts on the way to another number of buckets."""
+    system, root = fsspec.core.url_to_fs(out)
+    # storage without folders has none before its first file
+    with contextlib.suppress(FileNotFoundError):
+        for name in system.ls(f"{root}/parts", detail=False):
+            if name.rsplit("/", 1)[-1] != str(buckets):
+                system.rm(name, recursive=True)
+    # elsewhere files come whole
+    if not is_local(system):
+        return
+    for folder in ("", *SIDES, f"parts/{buckets}"):
+        with os.scandir(f"{root}/{folder}") as entries:
+            for entry in entries:
+                if entry.name.endswith(PART):
+                    os.unlink(entry)
+
+
+def _grown(system: fsspec.AbstractFileSystem, root: str, out: str, settings: dict, times: int) -> dict:
+    """Split every bucket into `times` when the photos have become that many more, so that buckets stay small."""
+    if times < 2:
+        return settings
+    before, after = settings["buckets"], settings["buckets"] * times
+    system.makedirs(f"{root}/parts/{after}", exist_ok=True)
+    for number in range(before):
+        with contextlib.suppress(FileNotFoundError):
+            lines = system.cat_file(part_url(f"{root}/parts/{before}", number)).decode().splitlines(keepends=True)
+            split: dict[int, str] = {}
+            for line in lines:
+                new = bucket_of(json.loads(line)["source"], after)
+                split[new] = split.get(new, "") + line
+            for new, text in split.items():
+                write_bytes(part_url(parts_folder(out, after), new), text.encode())
+    # from here on the new parts count; the old ones are only in the way
+    settings = {**settings, "buckets": after}
+    _write_settings(out, settings)
+    system.rm(f"{root}/parts/{before}", recursive=True)
+    return settings
+
+
+def clear(out: str) -> None:
+    """Forget an output in which nothing was kept, so that other settings can be tried in the same folder."""
+    system, root = fsspec.core.url_to_fs(out)
+    for name in (SETTINGS, "parts", *SPLITS):
+        with contextlib.suppress(FileNotFoundError):
+            system.rm(f"{root}/{name}", recursive=True)
+
+
+def write_manifest(out: str, buckets: int) -> None:
+    """manifest.csv from the buckets' parts, one bucket in memory at a time."""
+    system, root = fsspec.core.url_to_fs(out)
+    path = f"{root}/{MANIFEST}"
+    with replacing(path) if is_local(system) else system.open(path, "wb") as file:
+        file.write(format_rows([]).encode())
+        for row in all_rows(parts_folder(out, buckets), buckets):
+            file.write(format_rows([row], header=False).encode())

@@ -15,8 +15,9 @@ from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed
 from distributed.scheduler import KilledWorker
 from tqdm import tqdm
 
-from data.buckets import Job, Summary, run_bucket
+from data.buckets import Job, run_bucket
 from data.photos import Photo
+from data.preprocess_report import Summary
 
 # buckets handed out per worker: one in work, the others on their way
 AHEAD = 3

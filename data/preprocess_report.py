@@ -1,20 +1,83 @@
-"""report.json and report.png of a preprocessing run, from streamed counts."""
+"""What became of the photos of a preprocessing run: counts that add up, report.json and report.png."""
 
 import io
 import json
+import zlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
-from data.buckets import BINS, RANGES, Summary
 from data.io import write_bytes
-from data.pairing import KEPT, REJECTED
+from data.preprocessing import KEPT, REJECTED, Outcome
 from data.tiles import read_tile, tile_url
 
-COLUMNS = 4
+# file names kept for report.json; a million of them would help nobody
+NAMES_PER_REASON = 1000
+# pairs shown in report.png
+SAMPLES, COLUMNS = 12, 4
+BINS = 50
+RANGES = {"brightness": (0, 1), "contrast": (0, 0.5), "sharpness": (0, 2), "plate_px": (0, 600)}
+
+
+@dataclass
+class Summary:
+    """Counts of one bucket or of many: additive in any order, and of a size that does not grow with the photos."""
+
+    verdicts: Counter = field(default_factory=Counter)
+    # by verdict
+    reasons: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+    # by reason
+    names: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    # by "verdict figure"
+    histograms: dict[str, np.ndarray] = field(default_factory=dict)
+    # pairs by split
+    splits: Counter = field(default_factory=Counter)
+    # (split, key) of a few pairs, chosen by hash
+    samples: list[tuple[str, str]] = field(default_factory=list)
+    # photos done in this run, not taken over from an earlier one
+    new: int = 0
+
+    @classmethod
+    def of(cls, outcomes: list[Outcome], new: int) -> "Summary":
+        """`new` of them were done in this run."""
+        summary, figures = cls(new=new), defaultdict(list)
+        for outcome in outcomes:
+            summary.verdicts[outcome.verdict] += 1
+            if outcome.reason:
+                summary.reasons[outcome.verdict][outcome.reason] += 1
+                summary.names[outcome.reason].append(outcome.source)
+            for name, value in outcome.figures.items():
+                figures[outcome.verdict, name].append(value)
+            summary.splits.update(row.split for row in outcome.rows)
+        for reason, names in summary.names.items():
+            summary.names[reason] = _first_names(names)
+        summary.histograms = {
+            f"{verdict} {name}": np.histogram(values, BINS, RANGES[name])[0]
+            for (verdict, name), values in figures.items()
+        }
+        summary.samples = _sample([(row.split, row.key) for outcome in outcomes for row in outcome.rows[:1]])
+        return summary
+
+    def merge(self, other: "Summary") -> None:
+        self.verdicts += other.verdicts
+        for verdict, counts in other.reasons.items():
+            self.reasons[verdict] += counts
+        for reason, names in other.names.items():
+            self.names[reason] = _first_names(self.names[reason] + names)
+        for name, bins in other.histograms.items():
+            self.histograms[name] = self.histograms.get(name, 0) + bins
+        self.splits += other.splits
+        self.samples = _sample(self.samples + other.samples)
+        self.new += other.new
+
+
+def _first_names(names: list[str]) -> list[str]:
+    return sorted(names)[:NAMES_PER_REASON]
+
+
+def _sample(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return sorted(pairs, key=lambda pair: zlib.crc32(pair[1].encode()))[:SAMPLES]
 
 
 def write_report(out: str, summary: Summary, settings: dict, seconds: float) -> None:
@@ -22,11 +85,7 @@ def write_report(out: str, summary: Summary, settings: dict, seconds: float) -> 
     write_bytes(
         f"{out}/report.json", json.dumps(_figures(summary, settings, seconds), indent=2, ensure_ascii=False).encode()
     )
-    figure = draw(summary, out)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    plt.close(figure)
-    write_bytes(f"{out}/report.png", stream.getvalue())
+    write_bytes(f"{out}/report.png", draw(summary, out))
 
 
 def _figures(summary: Summary, settings: dict, seconds: float) -> dict:
@@ -46,8 +105,14 @@ def _figures(summary: Summary, settings: dict, seconds: float) -> dict:
     }
 
 
-def draw(summary: Summary, out: str) -> plt.Figure:
-    """Histograms of brightness and contrast of kept and rejected plates, and a strip of pairs."""
+def draw(summary: Summary, out: str) -> bytes:
+    """A PNG: histograms of brightness and contrast of kept and rejected plates, and a strip of pairs."""
+    # imported late: nothing else here needs matplotlib, which takes a second
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
     rows = max(1, -(-len(summary.samples) // COLUMNS))
     figure = plt.figure(figsize=(13, 3.4 + 2.3 * rows), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(3.4, 2.3 * rows))
@@ -62,10 +127,13 @@ def draw(summary: Summary, out: str) -> plt.Figure:
     for axes, (split, key) in zip(grid, summary.samples, strict=False):
         lq, hr = (read_tile(tile_url(out, split, side, key)) for side in ("lq", "hr"))
         axes.imshow(np.concatenate([_enlarged(lq, hr.shape), np.full((4, hr.shape[1], 3), 255, np.uint8), hr]))
-    return figure
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110)
+    plt.close(figure)
+    return stream.getvalue()
 
 
-def _histogram(axes: plt.Axes, summary: Summary, name: str, unit: str) -> None:
+def _histogram(axes, summary: Summary, name: str, unit: str) -> None:
     edges = np.linspace(*RANGES[name], BINS + 1)
     for verdict, colour in ((KEPT, "tab:green"), (REJECTED, "tab:red")):
         counts = summary.histograms.get(f"{verdict} {name}", np.zeros(BINS, int))

@@ -78,7 +78,8 @@ def make_parser(cls: type, description: str, prog: str | None = None) -> argpars
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter)
     hints = typing.get_type_hints(cls)
-    for each in dataclasses.fields(cls):
+    # what must be given comes first
+    for each in sorted(dataclasses.fields(cls), key=_is_required, reverse=True):
         parser.add_argument(flag_of(each), default=argparse.SUPPRESS, **_options(each, hints[each.name]))
     text = "JSON file of settings; flags override them"
     parser.add_argument("--config", default=argparse.SUPPRESS, type=path, metavar="FILE", help=text)

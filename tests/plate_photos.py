@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import cv2
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -75,7 +74,7 @@ def one_thread():
 def quick(one_thread, monkeypatch):
     """No processes, and no drawing, which takes seconds."""
     monkeypatch.setattr("data.cluster.connect", lambda *_: contextlib.nullcontext(one_thread))
-    monkeypatch.setattr(preprocess_report, "draw", lambda *_: plt.figure(figsize=(1, 1)))
+    monkeypatch.setattr(preprocess_report, "draw", lambda *_: b"")
 
 
 def run(raw: Path | str, out: Path | str, *flags: object) -> int:

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data.pairing import Recipe, make_pairs
 from data.photos import Photo
+from data.preprocessing import Recipe, make_pairs
 from data.synthetic.rendering import write_photo
 from data.tiles import read_tile, tile_url
 

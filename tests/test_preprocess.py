@@ -24,10 +24,11 @@ from plate_photos import (
 )
 
 import preprocess
-from data.buckets import Summary, bucket_count, into_buckets
-from data.pairing import Recipe, draw_split
+from data.buckets import bucket_count, into_buckets
 from data.photos import Photo, find_photos
-from data.tiles import read_manifest, read_tile, tile_url
+from data.preprocess_report import Summary
+from data.preprocessing import FAILED, KEPT, Outcome, Recipe, draw_split
+from data.tiles import Row, read_manifest, read_tile, tile_url
 
 BROKEN = {
     "empty file": "03",
@@ -303,9 +304,6 @@ def test_a_photo_belongs_to_one_bucket_whatever_else_there_is():
 
 
 def test_summaries_add_up_in_any_order():
-    from data.pairing import FAILED, KEPT, Outcome
-    from data.tiles import Row
-
     parts = []
     for number in range(40):
         kept = Outcome(f"{number}.jpg", "", KEPT, "", {"brightness": number / 40}, [Row(f"k{number}", "train", "")])

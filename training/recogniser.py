@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data import pairing
 from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
 from data.environment import prepare_libraries
 from data.io import to_float
+from data.preprocessing import MARGIN as PLATE_MARGIN
 from data.presets import PRESETS
 from data.text import printable
 from data.tiles import Row, open_tiles, read_manifest
@@ -42,7 +42,7 @@ LOOKED_AT = 240
 # clean tiles from which a recogniser without names for characters learns them, and the steps that it takes
 NAMED_FROM, NAMING_STEPS, NAMING_BATCH = 4000, 1500, 32
 # on each side of the plate, as a share of the tile's width
-MARGIN = pairing.MARGIN / (1 + 2 * pairing.MARGIN)
+MARGIN = PLATE_MARGIN / (1 + 2 * PLATE_MARGIN)
 
 
 def readable(rows: list[Row], split: str) -> dict[str, str]:

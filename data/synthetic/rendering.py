@@ -6,13 +6,13 @@ leaves JPEGs named as CCPD names them, and text.csv (file,text,country) with wha
 follows from (seed, its number) alone: the same seed gives the same bytes, whatever the number of workers.
 """
 
-import argparse
 import csv
 import io
 import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from data.ccpd import CHINA, PROVINCES, format_name
 from data.io import replacing, write_bytes
+from data.settings import field, parse, path, require
 from data.synthetic.plates import draw_face
 from data.synthetic.registrations import FREE_RULES, RULES
 from data.synthetic.scene import photograph, place
@@ -142,35 +143,36 @@ def draw_sheet(path: Path, seed: int, any_letters: bool = False, columns: int = 
     Image.fromarray(sheet).save(path)
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m data.synthetic",
-        description=__doc__.split("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+@dataclass(frozen=True)
+class Settings:
+    """Render street photos of licence plates in CCPD's form."""
+
+    out: str = field(type=path, metavar="DIR", help="a new folder for the photos")
+    count: int = field(metavar="N", help="how many photos")
+    seed: int = field(0, metavar="N", help="another seed, other photos")
+    any_letters: bool = field(
+        False, help="half of the letters drawn from A to Z, whatever a country's rule (not China's)"
     )
-    parser.add_argument("--out", type=Path, required=True, help="a new folder for the photos")
-    parser.add_argument("--count", type=int, required=True, help="how many photos")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other photos")
-    parser.add_argument(
-        "--any-letters",
-        action="store_true",
-        help="half of the letters drawn from A to Z, whatever a country's rule (not China's)",
+    workers: int | None = field(None, metavar="N", help="processes (default: one per core)")
+    sheet: str | None = field(
+        None, type=path, metavar="FILE", help="also draw a contact sheet of the first 60 photos into this PNG"
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--sheet", type=Path, help="also draw a contact sheet of the first 60 photos into this PNG")
-    return parser.parse_args(argv)
+
+    def __post_init__(self) -> None:
+        require(self.count >= 1, "--count", "1 or more", self.count)
+        require(self.workers is None or self.workers >= 1, "--workers", "1 or more", self.workers)
+        require(self.seed >= 0, "--seed", "0 or more", self.seed)
 
 
 def main(argv: list[str] | None = None) -> int:
-    flags = parse(argv)
     try:
-        if flags.count < 1 or flags.workers < 1:
-            raise ValueError(f"--count and --workers must be 1 or more, got {flags.count} and {flags.workers}")
-        render_folder(flags.out, flags.count, flags.seed, flags.workers, flags.any_letters)
-        if flags.sheet:
-            draw_sheet(flags.sheet, flags.seed, flags.any_letters)
+        settings = parse(Settings, Settings.__doc__, argv, prog="python -m data.synthetic")
+        workers = settings.workers or os.cpu_count()
+        render_folder(Path(settings.out), settings.count, settings.seed, workers, settings.any_letters)
+        if settings.sheet:
+            draw_sheet(Path(settings.sheet), settings.seed, settings.any_letters)
     except (ValueError, OSError) as error:
         print(f"data.synthetic: {printable(error)}", file=sys.stderr)
         return 2
-    print(f"{flags.count} photos in {printable(flags.out)}")
+    print(f"{settings.count} photos in {printable(settings.out)}")
     return 0

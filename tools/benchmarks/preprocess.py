@@ -28,15 +28,16 @@ import psutil
 
 import preprocess
 from data import cluster, degrade
+from data.buckets import agree_on_settings
 from data.ccpd import parse_name
 from data.crop import crop_plate
 from data.io import encode_png
-from data.output import agree_on_settings
-from data.pairing import Recipe, make_pairs
 from data.photos import find_photos
+from data.preprocessing import Recipe, make_pairs
 from data.synthetic.rendering import render_folder
 
-TAKE_ALL = Recipe(min_plate_width=1, brightness=(-1, 2), min_contrast=0, min_sharpness=0)
+FLAGS = {"min_plate_width": 1, "brightness": (-1, 2), "min_contrast": 0, "min_sharpness": 0}
+TAKE_ALL = Recipe(**FLAGS)
 WORKERS = (1, 2)
 
 
@@ -109,7 +110,7 @@ def one_run(raw: Path, out: Path) -> tuple[np.ndarray, int]:
     """(`measured` of a run, its photos)."""
     started = measured()
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        summary = preprocess.preprocess(str(raw), str(out), TAKE_ALL)
+        summary = preprocess.preprocess(preprocess.Settings(raw=str(raw), out=str(out), **FLAGS))
     return measured() - started, summary.verdicts.total()
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as plain_field
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from data.ccpd import Annotation, Corners
 from data.crop import crop_plate, plate_width
 from data.io import encode_png, to_float, write_bytes
 from data.photos import Photo, UnusablePhoto, annotate, open_photo
-from data.tiles import Row, tile_url
+from data.presets import PRESETS
+from data.settings import field, require, size
+from data.tiles import SCALES, TILE, Row, tile_url
 
 KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
 TOO_SMALL = "plate too small"
@@ -19,24 +22,40 @@ TOO_SMALL = "plate too small"
 MARGIN = 0.1
 # of the photo's name in a key: CCPD's are longer than some file systems like
 KEY_CHARACTERS = 60
+SMALLEST_TILE_PX = 16
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the tiles. Two runs with the same recipe on the same photos give the same bytes."""
+    """Everything that decides the tiles. Two runs with the same recipe on the same photos give the same bytes."""
 
-    form: str = "ccpd"
-    tile: tuple[int, int] = (96, 192)
-    scale: int = 1
-    variants: int = 1
-    preset: str = "street"
-    val: float = 0.05
-    test: float = 0.05
-    brightness: tuple[float, float] = (0.22, 0.78)
-    min_contrast: float = 0.18
-    min_sharpness: float = 0.2
-    min_plate_width: float = 100
-    seed: int = 0
+    form: str = field(
+        "ccpd", flag="--format", choices=("ccpd", "crops"), help="photos named as CCPD names them, or plate crops"
+    )
+    tile: tuple[int, int] = field(TILE, type=size, metavar="HxW", help="size of the clean tile in pixels")
+    scale: int = field(1, choices=SCALES, help="how much smaller the low-quality tile is")
+    variants: int = field(1, metavar="N", help="low-quality tiles per clean one")
+    preset: str = field("street", choices=sorted(PRESETS), help="how the low-quality tiles are degraded")
+    val: float = field(0.05, metavar="F", help="share of plates for validation")
+    test: float = field(0.05, metavar="F", help="share of plates for testing")
+    brightness: tuple[float, float] = field(
+        (0.22, 0.78), nargs=2, metavar=("LO", "HI"), help="least and greatest mean of a clean tile, 0 to 1"
+    )
+    min_contrast: float = field(0.18, metavar="F", help="least standard deviation of a clean tile, 0 to 0.5")
+    min_sharpness: float = field(0.2, metavar="F", help="least sharpness of a clean tile (data/quality.py)")
+    min_plate_width: float = field(100, metavar="PX", help="least width of the plate in the photo")
+    seed: int = field(0, metavar="N", help="seed of the degradations")
+
+    def __post_init__(self) -> None:
+        require(min(self.tile) >= SMALLEST_TILE_PX, "--tile", f"{SMALLEST_TILE_PX} pixels or more", self.tile)
+        require(not any(side % self.scale for side in self.tile), "--tile", f"divisible by {self.scale}", self.tile)
+        require(self.variants >= 1, "--variants", "1 or more", self.variants)
+        require(0 <= self.val <= 1, "--val", "between 0 and 1", self.val)
+        require(0 <= self.test <= 1, "--test", "between 0 and 1", self.test)
+        require(self.val + self.test <= 1, "--val and --test", "1 or less together", self.val + self.test)
+        low, high = self.brightness
+        require(low < high, "--brightness", "given as the lower and the higher value", self.brightness)
+        require(self.seed >= 0, "--seed", "0 or more", self.seed)
 
 
 @dataclass(frozen=True)
@@ -47,8 +66,8 @@ class Outcome:
     stamp: str
     verdict: str
     reason: str = ""
-    figures: dict[str, float] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
+    figures: dict[str, float] = plain_field(default_factory=dict)
+    rows: list[Row] = plain_field(default_factory=list)
 
 
 def make_pairs(photo: Photo, recipe: Recipe, raw: str, out: str, split: str | None = None) -> Outcome:
