@@ -51,6 +51,7 @@ EXTENSIONS = frozenset(
         ".webp",
     ]
 )
+ANIMATED_FORMATS = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 HEIF_EXTENSIONS = frozenset((".heic", ".heif", ".hif"))
 # a photo of this size takes 270 MB as bytes; Pillow calls more a decompression bomb
 MAX_PIXELS = 89_000_000
@@ -62,6 +63,10 @@ MAX_ASPECT = 100
 # a thinner strip counts as this thick: a row of pixels is odd, but harmless
 MIN_STRIP_PX = 50
 MAX_FILE_BYTES = 1 << 30
+# nine hours at 30 a second
+MAX_FRAMES = 1_000_000
+# of an animation that does not say how long each frame shows
+STILL_S = 0.1
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 # of pictures in floats or 32-bit integers: the least that holds the maximum
 FULL_SCALES = (1.0, 255.0, 65535.0, 4294967295.0)
@@ -108,17 +113,77 @@ def decode_picture(content: bytes, *, upright: bool = True, max_pixels: int = MA
     try:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             _check_size(image, max_pixels)
-            turn = _orientation(image) if upright else 1
+            turn = _turn(image, upright)
             pixels = _decode_plain_jpeg(image, content)
             if pixels is None:
                 image.load()
                 pixels = _to_array(_in_srgb(image))
-            return _turned(pixels, turn)
+            return turned(pixels, turn)
     except PictureError:
         raise
     # damaged files make Pillow's many parsers raise nearly anything
     except Exception as error:
         raise _explained(content, error) from error
+
+
+def animation_length(path: Source) -> int:
+    """How many frames an animated picture says it has: GIF, PNG, WebP or AVIF, a TIFF of several pages, a file named
+    .mpo; as far as it can be followed. 1 for any other picture, 0 for what is none.
+
+    Frames of another size than the first are thumbnails and gain maps, and do not count. A phone's JPEG is one picture,
+    whatever else lies in it.
+    """
+    _prepare_pillow()
+    count = 0
+    # damaged files make Pillow's many parsers raise nearly anything
+    with suppress(Exception), open_regular(path) as file, Image.open(file, formats=_formats()) as image:
+        if image.format in ("GIF", "PNG", "WEBP", "AVIF"):
+            return image.n_frames - getattr(image, "default_image", False)
+        for _ in _moving(image, os.fspath(path)):
+            count += 1
+    return count
+
+
+def animation_frames(path: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[float, np.ndarray]]:
+    """The frames of an animated picture one after another: (seconds since the first, picture as by `open_picture`).
+
+    Those that have no clock show for `STILL_S` each. Raises PictureError where the file cannot be read on, after the
+    frames that could.
+    """
+    _prepare_pillow()
+    seconds = 0.0
+    try:
+        with open_regular(path) as file, Image.open(file, formats=_formats()) as image:
+            _check_size(image, max_pixels)
+            for _ in _moving(image, os.fspath(path)):
+                turn = _turn(image, upright=True)
+                image.load()
+                yield seconds, turned(_to_array(_in_srgb(image)), turn)
+                duration_ms = image.info.get("duration") or 0
+                # browsers show a frame of less than 20 ms for a tenth of a second, too
+                seconds += duration_ms / 1000 if duration_ms >= 20 else STILL_S
+    except PictureError:
+        raise
+    except Exception as error:
+        raise _explained(b"", error) from error
+
+
+def _moving(image: Image.Image, path: str) -> Iterator[None]:
+    """Go from frame to frame of the animation; the picture itself where it is none."""
+    size, first = image.size, 0
+    if image.format not in ANIMATED_FORMATS and not (image.format == "MPO" and path.lower().endswith(".mpo")):
+        yield
+        return
+    # a PNG may hold another picture, for programs that know no animation
+    if getattr(image, "default_image", False):
+        first = 1
+    for number in range(first, MAX_FRAMES):
+        try:
+            image.seek(number)
+        except EOFError:
+            return
+        if image.size == size:
+            yield
 
 
 def picture_size(source: Source) -> tuple[int, int]:
@@ -234,7 +299,15 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def _turn(image: Image.Image, upright: bool) -> int:
+    """The orientation by which the decoded pixels are still to be turned. Pillow turns TIFFs by itself."""
+    orientation = _orientation(image)
+    if image.format != "TIFF":
+        return orientation if upright else 1
+    return 1 if upright else {6: 8, 8: 6}.get(orientation, orientation)
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """By EXIF's orientation: 2 to 4 mirrored or upside down, 5 to 8 with rows and columns exchanged."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)

@@ -10,6 +10,8 @@ from PIL import Image, ImageCms
 
 from data.io import (
     PictureError,
+    animation_frames,
+    animation_length,
     looks_like_picture,
     open_picture,
     open_picture_8bit,
@@ -100,6 +102,94 @@ def test_the_first_of_several_frames(tmp_path):
     frames = [Image.new("RGB", (5, 5), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "plate.tiff", save_all=True, append_images=frames[1:])
     assert open_picture(tmp_path / "plate.tiff")[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_tiffs_are_turned_once_or_not_at_all(tmp_path, orientation, compression):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(COLOURS).save(tmp_path / "plate.tiff", exif=exif, compression=compression)
+    upright = np.rot90(COLOURS, {3: 2, 6: -1, 8: 1}[orientation])
+    np.testing.assert_array_equal(open_picture(tmp_path / "plate.tiff"), upright)
+    np.testing.assert_array_equal(open_picture(tmp_path / "plate.tiff", upright=False), COLOURS)
+
+
+SHADES = (10, 90, 170, 250)
+
+
+def animation(path, *, seconds=0.25, **kwargs):
+    """Flat grey frames of `SHADES`. Pillow writes no right MPO of more than three."""
+    shades = SHADES[:3] if path.suffix == ".mpo" else SHADES
+    frames = [Image.new("RGB", (40, 20), (shade,) * 3) for shade in shades]
+    times = {} if path.suffix in (".tiff", ".mpo") else {"duration": int(seconds * 1000)}
+    frames[0].save(path, save_all=True, append_images=frames[1:], **times, **kwargs)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [("a.gif", 0.25), ("a.png", 0.25), ("a.webp", 0.25), ("a.avif", 0.25), ("a.tiff", 0.1), ("a.mpo", 0.1)],
+)
+def test_an_animation_frame_by_frame(tmp_path, name, step):
+    path = animation(tmp_path / name)
+    frames = list(animation_frames(path))
+    assert animation_length(path) == len(frames) == (3 if name == "a.mpo" else 4)
+    np.testing.assert_allclose([seconds for seconds, _ in frames], np.arange(len(frames)) * step, atol=1e-6)
+    for (_, picture), shade in zip(frames, SHADES, strict=False):
+        assert picture.shape == (20, 40, 3)
+        near(to_float(picture), np.full((20, 40, 3), shade / 255), 0.02)
+
+
+def test_the_still_picture_of_an_animated_png_is_no_frame(tmp_path):
+    path = animation(tmp_path / "a.png", default_image=True)
+    assert animation_length(path) == 3
+    assert [picture[0, 0, 0] for _, picture in animation_frames(path)] == list(SHADES[1:])
+
+
+def test_pages_of_another_size_are_no_frames(tmp_path):
+    frames = [Image.new("RGB", size, "red") for size in ((40, 20), (10, 5), (40, 20))]
+    frames[0].save(tmp_path / "a.tiff", save_all=True, append_images=frames[1:])
+    assert animation_length(tmp_path / "a.tiff") == len(list(animation_frames(tmp_path / "a.tiff"))) == 2
+
+
+def test_a_phones_jpeg_with_a_second_picture_is_one_picture(tmp_path):
+    animation(tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
+    assert animation_length(tmp_path / "a.jpg") == 1
+    assert len(list(animation_frames(tmp_path / "a.jpg"))) == 1
+
+
+def test_frames_of_an_animation_stand_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("a.png", "a.webp", "a.tiff"):
+        path = animation(tmp_path / name, exif=exif)
+        assert {picture.shape for _, picture in animation_frames(path)} == {(40, 20, 3)}
+
+
+def test_a_cut_off_animation_gives_the_frames_that_are_there(tmp_path):
+    path = tmp_path / "a.gif"
+    noise = np.random.default_rng(0).integers(0, 256, (4, 60, 80), np.uint8)
+    first, *others = (Image.fromarray(each) for each in noise)
+    first.save(path, save_all=True, append_images=others, duration=100)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 5 // 8])
+    frames = []
+
+    def collect():
+        for _, frame in animation_frames(path):
+            frames.append(frame)
+
+    with pytest.raises(PictureError, match="truncated"):
+        collect()
+    np.testing.assert_array_equal(frames[0][..., 0], noise[0])
+    assert len(frames) in (1, 2)
+
+
+def test_what_is_no_picture_has_no_frames(tmp_path):
+    (tmp_path / "a.gif").write_bytes(b"GIF89a, or so")
+    assert animation_length(tmp_path / "a.gif") == animation_length(tmp_path / "missing.gif") == 0
+    with pytest.raises(PictureError):
+        list(animation_frames(tmp_path / "a.gif"))
 
 
 def test_the_content_counts_not_the_extension(tmp_path):
