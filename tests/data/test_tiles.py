@@ -5,7 +5,6 @@ from PIL import Image
 from data.io import encode_png, write_bytes
 from data.tiles import COLUMNS, MANIFEST, Row, format_rows, open_tiles, read_manifest, read_tile, tile_url
 
-RNG = np.random.default_rng(0)
 ROWS = [
     Row("a.0", "train", "base/a.jpg", "皖AY339S", "CN", ((9.0, 8.0), (1.0, 8.0), (1.0, 2.5), (9.0, 2.5)), 0, []),
     Row("b.0", "val", 'with "quotes", commas.jpg', "AB12/CD345", "DE", (), 1, [{"stage": "gamma", "power": 0.1 + 0.2}]),
@@ -13,7 +12,7 @@ ROWS = [
 
 
 def tile(height=16, width=32):
-    return RNG.integers(0, 256, (height, width, 3), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def write_pair(folder, split, key):
