@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from data.environment import prepare_libraries
+from data.io import read_text
 
 Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]
 PROBE_PX = 16
+MAX_INFO_BYTES = 1 << 20
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 # Linux' name for the CPU feature; without it bfloat16 is emulated, and slower than float32
 BFLOAT16_FLAG = "amx_bf16"
@@ -132,15 +134,16 @@ def read_info(path: Path) -> dict:
     """The JSON beside a checkpoint: how it was made and what to expect of it; {} where there is none that can be
     read."""
     try:
-        return _parse(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
+        return _parse(read_text(path.with_suffix(".json"), MAX_INFO_BYTES))
+    except (OSError, ValueError):
         return {}
 
 
 def _parse(text: str) -> dict:
     try:
         info = json.loads(text)
-    except ValueError:
+    # also for lists nested deeper than calls may be
+    except (ValueError, RecursionError):
         return {}
     return info if isinstance(info, dict) else {}
 

@@ -57,7 +57,9 @@ def describe(settings: Settings, tile: tuple[int, int], precision: str) -> dict:
     """What the .json beside an archive says of its making."""
     made = datetime.date.today().isoformat()
     settings_dict = dataclasses.asdict(settings)
-    return {"tile": list(tile), "made": made, "precision": precision, "settings": settings_dict, **environment()}
+    window = settings.window[0] if settings.window else 0
+    sizes = {"tile": list(tile), "window_px": window}
+    return {**sizes, "made": made, "precision": precision, "settings": settings_dict, **environment()}
 
 
 def environment() -> dict[str, str]:

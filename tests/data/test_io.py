@@ -1,11 +1,10 @@
 import contextlib
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from odd_files import png_of
 from PIL import Image, ImageCms
 
 from data.io import (
@@ -195,18 +194,6 @@ def test_the_content_counts_not_the_extension(tmp_path):
     Image.fromarray(COLOURS).save(tmp_path / "plate.png")
     (tmp_path / "plate.png").rename(tmp_path / "plate.jpg")
     np.testing.assert_array_equal(open_picture(tmp_path / "plate.jpg"), COLOURS)
-
-
-def png_of(width, height):
-    """A PNG that claims a size and holds next to nothing: what a decompression bomb looks like."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
-    )
 
 
 @pytest.mark.parametrize("size", [(10_000, 9_000), (100_000, 100_000)])

@@ -1,9 +1,7 @@
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
-from test_honesty import plate, reading
+from drawn_plates import Scripted, moved, noisy, plate, spelled
 
 from enhancing.burst import align, combine
 from enhancing.drawing import burst_sheet
@@ -12,36 +10,11 @@ from enhancing.opening import make_source
 from models.enhancer import Generator
 
 
-class Scripted:
-    """A reader that gives every picture the next of some readings, then the last for ever."""
-
-    def __init__(self, *readings):
-        self.readings = list(readings)
-
-    def read(self, pictures):
-        return [self.readings.pop(0) if len(self.readings) > 1 else self.readings[0] for _ in pictures]
-
-
-def spelled(text):
-    return replace(reading(*[part for char in text for part in ((char, 0.9), ("", 1))]), text=text)
-
-
 def examiner(reader):
     return Examiner(Generator(lambda batch: batch, info={"min_effective_width_px": 20}), reader=reader, ask_again=True)
 
 
 READING = examiner(Scripted(spelled("B742KX")))
-
-
-def moved(picture, dx, dy, angle=0.0, zoom=1.0):
-    height, width = picture.shape[:2]
-    warp = cv2.getRotationMatrix2D((width / 2, height / 2), angle, zoom)
-    warp[:, 2] += (dx, dy)
-    return cv2.warpAffine(picture, warp, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-
-
-def noisy(picture, sigma, seed):
-    return np.clip(picture + np.random.default_rng(seed).normal(0, sigma, picture.shape), 0, 1).astype("float32")
 
 
 @pytest.mark.parametrize("motion", [(0, 0), (7.3, -3.6), (-14, 5), (3, 2, 2.0), (-4, 1, -1.5, 1.04)])

@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from tiny_generators import tiny_model, write_onnx
 
 from data.quality import luminance
 from models.enhancer import (
@@ -21,19 +22,9 @@ from models.enhancer import (
     run_with_strip,
     working_size,
 )
-from models.generator import build_generator
 from models.loading import cpu_has_bfloat16
 
 RNG = np.random.default_rng(0)
-
-
-def tiny_model(scale=1):
-    keras.utils.set_random_seed(1)
-    model = build_generator(scale, filters=8, blocks=1)
-    last = model.get_layer("difference")
-    kernel, bias = last.get_weights()
-    last.set_weights([RNG.normal(0, 0.05, kernel.shape).astype("float32"), bias])
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -186,17 +177,16 @@ def test_a_blend_lies_between_the_result_and_the_brightness_matched_input():
     np.testing.assert_allclose(mix(flat, sr, 0.0), np.broadcast_to(sr.mean((0, 1)), sr.shape), atol=1e-3)
 
 
-def test_the_strength_is_that_of_the_json_or_the_one_asked_for(archive, tmp_path):
-    copy = tmp_path / "copy.keras"
-    copy.write_bytes(archive.read_bytes())
+def test_the_strength_is_that_of_the_json_or_the_one_asked_for(tmp_path):
+    path = write_onnx(tmp_path / "net.onnx", gain=0.5)
     tile = RNG.random((32, 64, 3), dtype="float32")
-    whole = restore_each(load_generator(copy), [tile])[0]
-    copy.with_suffix(".json").write_text('{"strength": 0.25}')
-    np.testing.assert_allclose(restore_each(load_generator(copy), [tile])[0], mix(tile, whole, 0.25), atol=1e-6)
-    np.testing.assert_allclose(restore_each(load_generator(copy, strength=1.0), [tile])[0], whole, atol=1e-6)
+    whole = restore_each(load_generator(path, strength=1.0), [tile])[0]
+    path.with_suffix(".json").write_text('{"strength": 0.25}')
+    np.testing.assert_allclose(restore_each(load_generator(path), [tile])[0], mix(tile, whole, 0.25), atol=1e-6)
+    np.testing.assert_allclose(restore_each(load_generator(path, strength=1.0), [tile])[0], whole, atol=1e-6)
     for nonsense in ('"high"', "1.5", "-1", "NaN", "[1]", "null"):
-        copy.with_suffix(".json").write_text(f'{{"strength": {nonsense}}}')
-        assert load_generator(copy).strength == 1
+        path.with_suffix(".json").write_text(f'{{"strength": {nonsense}}}')
+        assert load_generator(path).strength == 1
 
 
 def test_nothing_in_nothing_out():
@@ -235,31 +225,38 @@ def test_a_model_in_memory_is_the_same_generator(archive):
     assert from_model(tiny_model(scale=4)).scale == 4
 
 
-def test_info_comes_from_the_json_beside_and_damage_there_does_no_harm(archive, tmp_path):
-    copy = tmp_path / "copy.keras"
-    copy.write_bytes(archive.read_bytes())
-    assert load_generator(copy).info == {}
-    copy.with_suffix(".json").write_text(json.dumps({"role": "generator", "tile": [64, 128]}))
-    assert load_generator(copy).width_px == 128
-    assert load_generator(copy).window_px == 0
-    for window, expected in ((64, 64), (0, 0), (60, 0), (-16, 0), (True, 0), ("64", 0), (1 << 20, 0)):
-        copy.with_suffix(".json").write_text(json.dumps({"window_px": window, "settings": {"crop": "32x64"}}))
-        assert load_generator(copy).window_px == expected
-    # JSONs written before window_px
-    for crop, expected in (("64x192", 64), ("64X192", 64), ("", 0), ("x", 0), ("60x192", 0), ([64], 0)):
-        copy.with_suffix(".json").write_text(json.dumps({"settings": {"crop": crop}}))
-        assert load_generator(copy).window_px == expected
-    for damaged in ("{", "[1]", '{"tile": "x"}'):
-        copy.with_suffix(".json").write_text(damaged)
-        assert load_generator(copy).width_px == 192
+def test_info_comes_from_the_json_beside_and_damage_there_does_no_harm(tmp_path):
+    path = write_onnx(tmp_path / "net.onnx", info={"kept": "inside"})
+    assert load_generator(path).info == {"kept": "inside"}
+    path.with_suffix(".json").write_text(json.dumps({"role": "generator", "tile": [64, 128]}))
+    assert load_generator(path).width_px == 128
+    assert load_generator(path).window_px == 0
+    for damaged in ("{", "[1]", '{"tile": "x"}', "[" * 100_000):
+        path.with_suffix(".json").write_text(damaged)
+        assert load_generator(path).width_px == 192
 
 
-def test_a_json_that_asks_for_huge_tiles_is_refused(archive, tmp_path):
-    copy = tmp_path / "copy.keras"
-    copy.write_bytes(archive.read_bytes())
-    copy.with_suffix(".json").write_text('{"tile": [96, 100000]}')
-    with pytest.raises(ValueError, match=r"copy\.keras: its JSON asks for tiles of 96 x 100000"):
-        load_generator(copy)
+@pytest.mark.parametrize("window", [64, 0, 60, -16, True, "64", 1 << 20])
+def test_the_height_of_the_window_stands_in_the_json(tmp_path, window):
+    path = write_onnx(tmp_path / "net.onnx")
+    path.with_suffix(".json").write_text(json.dumps({"window_px": window, "settings": {"crop": "32x64"}}))
+    assert load_generator(path).window_px == (64 if window == 64 else 0)
+
+
+@pytest.mark.parametrize(
+    ("crop", "expected"), [("64x192", 64), ("64X192", 64), ("", 0), ("x", 0), ("60x192", 0), ([64], 0)]
+)
+def test_jsons_written_before_window_px_are_understood(tmp_path, crop, expected):
+    path = write_onnx(tmp_path / "net.onnx")
+    path.with_suffix(".json").write_text(json.dumps({"settings": {"crop": crop}}))
+    assert load_generator(path).window_px == expected
+
+
+def test_a_json_that_asks_for_huge_tiles_is_refused(tmp_path):
+    path = write_onnx(tmp_path / "net.onnx")
+    path.with_suffix(".json").write_text('{"tile": [96, 100000]}')
+    with pytest.raises(ValueError, match=r"net\.onnx: its JSON asks for tiles of 96 x 100000"):
+        load_generator(path)
 
 
 def test_what_is_not_a_generator_is_refused_with_a_reason(archive, tmp_path):

@@ -3,7 +3,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from test_enhancer import tiny_model
+from tiny_generators import tiny_model
 
 from models.enhancer import load_generator, restore
 from tools import export

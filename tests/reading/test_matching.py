@@ -1,6 +1,6 @@
 import pytest
 
-from reading.matching import comparable, edit_distance, is_two_line, marked, match
+from reading.matching import comparable, edit_distance, is_two_line, marked, match, partners
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,11 @@ def test_wrong_and_missing_characters_are_marked(read, text, country, shown, wro
     result = marked(read, text, country)
     assert "".join(character for character, _ in result) == shown
     assert [place for place, (_, bad) in enumerate(result) if bad] == wrong
+
+
+def test_alignment():
+    assert partners("ABC", "ABC") == [0, 1, 2]
+    assert partners("ABC", "AC") == [0, None, 1]
+    assert partners("AC", "ABC") == [0, 2]
+    assert partners("ABC", "") == [None, None, None]
+    assert partners("AXC", "AYC") == [0, 1, 2]

@@ -51,8 +51,9 @@ def facts(table, failures=()):
     }
 
 
-@pytest.fixture
-def written(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("report")
     table = made_up_table(tmp_path)
     metrics = report.collect(table, True, 0, facts(table, [Failure("broken.png", "truncated")]))
     # the generator leaves every picture as it is

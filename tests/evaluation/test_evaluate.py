@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from tiny_generators import write_onnx
 
 from data.io import encode_png
 from data.labelled import Pair, Plate, from_tiles, pick
@@ -43,9 +44,7 @@ def no_files(monkeypatch):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A generator that returns its input."""
-    path = tmp_path_factory.mktemp("checkpoint") / "net.keras"
-    build_generator(filters=4, blocks=0).save(path)
-    return str(path)
+    return str(write_onnx(tmp_path_factory.mktemp("checkpoint") / "net.onnx", info={"made": "by hand"}))
 
 
 def tiles(folder, count=6, manifest=True, scale=1):
@@ -183,7 +182,7 @@ def test_a_checkpoint_of_another_scale_or_tile_size(tmp_path, checkpoint, capsys
     folder = tiles(tmp_path / "tiles")
     assert "is for scale 2" in refused(["--tiles", folder, "--checkpoint", str(doubling)], capsys)
 
-    other = tmp_path / "other.keras"
+    other = tmp_path / "other.onnx"
     other.write_bytes(Path(checkpoint).read_bytes())
     other.with_suffix(".json").write_text('{"tile": [96, 192]}')
     message = refused(["--tiles", folder, "--checkpoint", str(other)], capsys)
@@ -202,7 +201,7 @@ def test_scale_2_tiles_are_enlarged_for_the_comparison(tmp_path, no_files):
 
 
 def test_own_pairs_of_other_sizes_are_brought_to_the_generators(tmp_path, checkpoint, no_files):
-    other = tmp_path / "other.keras"
+    other = tmp_path / "other.onnx"
     other.write_bytes(Path(checkpoint).read_bytes())
     other.with_suffix(".json").write_text('{"tile": [96, 192]}')
     folder = tiles(tmp_path / "own", manifest=False)
@@ -262,13 +261,13 @@ def test_a_generator_without_known_tile_size_fits_any_tile(checkpoint):
 
 def test_help_comes_without_tensorflow():
     code = "import sys, evaluate; print({'tensorflow', 'keras', 'rapidocr'} & set(sys.modules))"
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert result.stdout == "set()\n"
 
 
 def test_the_figures_that_the_page_shows_are_those_of_the_shipped_generators():
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     metrics = json.loads((root / "docs" / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     for name in ("pretrain", "generator"):
         archive = (root / "checkpoints" / "pretrained" / f"{name}.keras").read_bytes()

@@ -1,52 +1,32 @@
 """enhance.py from the command line, through an ONNX file written by hand: no TensorFlow, no training."""
 
 import csv
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from drawn_plates import moved, noisy, plate
+from odd_files import png_of
 from PIL import Image
-from test_burst import moved, noisy
-from test_honesty import plate
-from test_io import png_of
+from tiny_generators import write_onnx
 
 from data.io import to_float, to_uint8
 from data.text import printable
 from enhance import main, make_examiner, parse_arguments
 from enhancing.config import Config
-from enhancing.examining import MIN_EFFECTIVE_WIDTH_PX, TOO_LITTLE, Examiner, min_effective_width
-from enhancing.opening import make_source
-from models.enhancer import Generator, enhance, load_generator
+from enhancing.examining import TOO_LITTLE, Examiner
+from models.enhancer import enhance, load_generator
 from models.shipped import default_checkpoint, load_second
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def write_generator(path, gain=1.0, info=None):
-    """A network that multiplies by `gain`."""
-    shape = [None, None, None, 3]
-    graph = helper.make_graph(
-        [helper.make_node("Mul", ["lq", "gain"], ["sr"])],
-        "generator",
-        [helper.make_tensor_value_info("lq", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("sr", TensorProto.FLOAT, shape)],
-        [helper.make_tensor("gain", TensorProto.FLOAT, [1], [gain])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-    helper.set_model_props(model, {"info": json.dumps(info or {"min_effective_width_px": 5})})
-    onnx.save(model, path)
-    return path
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory):
-    return write_generator(tmp_path_factory.mktemp("onnx") / "twice.onnx", gain=2.0)
+    return write_onnx(tmp_path_factory.mktemp("onnx") / "twice.onnx", gain=2.0)
 
 
 def save(path, picture=None, **kwargs):
@@ -283,7 +263,7 @@ def test_a_ccpd_name_on_a_crop_does_no_harm(generator, tmp_path):
 
 
 def test_too_little_in_the_picture_is_said_everywhere(tmp_path, capsys):
-    generator = write_generator(tmp_path / "g.onnx", info={"min_effective_width_px": 80})
+    generator = write_onnx(tmp_path / "g.onnx", info={"min_effective_width_px": 80})
     tiny = np.asarray(Image.fromarray(to_uint8(plate("B742KX"))).resize((40, 20)))
     Image.fromarray(tiny).save(tmp_path / "tiny.png")
     save(tmp_path / "sharp.png", plate("B742KX"))
@@ -320,17 +300,6 @@ def test_readings_agreement_and_uncertainty(generator, tmp_path, capsys):
     assert heat.max() > 0
 
 
-def test_a_second_generator_that_differs_costs_certainty(tmp_path):
-    picture = plate("B742KX") * 0.45
-    generator = Generator(lambda batch: batch)
-    other = Generator(lambda batch: 1 - batch)
-    source = make_source(generator, picture)
-    alone = Examiner(generator, ask_again=True).enhance([source])[0]
-    doubted = Examiner(generator, second=other, ask_again=True).enhance([source])[0]
-    assert doubted.disagreement.mean() > 2 * alone.disagreement.mean()
-    np.testing.assert_array_equal(alone.picture, doubted.picture)
-
-
 def test_a_burst(generator, tmp_path, capsys):
     still = plate("B742KX") * 0.45
     for number, shift in enumerate([(0, 0), (4, 1), (-5, 2), (2, -2)]):
@@ -357,25 +326,19 @@ def test_the_default_checkpoint_is_the_recommended_one(tmp_path):
 
 
 def test_the_strength_asked_for_rules(tmp_path):
-    path = write_generator(tmp_path / "g.onnx", info={"strength": 0.3})
+    path = write_onnx(tmp_path / "g.onnx", info={"strength": 0.3})
     for asked, used in ((None, 0.3), (0.8, 0.8)):
         assert make_examiner(Config(("a.png",), "out", str(path), strength=asked)).generator.strength == used
 
 
 def test_the_other_stage_gives_the_second_opinion(tmp_path):
-    first = write_generator(tmp_path / "generator.onnx")
+    first = write_onnx(tmp_path / "generator.onnx")
     generator = load_generator(first)
     assert load_second(first, generator) is None
-    write_generator(tmp_path / "pretrain.onnx", gain=3.0)
+    write_onnx(tmp_path / "pretrain.onnx", gain=3.0)
     second = load_second(first, generator)
     assert second.run(np.ones((1, 16, 16, 3), "float32")).max() == 3
     assert load_second(tmp_path / "mine.onnx", generator) is None
-
-
-@pytest.mark.parametrize("known", [None, "wide", float("nan"), -3, [40]])
-def test_a_minimum_that_is_no_length_falls_back(known):
-    assert min_effective_width(Generator(None, info={"min_effective_width_px": known})) == MIN_EFFECTIVE_WIDTH_PX
-    assert min_effective_width(Generator(None, info={"min_effective_width_px": 33})) == 33
 
 
 def test_names_cannot_steer_the_terminal():

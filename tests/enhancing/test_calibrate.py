@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+from drawn_plates import plate
+
+from data.labelled import Pair, Plate
+from enhancing import calibrate
+from enhancing.calibrate import STRENGTHS, Trial, best, least_width, try_strengths, write
+from models.enhancer import Generator
+from reading.reader import Reader
+
+
+def test_the_least_width_is_where_half_are_read_right():
+    widths = np.arange(10, 110, dtype=float)
+    right = (widths >= 60).astype(float)
+    assert least_width(np.stack([widths, widths, right], axis=1)) == 60
+    rng = np.random.default_rng(0)
+    right = rng.random(3000) < 1 / (1 + np.exp(-(np.linspace(10, 110, 3000) - 45) / 8))
+    noisy = np.stack([np.linspace(10, 110, 3000), np.ones(3000), right], axis=1)
+    assert least_width(noisy) == pytest.approx(45, abs=4)
+
+
+def test_calibration_is_written_beside_the_checkpoint(tmp_path):
+    (tmp_path / "g.json").write_text('{"role": "generator"}')
+    write(str(tmp_path / "g.keras"), 0.3, 41.26)
+    known = {"strength": 0.3, "min_effective_width_px": 41.3}
+    assert json.loads((tmp_path / "g.json").read_text()) == {"role": "generator", **known}
+
+
+@pytest.mark.parametrize(
+    ("right", "chosen"),
+    [
+        # of equals the least
+        ({0.0: 300, 0.3: 400, 0.5: 400, 1.0: 350}, 0.3),
+        # one plate of 600 may be chance
+        ({0.0: 300, 0.3: 399, 0.5: 400, 1.0: 350}, 0.3),
+        # ten, and none the other way round, are not
+        ({0.0: 300, 0.3: 390, 0.5: 400, 1.0: 350}, 0.5),
+        ({0.0: 0, 1.0: 0}, 0.0),
+    ],
+)
+def test_the_lowest_strength_is_chosen_that_reads_as_many_as_any(right, chosen):
+    trials = [Trial(strength, np.arange(600) < count, 0.7, 0.1) for strength, count in right.items()]
+    assert best(trials).strength == chosen
+
+
+def test_plates_won_and_lost_make_a_difference_less_certain():
+    plates = np.arange(600)
+    trials = [Trial(0.3, (plates >= 60) & (plates < 450), 0.7, 0.1), Trial(0.5, plates < 400, 0.7, 0.1)]
+    # 50 won and 60 lost
+    assert best(trials).strength == 0.3
+
+
+def test_trials_of_a_generator_that_mirrors_its_input():
+    texts = ("KA7X24", "BN4M81")
+    pairs = [Pair(Plate(text, "", text=text, country="DE"), (plate(text) * 255).astype(np.uint8)) for text in texts]
+    trials = try_strengths(Generator(lambda batch: batch[:, :, ::-1]), Reader(), pairs)
+    assert [trial.strength for trial in trials] == list(STRENGTHS)
+    assert trials[0].right.all()
+    assert trials[0][2:] == (1, 0)
+    assert not trials[-1].right.any()
+    assert trials[-1].flipped == 1
+    assert best(trials).strength == 0
+
+
+def test_a_strength_chosen_by_other_plates_must_be_one(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        calibrate.main(["--tiles", "none", "--checkpoint", "none.keras", "--strength", "1.5"])
+    assert stopped.value.code == 2
+    assert "--strength is a number of 0 to 1, not 1.5" in capsys.readouterr().err

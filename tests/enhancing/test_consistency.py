@@ -1,0 +1,58 @@
+import cv2
+import numpy as np
+import pytest
+from drawn_plates import motion, plate
+
+from enhancing.consistency import effective_width, fit
+
+RNG = np.random.default_rng(0)
+
+
+CAMERAS = {
+    "as it is": lambda p: p,
+    "out of focus": lambda p: cv2.GaussianBlur(p, (0, 0), 3),
+    "shaken": lambda p: motion(p, 15),
+    "dark": lambda p: 0.12 * p,
+    "dark, shaken, noisy": lambda p: np.clip(0.3 * motion(p, 11) + RNG.normal(0, 0.02, p.shape).astype("f"), 0, 1),
+    "other tone curve": lambda p: 0.8 * p**1.7 + 0.1,
+    "few pixels": lambda p: cv2.resize(cv2.resize(p, (48, 24), interpolation=cv2.INTER_AREA), (192, 96)),
+}
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_the_truth_is_consistent_with_what_a_camera_makes_of_it_and_another_plate_is_not(camera):
+    seen = CAMERAS[camera](plate("B742KX"))
+    right, wrong = fit(seen, plate("B742KX")).consistency, fit(seen, plate("M158AN")).consistency
+    assert right > 0.9
+    assert wrong < right - 0.2
+
+
+def test_one_invented_character_costs_consistency():
+    seen = CAMERAS["out of focus"](plate("B742KX"))
+    assert fit(seen, plate("B742MX")).consistency < fit(seen, plate("B742KX")).consistency - 0.02
+
+
+def test_what_is_brought_back_looks_like_the_input():
+    seen = CAMERAS["shaken"](plate("B742KX")) * 0.5
+    back = fit(seen, plate("B742KX")).brought_back
+    assert back.shape == (96, 192)
+    assert np.abs(back - seen.mean(axis=2)).mean() < 0.03
+
+
+def test_blur_is_measured_and_narrows_the_effective_width():
+    clean = plate("B742KX")
+    fits = [fit(cv2.GaussianBlur(clean, (0, 0), sigma), clean) for sigma in (1, 2, 4)]
+    assert [found.blur_px for found in fits] == sorted(found.blur_px for found in fits)
+    assert fits[2].blur_px == pytest.approx(4, rel=0.35)
+    widths = [effective_width(found, 192, 500) for found in fits]
+    assert widths == sorted(widths, reverse=True)
+    assert effective_width(fits[0], 192, native_width=30) == 30
+
+
+def test_flat_pictures_have_finite_figures():
+    flat = np.full((32, 64, 3), 0.3, np.float32)
+    assert fit(flat, flat).consistency == 1
+    assert fit(flat, RNG.random((32, 64, 3), "float32")).consistency == 0
+    assert fit(RNG.random((32, 64, 3), "float32"), flat).consistency == 0
+    for size in ((1, 192), (3, 5), (1, 1)):
+        assert np.isfinite(fit(RNG.random((*size, 3), "float32"), RNG.random((*size, 3), "float32"))[0])

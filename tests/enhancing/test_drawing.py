@@ -1,0 +1,19 @@
+import numpy as np
+from drawn_plates import plate
+
+from enhancing.drawing import heat_map, sheet
+
+
+def test_heat_rises_with_disagreement():
+    heat = heat_map(np.array([[0, 0.07, 0.15, 9]], np.float32).repeat(4, 0), (4, 4))
+    light = heat.mean(axis=(0, 2))
+    assert light[0] < 0.02
+    assert light[0] < light[1] < light[2] == light[3]
+
+
+def test_a_long_line_is_broken_and_nothing_is_cut_off():
+    panels = [("before", plate("A")), ("after", plate("A"))]
+    short, long = sheet(panels, [("word", (0, 0, 0))]), sheet(panels, [("word " * 60, (0, 0, 0))])
+    assert long.shape[1] == short.shape[1]
+    assert long.shape[0] > short.shape[0] + 40
+    assert (long[:, -8:] == 1).all()

@@ -1,0 +1,72 @@
+"""Agreement and disagreement: what the generator says when asked again."""
+
+import numpy as np
+import pytest
+from drawn_plates import plate
+
+from enhancing.examining import (
+    MIN_EFFECTIVE_WIDTH_PX,
+    SHIFTS_PX,
+    Examiner,
+    agree,
+    disagreement,
+    min_effective_width,
+    undo,
+    variants,
+)
+from enhancing.opening import make_source
+from models.enhancer import Generator
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_variants_lie_upon_each_other_again(scale):
+    lq = RNG.random((24, 40, 3), dtype="float32") * 0.8
+    restored = [np.repeat(np.repeat(each, scale, 0), scale, 1) for each in variants(lq)]
+    enlarged = np.repeat(np.repeat(lq, scale, 0), scale, 1)
+    inner = slice(4 * scale, -4 * scale)
+    for back in undo(restored, scale)[: len(SHIFTS_PX)]:
+        np.testing.assert_allclose(back[inner, inner], enlarged[inner, inner], atol=1e-6)
+
+
+def test_disagreement_is_where_the_variants_differ():
+    sr = np.full((48, 96, 3), 0.5, np.float32)
+    other = sr.copy()
+    other[20:28, 40:48] = 1.0
+    unsure = disagreement(sr, [sr, other])
+    assert unsure[24, 44] > 0.1
+    assert unsure[:, :20].max() < 1e-6
+    assert disagreement(sr, [sr, sr]).max() == 0
+
+
+def test_agreement_by_character():
+    found = agree("京A·12345", ["京A12345", "京A12845", "A12345"])
+    assert found.text == "京A12345"
+    assert found.agreed == "?A12?45"
+    assert found.shares == pytest.approx((2 / 3, 1, 1, 1, 2 / 3, 1, 1))
+
+
+def test_agreement_extremes():
+    assert agree("AB12", ["AB12"] * 3).mean == 1
+    assert agree("AB12", ["AB12"] * 3).agreed == "AB12"
+    assert agree("", ["AB12"]).mean == 0
+    assert agree("AB12", ["", "ZZZZ"]).agreed == "????"
+    assert agree("AB12", []).mean == 0
+
+
+def test_a_second_generator_that_differs_costs_certainty(tmp_path):
+    picture = plate("B742KX") * 0.45
+    generator = Generator(lambda batch: batch)
+    other = Generator(lambda batch: 1 - batch)
+    source = make_source(generator, picture)
+    alone = Examiner(generator, ask_again=True).enhance([source])[0]
+    doubted = Examiner(generator, second=other, ask_again=True).enhance([source])[0]
+    assert doubted.disagreement.mean() > 2 * alone.disagreement.mean()
+    np.testing.assert_array_equal(alone.picture, doubted.picture)
+
+
+@pytest.mark.parametrize("known", [None, "wide", float("nan"), -3, [40]])
+def test_a_minimum_that_is_no_length_falls_back(known):
+    assert min_effective_width(Generator(None, info={"min_effective_width_px": known})) == MIN_EFFECTIVE_WIDTH_PX
+    assert min_effective_width(Generator(None, info={"min_effective_width_px": 33})) == 33

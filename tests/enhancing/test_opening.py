@@ -1,0 +1,52 @@
+"""Straightening by corners."""
+
+import cv2
+import numpy as np
+import pytest
+from drawn_plates import plate
+
+from enhancing.opening import in_order, parse_corner, straighten
+
+# from the bottom right, clockwise
+CORNERS = [(70.0, 60.0), (20.0, 50.0), (25.0, 30.0), (75.0, 40.0)]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1), (3, 2, 1, 0), (1, 3, 0, 2)])
+def test_corners_in_any_order(order):
+    np.testing.assert_array_equal(in_order([CORNERS[i] for i in order]), CORNERS)
+
+
+@pytest.mark.parametrize(
+    "corners", [[(0, 0)] * 4, [(0, 0), (1, 1), (2, 2), (3, 3)], [(0, 0), (10, 0), (5, 2), (5, 10)], [(0, 0), (1, 1)]]
+)
+def test_corners_of_no_quadrangle(corners):
+    with pytest.raises(ValueError, match=r"quadrangle|four corners"):
+        in_order(corners)
+
+
+def test_corner_syntax():
+    assert parse_corner("12,3.5") == (12, 3.5)
+    for wrong in ("12", "a,b", "1,2,3", ""):
+        with pytest.raises(ValueError, match="x,y"):
+            parse_corner(wrong)
+
+
+def test_a_tilted_plate_comes_out_upright():
+    upright = plate("B742KX", (96, 288))
+    target = np.array([[330, 190], [60, 130], [70, 60], [340, 120]], np.float32)
+    source = np.array([[288, 96], [0, 96], [0, 0], [288, 0]], np.float32)
+    photo = cv2.warpPerspective(
+        upright, cv2.getPerspectiveTransform(source, target), (400, 260), borderValue=(0.4, 0.4, 0.4)
+    )
+    straight, width = straighten(photo, target.tolist(), 192)
+    assert width == pytest.approx(276.6, abs=0.5)
+    assert straight.shape == (round(70.7 * 1.2), round(276.6 * 1.2), 3)
+    inner = straight[8:-8, 30:-30]
+    expected = cv2.resize(upright, (inner.shape[1] - 6, inner.shape[0] + 4))
+    found = cv2.matchTemplate(expected[10:-10, 20:-20], inner[10:-10, 20:-20][:60, :150], cv2.TM_CCOEFF_NORMED)
+    assert found.max() > 0.8
+
+
+def test_corners_outside_the_photo():
+    with pytest.raises(ValueError, match="outside the photo of 50 x 40"):
+        straighten(np.zeros((40, 50, 3), np.uint8), CORNERS, 192)
