@@ -1,7 +1,7 @@
-"""Keeps two runs from writing to one output: a lock on files of this machine, a lease in storage that has no locks.
+"""Keeps two runs from writing to one folder: a lock on files of this machine, a lease in storage that has no locks.
 
-A lock goes with its process, however that ends. A lease is a small file that its run renews; where a run has died, it
-is over after some minutes, or at once for a run on the same machine.
+A lock ends with its process, however that ends. A lease is a small file that its run renews. The lease of a run that
+died ends after some minutes, or at once for a run on the same machine.
 """
 
 import contextlib
@@ -25,23 +25,25 @@ SETTLE_S = 1
 
 
 @contextlib.contextmanager
-def only_run_in(out: str) -> Iterator[None]:
-    """Hold the output. Raises ValueError when another run does."""
-    system, root = fsspec.core.url_to_fs(out)
-    with _lock(out, root) if is_local(system) else _lease(out, system, f"{root}/{LOCK}"):
+def only_run_in(folder: str, flag: str = "--out") -> Iterator[None]:
+    """Hold a folder (a path or an fsspec URL), made where it is not there yet. Raises ValueError, naming the flag that
+    the folder came from, when another run holds it; OSError when it cannot be written."""
+    system, root = fsspec.core.url_to_fs(str(folder))
+    named = f"{flag} {folder}"
+    with _lock(named, root) if is_local(system) else _lease(named, system, f"{root}/{LOCK}"):
         yield
 
 
 @contextlib.contextmanager
-def _lock(out: str, root: str) -> Iterator[None]:
+def _lock(named: str, root: str) -> Iterator[None]:
     Path(root).mkdir(parents=True, exist_ok=True)
-    with open(f"{root}/{LOCK}", "w") as file:
+    # O_NONBLOCK: to open a pipe of that name would wait for ever
+    number = os.open(f"{root}/{LOCK}", os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
+    with os.fdopen(number, "rb+", buffering=0) as file:
         try:
             _lock_file(file.fileno())
         except (BlockingIOError, PermissionError):
-            raise ValueError(
-                f"--out {out}: another run is writing there; wait for it, or give another folder"
-            ) from None
+            raise ValueError(f"{named}: another run is writing there; wait for it, or give another folder") from None
         yield
 
 
@@ -58,13 +60,13 @@ def _lock_file(file: int) -> None:
 
 
 @contextlib.contextmanager
-def _lease(out: str, system: fsspec.AbstractFileSystem, path: str) -> Iterator[None]:
-    _refuse_held(out, _holder(system, path))
+def _lease(named: str, system: fsspec.AbstractFileSystem, path: str) -> Iterator[None]:
+    _refuse_held(named, _holder(system, path))
     own = {"host": socket.gethostname(), "process": os.getpid(), "token": uuid.uuid4().hex}
     _write(system, path, own)
     time.sleep(SETTLE_S)
     if (holder := _holder(system, path)).get("token") != own["token"]:
-        _refuse_held(out, holder)
+        _refuse_held(named, holder)
     done = threading.Event()
     renewing = threading.Thread(target=_renew, args=(system, path, own, done), daemon=True)
     renewing.start()
@@ -79,15 +81,14 @@ def _lease(out: str, system: fsspec.AbstractFileSystem, path: str) -> Iterator[N
                 system.rm_file(path)
 
 
-def _refuse_held(out: str, holder: dict) -> None:
+def _refuse_held(named: str, holder: dict) -> None:
     age = time.time() - holder.get("time", 0)
     here = holder.get("host") == socket.gethostname()
     if age > LEASE_S or (here and not _is_alive(holder["process"])):
         return
     raise ValueError(
-        f"--out {out}: another run is writing there (process {holder['process']} on {holder['host']}, {age:.0f} s "
-        "ago); wait "
-        f"for it, or give another folder; if it is dead, start again in {LEASE_S // 60} minutes"
+        f"{named}: another run is writing there (process {holder['process']} on {holder['host']}, {age:.0f} s ago); "
+        f"wait for it, or give another folder; if it is dead, start again in {LEASE_S // 60} minutes"
     )
 
 
