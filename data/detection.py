@@ -1,0 +1,343 @@
+"""Training pictures for the detector: scenes put together from rendered vehicles and backgrounds, damaged as cameras do.
+
+Vehicles and backgrounds are rendered once into a bank (`open_bank`); a scene costs milliseconds then. A scene is (H, W, 3) uint8
+RGB with the corners of its plates, (N, 4, 2) px in CCPD's order as they lie in the picture: a plate upside down begins with what
+is its upper left corner. Scene number i of a seed is always the same.
+"""
+
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data import blur
+from data.backgrounds import colour, draw_background, logo, sign, stripes, words
+from data.vehicles import SIZE, draw_vehicle
+from data.wear import clouds
+
+SCENE = (256, 320)  # height, width
+BACKGROUND = (512, 512)
+NARROWEST, WIDEST = 18, 170  # px that a plate to be found is wide in a scene; the detector looks at several sizes
+OUTSIDE = 128  # what lies outside of the picture
+TURNED_OVER = 0.08  # scenes upside down
+NO_PLATE, HUGE, TIGHT = 0.3, 0.05, 0.18  # shares of the scenes
+
+
+@dataclass(frozen=True)
+class Bank:
+    vehicles: np.ndarray  # (N, 448, 512, 4) uint8
+    corners: np.ndarray  # (N, 4, 2)
+    two_lines: np.ndarray  # (N,) bool
+    backgrounds: np.ndarray  # (M, 512, 512, 3) uint8
+
+
+@dataclass(frozen=True)
+class Scene:
+    picture: np.ndarray
+    corners: np.ndarray  # (N, 4, 2)
+    two_lines: np.ndarray  # (N,) bool
+    turned_over: np.ndarray  # (N,) bool
+    ignored: np.ndarray  # (M, 4, 2): corners of plates partly hidden, which may be found or not
+
+
+# --- The bank -------------------------------------------------------------------------------------------------------------
+
+
+def open_bank(folder: Path, seed: int, vehicles: int, backgrounds: int, workers: int = 1) -> Bank:
+    """The bank in `folder`, rendered where it is missing or was made for other numbers. Files are mapped, not read."""
+    about = {"seed": seed, "vehicles": vehicles, "backgrounds": backgrounds}
+    done = folder / "bank.json"
+    if not done.exists() or json.loads(done.read_text()) != about:
+        folder.mkdir(parents=True, exist_ok=True)
+        done.unlink(missing_ok=True)
+        _render(folder, seed, vehicles, backgrounds, workers)
+        part = done.with_suffix(".part")
+        part.write_text(json.dumps(about))
+        os.replace(part, done)
+    names = ("vehicles", "corners", "two_lines", "backgrounds")
+    return Bank(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
+
+
+def _render(folder: Path, seed: int, vehicles: int, backgrounds: int, workers: int) -> None:
+    from tqdm import tqdm
+
+    open_file = partial(np.lib.format.open_memmap, mode="w+")
+    pixels = open_file(folder / "vehicles.npy", dtype=np.uint8, shape=(vehicles, *SIZE, 4))
+    grounds = open_file(folder / "backgrounds.npy", dtype=np.uint8, shape=(backgrounds, *BACKGROUND, 3))
+    corners, two_lines = np.zeros((vehicles, 4, 2), np.float32), np.zeros(vehicles, bool)
+    with ProcessPoolExecutor(workers) as pool, tqdm(total=vehicles + backgrounds, desc="rendering", unit="picture") as bar:
+        for index, cut in enumerate(pool.map(partial(_vehicle, seed), range(vehicles), chunksize=16)):
+            pixels[index], corners[index], two_lines[index] = cut.pixels, cut.corners, cut.two_lines
+            bar.update()
+        for index, ground in enumerate(pool.map(partial(_background, seed), range(backgrounds), chunksize=16)):
+            grounds[index] = ground
+            bar.update()
+    pixels.flush(), grounds.flush()
+    np.save(folder / "corners.npy", corners)
+    np.save(folder / "two_lines.npy", two_lines)
+
+
+def _vehicle(seed: int, index: int):
+    cv2.setNumThreads(1)
+    return draw_vehicle(np.random.default_rng([seed, 1, index]))
+
+
+def _background(seed: int, index: int) -> np.ndarray:
+    cv2.setNumThreads(1)
+    return draw_background(np.random.default_rng([seed, 2, index]), BACKGROUND)
+
+
+# --- Scenes ---------------------------------------------------------------------------------------------------------------
+
+
+def make_scene(bank: Bank, seed: int, index: int) -> Scene:
+    rng = np.random.default_rng([seed, 3, index])
+    picture = _ground(rng, bank)
+    plates: list[_Plate] = []
+    kind = rng.random()
+    tight = kind > 1 - TIGHT
+    if kind < NO_PLATE:
+        for _ in range(rng.poisson(1.2)):
+            _distract(rng, picture, [])
+        if rng.random() < 0.35:
+            _vehicle_without_plate(rng, bank, picture)
+    elif kind < NO_PLATE + HUGE:  # seen too close: not to be found at this size
+        _put(rng, bank, picture, [], np.exp(rng.uniform(np.log(240), np.log(900))), (0.5, 0.5))
+    else:
+        wanted = 1 if tight else 1 + (rng.random() < 0.3) + (rng.random() < 0.15)
+        width = np.exp(rng.uniform(np.log(55 if tight else NARROWEST), np.log(WIDEST)))
+        for _ in range(wanted):
+            plates = _put(rng, bank, picture, plates, width * rng.uniform(0.8, 1.0), (0.18, 0.82))
+        for _ in range(rng.poisson(0.2 if tight else 0.6)):
+            _distract(rng, picture, plates)
+    reference = float(np.mean([_width(plate.corners) for plate in plates])) if plates else np.exp(rng.uniform(3, 5))
+    picture = damage(rng, picture, reference)
+    if plates and tight:
+        picture = _cut_tight(rng, picture, plates[0].corners)
+    turned = rng.random() < TURNED_OVER
+    if turned:
+        picture = np.ascontiguousarray(picture[::-1, ::-1])
+        plates = [replace(plate, corners=np.roll(SCENE[::-1] - plate.corners, 2, axis=0)) for plate in plates]
+    seen = [plate for plate in plates if not plate.hidden]
+    return Scene(
+        picture,
+        _stacked(seen),
+        np.array([plate.two_lines for plate in seen], bool),
+        np.full(len(seen), turned),
+        _stacked([plate for plate in plates if plate.hidden]),
+    )
+
+
+@dataclass(frozen=True)
+class _Plate:
+    corners: np.ndarray
+    two_lines: bool
+    hidden: bool = False
+
+
+def _stacked(plates: list[_Plate]) -> np.ndarray:
+    return np.array([plate.corners for plate in plates], np.float32).reshape(-1, 4, 2)
+
+
+def _ground(rng: np.random.Generator, bank: Bank) -> np.ndarray:
+    ground = bank.backgrounds[rng.integers(len(bank.backgrounds))]
+    zoom = np.exp(rng.uniform(np.log(0.65), np.log(2.2)))
+    height, width = (round(side / zoom) for side in SCENE)
+    top, left = rng.integers(BACKGROUND[0] - height + 1), rng.integers(BACKGROUND[1] - width + 1)
+    cut = np.ascontiguousarray(ground[top : top + height, left : left + width])
+    if rng.random() < 0.5:
+        cut = cut[:, ::-1]
+    return cv2.resize(cut, SCENE[::-1], interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+
+
+def _put(rng, bank: Bank, picture: np.ndarray, plates: list, width_px: float, span: tuple) -> list:
+    """Put a vehicle, or a plate alone, into the picture; returns the plates, those that it hides marked or left out."""
+    number = rng.integers(len(bank.vehicles))
+    source, corners = bank.vehicles[number], bank.corners[number].astype(np.float64)
+    plate_only = rng.random() < 0.2
+    if plate_only:  # with some of what is around it
+        middle = corners.mean(axis=0)
+        reach = middle + (corners - middle) * rng.uniform(1, 1.5, 2)
+        opacity = np.zeros(source.shape[:2], np.uint8)
+        cv2.fillConvexPoly(opacity, reach.round().astype(np.int32), 255, cv2.LINE_AA)
+        source = np.dstack([source[..., :3], opacity])
+    scale = width_px / _width(corners)
+    while scale < 0.6:  # halved first: a warp alone would skip pixels
+        source = cv2.resize(source, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        corners, scale = corners / 2, scale * 2
+    turn = rng.uniform(-0.45, 0.45) if rng.random() < 0.25 else rng.normal(0, 0.06)
+    shape = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * scale
+    shape = shape @ np.array([[1, rng.normal(0, 0.05)], [0, np.exp(rng.normal(0, 0.06))]])
+    place = rng.uniform(*span, 2) * SCENE[::-1]
+    away = place - shape @ corners.mean(axis=0)
+    # OpenCV counts from the middle of the first pixel, corners from its edge
+    matrix = np.column_stack([shape, away + shape @ [0.5, 0.5] - 0.5])
+    moved = cv2.warpAffine(source, matrix, SCENE[::-1], flags=cv2.INTER_LINEAR)
+    opacity = moved[..., 3]
+    plates = _covered(plates, opacity)
+    dim = rng.random() < 0.3 and not plate_only
+    front = cv2.convertScaleAbs(moved[..., :3], alpha=rng.uniform(0.4, 1)) if dim else moved[..., :3]
+    weight = opacity[..., None].astype(np.uint16)
+    picture[:] = (front * weight + picture * (255 - weight) + 127) // 255
+    mine = corners @ shape.T + away
+    return [*plates, _Plate(mine, bool(bank.two_lines[number]))]
+
+
+def _covered(plates: list[_Plate], opacity: np.ndarray) -> list[_Plate]:
+    """The plates of which something can still be seen under a new layer."""
+    shares = [cv2.mean(opacity, _mask(plate.corners))[0] / 255 for plate in plates]
+    return [
+        replace(plate, hidden=plate.hidden or share > 0.15) for plate, share in zip(plates, shares, strict=True) if share < 0.9
+    ]
+
+
+def _vehicle_without_plate(rng: np.random.Generator, bank: Bank, picture: np.ndarray) -> None:
+    """A vehicle whose plate is painted over or bears something else."""
+    before = picture.copy()
+    width = np.exp(rng.uniform(np.log(NARROWEST), np.log(WIDEST)))
+    (plate,) = _put(rng, bank, picture, [], width, (0.1, 0.9))
+    points = plate.corners
+    middle = points.mean(axis=0)
+    reach = (middle + (points - middle) * 1.25).round().astype(np.int32)
+    cover = before if rng.random() < 0.3 else np.full_like(picture, colour(rng, 0.3))
+    if rng.random() < 0.5:
+        stripes(rng, cover)
+    mask = np.zeros(SCENE, np.uint8)
+    cv2.fillConvexPoly(mask, reach, 255)
+    cv2.copyTo(cover, mask, picture)
+
+
+def _distract(rng: np.random.Generator, picture: np.ndarray, plates: list[_Plate]) -> None:
+    """A sign, words, a logo or bars, anywhere but on a plate."""
+    kept = picture.copy() if plates else None
+    (sign, sign, words, logo, stripes)[rng.integers(5)](rng, picture)
+    for plate in plates:
+        points = plate.corners
+        middle = points.mean(axis=0)
+        mask = _mask(middle + (points - middle) * 1.15)
+        cv2.copyTo(kept, mask, picture)
+
+
+def _mask(points: np.ndarray) -> np.ndarray:
+    mask = np.zeros(SCENE, np.uint8)
+    cv2.fillConvexPoly(mask, np.round(points).astype(np.int32), 255)
+    return mask
+
+
+def _width(points: np.ndarray) -> float:
+    return float(np.linalg.norm(points[0] - points[1]) + np.linalg.norm(points[3] - points[2])) / 2
+
+
+def _cut_tight(rng: np.random.Generator, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """What people cut out of a photo: little more than the plate, now and then a little less."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = rng.uniform(-0.04, 0.3, (2, 2)) * (high - low)
+    if rng.random() < 0.3:
+        margin = rng.uniform(0.2, 1.5, (2, 2)) * (high - low)
+    left, top = np.maximum(0, low - margin[0]).astype(int)
+    right, bottom = (high + margin[1]).astype(int) + 1
+    cut = np.full_like(picture, OUTSIDE)
+    cut[top:bottom, left:right] = picture[top:bottom, left:right]
+    return cut
+
+
+# --- Damage ---------------------------------------------------------------------------------------------------------------
+
+
+def damage(rng: np.random.Generator, picture: np.ndarray, plate_px: float) -> np.ndarray:
+    """Blur, few pixels, darkness, tints, noise, coding, in 8 bits for speed; lengths go by the plate's width in px."""
+    if rng.random() < 0.55:
+        kernel = _kernel(rng, plate_px * rng.beta(1, 2.2))
+        picture = cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    if rng.random() < 0.2:
+        picture = _uneven(rng, picture)
+    picture = cv2.LUT(picture, _curves(rng))
+    if rng.random() < 0.12:
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
+        share = rng.uniform(0, 0.3)
+        picture = np.repeat(grey, 3, 2) if rng.random() < 0.6 else cv2.addWeighted(picture, share, np.repeat(grey, 3, 2), 1 - share, 0)
+    small = rng.random() < 0.4
+    if small:
+        factor = rng.uniform(1.2, max(1.3, min(5, plate_px / 16)))
+        size = [round(side / factor) for side in SCENE[::-1]]
+        picture = cv2.resize(picture, size, interpolation=(cv2.INTER_AREA, cv2.INTER_LINEAR)[rng.integers(2)])
+    if rng.random() < 0.6:
+        picture = _noise(rng, picture, 22 * rng.beta(1, 3))
+    if rng.random() < 0.15:
+        soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.8, 2))
+        picture = cv2.addWeighted(picture, 2, soft, -1, 0)
+    if rng.random() < 0.55:
+        quality = int(rng.integers(15, 97))
+        stream = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        picture = cv2.imdecode(stream, cv2.IMREAD_COLOR)
+    if small:
+        picture = cv2.resize(picture, SCENE[::-1], interpolation=(cv2.INTER_CUBIC, cv2.INTER_LINEAR)[rng.integers(2)])
+    return picture
+
+
+def _kernel(rng: np.random.Generator, strength: float) -> np.ndarray:
+    """A blur whose extent grows with `strength`, px: about a fifth of it for lines, less for discs."""
+    kind = rng.random()
+    if kind < 0.3:
+        sigma = max(0.3, 0.06 * strength)
+        side = 2 * int(np.ceil(2.5 * sigma)) + 1
+        line = cv2.getGaussianKernel(side, sigma)
+        return (line @ line.T).astype(np.float32)
+    if kind < 0.5:
+        return blur.disc_kernel(max(0.5, 0.08 * strength))
+    length = max(1.0, 0.25 * strength)
+    if kind < 0.8:
+        angle = rng.normal(0, 15) if rng.random() < 0.5 else rng.uniform(0, 180)
+        return blur.line_kernel(length, angle)
+    return blur.path_kernel(length, rng.uniform(0, 360), rng.uniform(0.1, 1), int(rng.integers(2**31)))
+
+
+def _curves(rng: np.random.Generator) -> np.ndarray:
+    """(256, 1, 3) uint8: exposure, tone curve, contrast, veil and tint as one table."""
+    value = np.linspace(0, 1, 256)[:, None] * np.ones(3)
+    if rng.random() < 0.5:
+        value = value ** np.exp(rng.normal(0, 0.35))
+    if rng.random() < 0.55:
+        stops = -4.5 * rng.beta(1, 1.4) if rng.random() < 0.75 else rng.uniform(0, 2)
+        value = value * 2 ** (stops / 2)
+    if rng.random() < 0.4:
+        value = value * np.exp(rng.normal(0, 0.15 if rng.random() < 0.7 else 0.5, 3))
+    if rng.random() < 0.2:
+        value = value + rng.uniform(0, 0.6) * (rng.random(3) - value)
+    if rng.random() < 0.3:
+        value = 0.5 + rng.uniform(0.5, 1.4) * (value - 0.5)
+    if rng.random() < 0.02:
+        value = 1 - value
+    return (value.clip(0, 1) * 255).round().astype(np.uint8)[:, None]
+
+
+def _uneven(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Light that falls off, shadows, a lamp's glare."""
+    field = clouds(rng, (32, 40), int(rng.integers(1, 5))).astype(np.float32)
+    field = cv2.resize(field, SCENE[::-1], interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.3:
+        field = 0.5 + 0.5 * np.tanh((field - 0.5) * 20)
+    field = np.exp2(rng.uniform(-2, 1) * field)[..., None]
+    return np.clip(picture * field, 0, 255).astype(np.uint8)
+
+
+_NOISE = None
+
+
+def _noise(rng: np.random.Generator, picture: np.ndarray, deviation: float) -> np.ndarray:
+    """Sensor noise, cut from one long stretch: drawing it anew would cost more than all the rest."""
+    global _NOISE
+    if _NOISE is None:
+        _NOISE = np.random.default_rng(0).standard_normal(1_500_000, np.float32)
+    start = int(rng.integers(_NOISE.size - picture.size))
+    noise = _NOISE[start : start + picture.size].reshape(picture.shape)
+    if rng.random() < 0.4:
+        noise = np.repeat(noise[..., :1], 3, axis=2)
+    if rng.random() < 0.3:
+        noise = 1.8 * cv2.blur(noise, (2, 2))
+    return np.clip(picture + deviation * noise, 0, 255).astype(np.uint8)
