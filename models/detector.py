@@ -1,33 +1,53 @@
 """The network that finds licence plates, and how a picture is looked at with it.
 
-The network is fully convolutional and knows one range of sizes, plates 18 to 170 px wide. So a picture is looked at in several
-sizes, and what is found there once more, straightened and brought to one size: that makes the corners exact and confirms the
-score. Pictures are (H, W, 3) uint8 or float32 in [0, 1], RGB; corners are (x, y) px in CCPD's order.
+The network is fully convolutional and knows one range of sizes, plates 18 to 150 px wide. So a picture is looked at in
+several sizes, and what is found there once more, straightened and brought to one size: that makes the corners exact and
+confirms the score. Pictures are (H, W, 3) uint8 or float32 in [0, 1], RGB; corners are (x, y) px in CCPD's order.
 
-Per cell of STRIDE px the network gives CHANNELS numbers: the logit of a plate's middle lying here, its four corners in units of
-UNIT px from the cell's middle, the logits of two lines and of lying upside down.
+Per cell of STRIDE px the network gives CHANNELS numbers: the logit of a plate's middle lying here, its four corners in
+units of UNIT px from the cell's middle, the logits of two lines and of lying upside down.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
+
+from data.environment import prepare_libraries
+from data.io import to_float, to_uint8
+from data.straighten import homography, plate_aspect, warp
+
+PRETRAINED = Path(__file__).parents[1] / "checkpoints" / "pretrained" / "detector.onnx"
 
 STRIDE, UNIT, DEEPEST = 8, 16, 32
 CHANNELS = 11
 MOST_SHARED = 0.4  # of the smaller one of two plates
 WIDTHS = (16, 32, 48, 80, 112)  # filters at strides 2, 4, 8, 16, 32
 
+LOOKS_PX = (1280, 360, 140)  # longer side of the picture in each look: plates from 1.5, 5 and 13 % of it up
+RIM_PX = 16  # around the picture in a look
+OUTSIDE = 128  # what lies outside of it, as in training
+CANDIDATE = 0.15  # least score at the first look
+CANDIDATES = 10  # looked at a second time
+WINDOW = (128, 224)  # height, width of the second look
+WINDOW_PLATE = (112, 84)  # width of the plate in it, and its height at most
+SCORE = 0.5  # least score of a plate
+
 
 def build_detector(widths: tuple[int, ...] = WIDTHS):
-    """(N, H, W, 3) in [0, 1], sides divisible by DEEPEST -> (N, H / 8, W / 8, CHANNELS). A small residual network whose coarse
-    levels, which see the surroundings, are added to the fine one."""
+    """(N, H, W, 3) in [0, 1], sides divisible by DEEPEST -> (N, H / 8, W / 8, CHANNELS). A small residual network whose
+    coarse levels, which see the surroundings, are added to the fine one."""
     import keras
     from keras import layers
 
     def conv(x, filters: int, kernel: int = 3, strides: int = 1, relu: bool = True, scale: float = 1.0):
         x = layers.Conv2D(filters, kernel, strides, "same", use_bias=False, kernel_initializer="he_normal")(x)
-        x = layers.BatchNormalization(momentum=0.98, epsilon=1e-3, gamma_initializer=keras.initializers.Constant(scale))(x)
+        x = layers.BatchNormalization(
+            momentum=0.98, epsilon=1e-3, gamma_initializer=keras.initializers.Constant(scale)
+        )(x)
         return layers.ReLU()(x) if relu else x
 
     def residual(x):
@@ -57,7 +77,8 @@ def build_detector(widths: tuple[int, ...] = WIDTHS):
 
 @dataclass(frozen=True)
 class Plate:
-    """corners: (4, 2) float64 px, any may lie outside the picture. score, two_lines, turned_over: probabilities in [0, 1]."""
+    """corners: (4, 2) float64 px, any may lie outside the picture. score, two_lines, turned_over: probabilities in [0,
+    1]."""
 
     corners: np.ndarray
     score: float
@@ -123,3 +144,81 @@ def _area(points: np.ndarray) -> float:
 
 def _sigmoid(logit: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(logit, -40, 40)))
+
+
+@dataclass(frozen=True)
+class Detector:
+    """run: (N, H, W, 3) float32 in [0, 1], sides divisible by DEEPEST -> (N, H / 8, W / 8, CHANNELS)."""
+
+    run: Callable[[np.ndarray], np.ndarray]
+
+    def detect(self, picture: np.ndarray, threshold: float = SCORE) -> list[Plate]:
+        """The plates in a picture, best first."""
+        picture = to_uint8(picture)
+        candidates = without_overlaps([plate for plate in self.first_looks(picture) if plate.score >= CANDIDATE])
+        plates = [self.second_look(picture, candidate) for candidate in candidates[:CANDIDATES]]
+        return without_overlaps([plate for plate in plates if plate.score >= threshold])
+
+    def first_looks(self, picture: np.ndarray) -> list[Plate]:
+        """Candidates from the whole picture in several sizes."""
+        longer = max(picture.shape[:2])
+        scales = sorted({min(1.0, LOOKS_PX[0] / longer), *(px / longer for px in LOOKS_PX[1:] if px < longer)})
+        if LOOKS_PX[-1] > longer:
+            scales = [LOOKS_PX[-1] / longer]
+        return [plate for scale in scales for plate in self._look(picture, scale)]
+
+    def _look(self, picture: np.ndarray, scale: float) -> list[Plate]:
+        height, width = picture.shape[:2]
+        small_h, small_w = max(1, round(height * scale)), max(1, round(width * scale))
+        if scale != 1:
+            filters = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            picture = cv2.resize(picture, (small_w, small_h), interpolation=filters)
+        padded = [-(-(side + 2 * RIM_PX) // DEEPEST) * DEEPEST for side in (small_h, small_w)]
+        canvas = np.full((*padded, 3), OUTSIDE, np.uint8)
+        canvas[RIM_PX : RIM_PX + small_h, RIM_PX : RIM_PX + small_w] = picture
+        ratio = np.array([width / small_w, height / small_h])
+        found = decode(self.run(to_float(canvas)[None])[0], CANDIDATE)
+        return [replace(plate, corners=(plate.corners - RIM_PX) * ratio) for plate in found]
+
+    def second_look(self, picture: np.ndarray, candidate: Plate) -> Plate:
+        """The candidate straightened and brought to one size: exact corners; its score is the mean of both looks'
+        (geometric), 0 where the second sees no plate there."""
+        place = in_window(candidate.corners)
+        matrix = homography(candidate.corners, place)
+        window = warp(picture, matrix, WINDOW, cv2.BORDER_CONSTANT, OUTSIDE)
+        found = decode(self.run(to_float(window)[None])[0], 0.05)
+        same = [plate for plate in found if quad_iou(plate.corners, place) > 0.3]
+        if not same:
+            return replace(candidate, score=0.0)
+        best = same[0]
+        corners = cv2.perspectiveTransform(best.corners[None], np.linalg.inv(matrix))[0]
+        return replace(best, corners=corners, score=float(np.sqrt(best.score * candidate.score)))
+
+
+def in_window(corners: np.ndarray) -> np.ndarray:
+    """(4, 2): where the corners lie in the window of the second look."""
+    aspect = plate_aspect(corners)
+    width = min(WINDOW_PLATE[0], WINDOW_PLATE[1] * aspect)
+    half = np.array([width, width / aspect]) / 2
+    return np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half + (WINDOW[1] / 2, WINDOW[0] / 2)
+
+
+def detect(picture: np.ndarray) -> list[Plate]:
+    """The plates in a picture by the shipped network, best first."""
+    return load_detector(PRETRAINED).detect(picture)
+
+
+@lru_cache(maxsize=2)
+def load_detector(path: Path = PRETRAINED) -> Detector:
+    """From an `.onnx` file through ONNX Runtime, or from a `.keras` archive through Keras. Raises ValueError."""
+    from models.loading import load_archive, open_session
+
+    if not path.is_file():
+        raise ValueError(f"detector {path}: no such file")
+    if path.suffix == ".onnx":
+        prepare_libraries()
+        session = open_session(path, threads=0)
+        name = session.get_inputs()[0].name
+        return Detector(lambda batch: session.run(None, {name: batch})[0])
+    model = load_archive(path)
+    return Detector(lambda batch: np.asarray(model(batch, training=False), np.float32))

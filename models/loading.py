@@ -65,7 +65,7 @@ def load_onnx(path: Path, precision: str) -> Loaded:
     if precision == "bfloat16":
         raise ValueError(f"checkpoint {path}: ONNX files compute in float32; bfloat16 needs the .keras archive")
     try:
-        session = _session(path, threads=0)
+        session = open_session(path, threads=0)
         name = session.get_inputs()[0].name
         probe = session.run(None, {name: np.zeros((1, PROBE_PX, PROBE_PX, 3), "float32")})[0]
     # its exceptions share no base class below Exception
@@ -75,7 +75,7 @@ def load_onnx(path: Path, precision: str) -> Loaded:
     return _spread_over_cores(path, session, name), _scale_of(path, probe.shape), "float32", info
 
 
-def _session(path: Path, threads: int):
+def open_session(path: Path, threads: int):
     """threads: of the CPU, 0 for all of them."""
     prepare_libraries()
     import onnxruntime
@@ -89,7 +89,7 @@ def _session(path: Path, threads: int):
 
 def _spread_over_cores(path: Path, session, name: str) -> Callable[[np.ndarray], np.ndarray]:
     """One picture uses all cores; of a batch, each core takes whole pictures, which stay in its cache."""
-    lone_thread = _session(path, threads=1)
+    lone_thread = open_session(path, threads=1)
     pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="onnx")
 
     def run(batch: np.ndarray) -> np.ndarray:

@@ -2,9 +2,9 @@
 
     python -m training.detector --out checkpoints/detector.keras
 
-leaves the archive, a .json with how well it does on rendered validation pictures, and beside it FOLDER (the archive's name
-without its ending) with the bank of rendered vehicles and backgrounds, the state and log.csv. Stopped? The same command goes on
-where the last saved step ended.
+leaves the archive, a .json with how well it does on rendered validation pictures, and beside it FOLDER (the archive's
+name without its ending) with the bank of rendered vehicles and backgrounds, the state and log.csv. Stopped? The same
+command goes on where the last saved step ended.
 """
 
 import argparse
@@ -16,17 +16,19 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from data.detection import SCENE, Bank, Scene, make_scene, open_bank
+from data.environment import prepare_libraries
+from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import STRIDE, UNIT
-from models.environment import prepare_tensorflow
 
 VALIDATION = 200  # scenes
 VEHICLES, BACKGROUNDS = 5000, 1600
+WARM_UP, DECAY = 300, 0.35  # steps; share of the steps
 TARGETS = 13  # heat, 8 corners, two lines, turned over, weight of the corners, weight of the heat
 LEAST_SPREAD_PX = 4.5  # of a middle's heat: finer than a cell nothing can be told
 
@@ -58,14 +60,17 @@ def targets_of(scene: Scene) -> np.ndarray:
 
 def _heat(points: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
     """(H, W): how near each cell is to the plate's middle, 1 there, falling along its own axes."""
-    across, down = (points[0] - points[1] + points[3] - points[2]) / 4, (points[1] - points[2] + points[0] - points[3]) / 4
+    across, down = (
+        (points[0] - points[1] + points[3] - points[2]) / 4,
+        (points[1] - points[2] + points[0] - points[3]) / 4,
+    )
     away = np.stack([xs, ys], -1) - points.mean(axis=0)
     u, v = np.moveaxis(away @ np.linalg.inv(np.column_stack([across, down])).T, -1, 0)
     spread = [max(share, LEAST_SPREAD_PX / np.linalg.norm(axis)) for share, axis in ((0.2, across), (0.35, down))]
     return np.exp(-0.5 * ((u / spread[0]) ** 2 + (v / spread[1]) ** 2)).astype(np.float32)
 
 
-# --- Batches --------------------------------------------------------------------------------------------------------------
+# --- Batches ----------------------------------------------------------------------------------------------------------
 
 _bank: Bank | None = None
 
@@ -85,7 +90,7 @@ def _make_batch(seed: int, number: int, size: int) -> tuple[np.ndarray, np.ndarr
 def batches(flags: argparse.Namespace, folder: Path, steps: range) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(pictures uint8, targets) of each step, made by worker processes ahead of time."""
     arguments = folder / "bank", (flags.seed, flags.vehicles, flags.backgrounds)
-    with ProcessPoolExecutor(flags.workers, initializer=_start_worker, initargs=arguments) as pool:
+    with ProcessPoolExecutor(flags.workers, get_context("spawn"), _start_worker, arguments) as pool:
         pending: deque = deque()
         for step in range(steps.start, steps.stop + 12):
             if step < steps.stop:
@@ -96,12 +101,12 @@ def batches(flags: argparse.Namespace, folder: Path, steps: range) -> Iterator[t
                 yield pending.popleft().result()
 
 
-# --- The loss -------------------------------------------------------------------------------------------------------------
+# --- The loss ---------------------------------------------------------------------------------------------------------
 
 
 def loss_terms(maps, targets) -> dict:
-    """Scalars per term. Heat: quality focal loss (Li et al. 2020, arXiv 2006.04388, Eq. 6, beta 2), over the number of plates.
-    Corners: Huber's loss on errors as shares of the plate's height. Two lines, turned over: cross-entropy."""
+    """Scalars per term. Heat: quality focal loss (Li et al. 2020, arXiv 2006.04388, Eq. 6, beta 2), over the number of
+    plates. Corners: Huber's loss on errors as shares of the plate's height. Two lines, turned over: cross-entropy."""
     from keras import ops
 
     heat, logit = targets[..., 0], maps[..., 0]
@@ -120,12 +125,12 @@ def loss_terms(maps, targets) -> dict:
     }
 
 
-# --- Training -------------------------------------------------------------------------------------------------------------
+# --- Training ---------------------------------------------------------------------------------------------------------
 
 
 def train(flags: argparse.Namespace) -> dict:
     """Train and write the archive; returns what the .json beside it says."""
-    prepare_tensorflow()
+    prepare_libraries()
     import keras
     import tensorflow as tf
 
@@ -139,10 +144,7 @@ def train(flags: argparse.Namespace) -> dict:
     held_out = open_bank(folder / "validation", flags.seed + 1, VALIDATION, VALIDATION // 2, os.cpu_count() or 1)
     keras.utils.set_random_seed(flags.seed)
     model = build_detector()
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, flags.steps - flags.steps // 20, warmup_target=flags.learning_rate, warmup_steps=flags.steps // 20
-    )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=4.0)
+    optimizer = keras.optimizers.AdamW(flags.learning_rate, weight_decay=1e-4, global_clipnorm=4.0)
     optimizer.build(model.trainable_variables)
     state = [*model.variables, *optimizer.variables]
     done = load_state(folder / "state.npz", state)
@@ -160,6 +162,7 @@ def train(flags: argparse.Namespace) -> dict:
 
     bar, sums, began = tqdm(initial=done, total=flags.steps, unit="step", desc="detector"), [], time.perf_counter()
     for number, (pictures, targets) in enumerate(batches(flags, folder, range(done, flags.steps)), start=done + 1):
+        optimizer.learning_rate.assign(learning_rate(flags, number))
         terms = {name: float(value) for name, value in step(pictures, targets).items()}
         if not np.isfinite(list(terms.values())).all():
             raise ValueError(f"step {number}: the loss is not finite: {terms}")
@@ -168,7 +171,12 @@ def train(flags: argparse.Namespace) -> dict:
         if number % flags.log_every == 0 or number == flags.steps:
             means = {name: float(np.mean([row[name] for row in sums])) for name in terms}
             seconds = (time.perf_counter() - began) / len(sums)
-            row = {"step": number, **means, "learning_rate": float(optimizer.learning_rate), "seconds_per_step": seconds}
+            row = {
+                "step": number,
+                **means,
+                "learning_rate": float(optimizer.learning_rate),
+                "seconds_per_step": seconds,
+            }
             if number % flags.validate_every == 0 or number == flags.steps:
                 row |= validate(model, held_out, flags.seed + 1)
             write_row(folder / "log.csv", row)
@@ -176,14 +184,25 @@ def train(flags: argparse.Namespace) -> dict:
             save_state(folder / "state.npz", state, number)
             sums, began = [], time.perf_counter()
     bar.close()
-    about = {"kind": "detector", "settings": vars(flags) | {"out": out.name}, "validation": validate(model, held_out, flags.seed + 1)}
+    about = {
+        "kind": "detector",
+        "settings": vars(flags) | {"out": out.name},
+        "validation": validate(model, held_out, flags.seed + 1),
+    }
     write_archive(model, out, about)
     return about
 
 
+def learning_rate(flags: argparse.Namespace, step: int) -> float:
+    """Warm-up, then constant, then down to nothing over the last part: until there, the number of steps changes
+    nothing, and may still be chosen."""
+    left = (flags.steps - step) / (DECAY * flags.steps)
+    return flags.learning_rate * min(1.0, step / WARM_UP, left)
+
+
 def validate(model, bank: Bank, seed: int) -> dict[str, float]:
-    """One look at VALIDATION rendered scenes: plates found at the score at which one false plate comes in twenty pictures, and
-    the corners' error there as a share of the plate's height (median)."""
+    """One look at VALIDATION rendered scenes: plates found at the score at which one false plate comes in twenty
+    pictures, and the corners' error there as a share of the plate's height (median)."""
     from models.detector import decode, quad_iou
 
     scores, hits, errors, plates = [], [], [], 0
@@ -232,7 +251,17 @@ def save_state(path: Path, variables: list, step: int) -> None:
 
 
 def write_row(path: Path, row: dict) -> None:
-    columns = ["step", "heat", "corners", "flags", "learning_rate", "seconds_per_step", "recall", "threshold", "corner_error"]
+    columns = [
+        "step",
+        "heat",
+        "corners",
+        "flags",
+        "learning_rate",
+        "seconds_per_step",
+        "recall",
+        "threshold",
+        "corner_error",
+    ]
     begun = path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
@@ -248,7 +277,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="the archive to write (.keras)")
-    parser.add_argument("--steps", type=int, default=8000, help="training steps")
+    parser.add_argument("--steps", type=int, default=10000, help="training steps")
     parser.add_argument("--batch-size", type=int, default=16, help="scenes a step")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="the highest, after the warm-up")
     parser.add_argument("--vehicles", type=int, default=VEHICLES, help="rendered vehicles in the bank")

@@ -1,7 +1,8 @@
 """Whole vehicles with a plate, cut out, to be put into any scene: what a detector of plates is trained on.
 
-A cut-out is (448, 512, 4) uint8 RGBA with the plate's corners in it, CCPD's order. Beside the renderer's plate designs there are
-ones of no country, and two-line plates are more frequent than on roads: a detector should know a plate by what plates share.
+A cut-out is (448, 512, 4) uint8 RGBA with the plate's corners in it, CCPD's order. Beside the renderer's plate designs
+there are ones of no country, and two-line plates are more frequent than on roads: a detector should know a plate by
+what plates share.
 """
 
 from dataclasses import dataclass, replace
@@ -9,16 +10,16 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from data import registrations
-from data.backgrounds import colour, texture
-from data.canvas import Canvas, Face, vary
-from data.car import PAINTS, draw_car
-from data.glyphs import BROAD, FIXED, NARROW, ROADGEEK
-from data.lettering import draw_text, random_line
-from data.pen import Pen, smooth
-from data.plates import BLACK, DESIGNS, DRAWN_SHARE, WHITE, chinese_two_lines, european_two_lines
-from data.registrations import FREE_RULES
-from data.scene import photograph, place
+from data.synthetic import registrations
+from data.synthetic.backgrounds import colour, texture
+from data.synthetic.canvas import Canvas, Face, vary
+from data.synthetic.car import PAINTS
+from data.synthetic.glyphs import BROAD, FIXED, NARROW, ROADGEEK
+from data.synthetic.lettering import draw_text, random_line
+from data.synthetic.pen import Pen, smooth
+from data.synthetic.plates import BLACK, DESIGNS, DRAWN_SHARE, WHITE, chinese_two_lines, european_two_lines
+from data.synthetic.registrations import FREE_RULES
+from data.synthetic.scene import photograph, place
 
 SIZE = (448, 512)  # height, width
 PLATE_PX = (95, 175)
@@ -27,7 +28,8 @@ NO_COUNTRY, TWO_LINES = 0.22, 0.14  # shares of the designs
 
 @dataclass(frozen=True)
 class CutOut:
-    """A vehicle: pixels (H, W, 4) uint8, the fourth its opacity; corners (4, 2) of its plate; whether this has two lines."""
+    """A vehicle: pixels (H, W, 4) uint8, the fourth its opacity; corners (4, 2) of its plate; whether this has two
+    lines."""
 
     pixels: np.ndarray
     corners: np.ndarray
@@ -51,7 +53,8 @@ def draw_vehicle(rng: np.random.Generator) -> CutOut:
 
 
 def _silhouette(rng: np.random.Generator, photo: np.ndarray, plate_mm: np.ndarray, to_photo: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: the vehicle's outline; paints its windows, roof and wheels into the photo. Some fill the picture."""
+    """(H, W) uint8: the vehicle's outline; paints its windows, roof and wheels into the photo. Some fill the
+    picture."""
     if rng.random() < 0.25:
         return np.full(photo.shape[:2], 255, np.uint8)
     pen, mask = Pen(photo, to_photo), Pen(np.zeros_like(photo), to_photo)
@@ -62,20 +65,26 @@ def _silhouette(rng: np.random.Generator, photo: np.ndarray, plate_mm: np.ndarra
     taper = rng.uniform(0.9, 1.0) if tall else rng.uniform(0.62, 0.85)
     paint = PAINTS[rng.integers(len(PAINTS))] * rng.uniform(0.5, 1.1)
     cabin = np.array([[half * 0.97, belt + 40], [half * taper, roof + 60], [half * taper * 0.9, roof]])
-    cabin = smooth(np.vstack([cabin, cabin[::-1] * [-1, 1]])) + [aside, 0]
+    shift = np.array([aside, 0])
+    cabin = smooth(np.vstack([cabin, cabin[::-1] * [-1, 1]])) + shift
     pen.fill(cabin, paint)
-    glass = (cabin - [aside, (belt + roof) / 2]) * [rng.uniform(0.8, 0.93), rng.uniform(0.6, 0.85)] + [aside, (belt + roof) / 2]
+    glass = (cabin - [aside, (belt + roof) / 2]) * [rng.uniform(0.8, 0.93), rng.uniform(0.6, 0.85)] + [
+        aside,
+        (belt + roof) / 2,
+    ]
     panes = texture(rng, photo.shape[:2], (rng.uniform(15, 90),) * 3, colour(rng, 0.1))
     pen.fill_from(glass, panes)
     if rng.random() < 0.3:  # writing above or on the windscreen: a bus's line, a taxi's sign
         spot = pen.pixels(np.array([[aside, roof + rng.uniform(-60, 200)]]))[0, 0] / 16
         draw_text(rng, photo, random_line(rng), spot, rng.uniform(60, 200) * pen.px_per_mm, colour(rng, 0.7), turn=0)
     for side in (-1, 1):
-        wheel = np.array([[half * 0.7, sill - 120], [half * 0.95, sill - 120], [half * 0.95, sill + 180], [half * 0.7, sill + 180]])
+        wheel = np.array(
+            [[half * 0.7, sill - 120], [half * 0.95, sill - 120], [half * 0.95, sill + 180], [half * 0.7, sill + 180]]
+        )
         pen.fill(wheel * [side, 1] + [aside, 0], (22, 22, 24))
         mask.fill(wheel * [side, 1] + [aside, 0], (255,) * 3)
     right = np.array([[half * 0.96, belt - 30], [half, belt + 90], [half, sill - 60], [half * 0.94, sill]])
-    body = np.vstack([right, right[::-1] * [-1, 1]]) + [aside, 0]
+    body = np.vstack([right, right[::-1] * [-1, 1]]) + shift
     for shape in (body, cabin, plate_mm * 1.1):
         mask.fill(shape, (255,) * 3)
     return cv2.blur(mask.photo[..., 0], (3, 3))
@@ -100,7 +109,13 @@ def _of_no_country(rng: np.random.Generator, width_px: float) -> Face:
     width = 440.0
     height = width / (rng.uniform(1.05, 2.0) if two_lines else rng.uniform(1.9, 5.2))
     scale = DRAWN_SHARE * width_px / width
-    pairs = ((WHITE, BLACK), (BLACK, WHITE), ((0.95, 0.75, 0.1), BLACK), ((0.1, 0.25, 0.6), WHITE), (WHITE, (0.6, 0.1, 0.1)))
+    pairs = (
+        (WHITE, BLACK),
+        (BLACK, WHITE),
+        ((0.95, 0.75, 0.1), BLACK),
+        ((0.1, 0.25, 0.6), WHITE),
+        (WHITE, (0.6, 0.1, 0.1)),
+    )
     back, ink = pairs[rng.integers(len(pairs))]
     if rng.random() < 0.3:
         back = tuple(rng.uniform(0.03, 0.97, 3))
@@ -128,6 +143,9 @@ def _of_no_country(rng: np.random.Generator, width_px: float) -> Face:
 
 def _characters(rng: np.random.Generator, two_lines: bool) -> list[str]:
     count = int(rng.integers(2, 6) if two_lines else rng.integers(4, 10))
-    text = "".join(registrations.pick(rng, registrations.DIGITS if rng.random() < 0.55 else registrations.LETTERS, 1) for _ in range(count))
+    text = "".join(
+        registrations.pick(rng, registrations.DIGITS if rng.random() < 0.55 else registrations.LETTERS, 1)
+        for _ in range(count)
+    )
     cut = sorted(rng.integers(1, count, rng.integers(0, 3)).tolist())
     return [part for part in (text[a:b] for a, b in zip([0, *cut], [*cut, count], strict=True)) if part]

@@ -1,8 +1,9 @@
-"""Renders what is no licence plate: leaves, bricks, windows, road markings, grilles, documents, shop signs, logos, stickers.
+"""Renders what is no licence plate: leaves, bricks, windows, road markings, grilles, documents, shop signs, logos,
+stickers.
 
-A detector must stay silent on all of this. Every picture follows from its generator of random numbers alone; pictures are
-(H, W, 3) uint8 RGB. Most things are drawn for the statistics of their edges and colours, not to please: overlapping shapes of
-all sizes ("dead leaves", Lee, Mumford & Huang 2001) come close to those of photographs.
+A detector must stay silent on all of this. Every picture follows from its generator of random numbers alone; pictures
+are (H, W, 3) uint8 RGB. Most things are drawn for the statistics of their edges and colours, not to please: overlapping
+shapes of all sizes ("dead leaves", Lee, Mumford & Huang 2001) come close to those of photographs.
 """
 
 from collections.abc import Callable
@@ -10,12 +11,13 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from data.lettering import draw_text, random_line
-from data.wear import clouds
+from data.synthetic.lettering import draw_text, random_line
+from data.synthetic.wear import clouds
 
 Draw = Callable[[np.random.Generator, np.ndarray], None]
 NATURAL = np.array(
-    [[96, 84, 70], [60, 82, 44], [120, 130, 135], [176, 180, 182], [40, 42, 46], [150, 120, 90], [90, 110, 140]], np.float32
+    [[96, 84, 70], [60, 82, 44], [120, 130, 135], [176, 180, 182], [40, 42, 46], [150, 120, 90], [90, 110, 140]],
+    np.float32,
 )
 
 
@@ -84,7 +86,7 @@ def outline(rng: np.random.Generator, centre: np.ndarray, size: float) -> np.nda
     return (points @ rotation.T + centre).round().astype(np.int32)
 
 
-# --- Grounds --------------------------------------------------------------------------------------------------------------
+# --- Grounds ----------------------------------------------------------------------------------------------------------
 
 
 def dead_leaves(rng: np.random.Generator, picture: np.ndarray, vivid: float = 0.4, smallest: float = 3) -> None:
@@ -123,7 +125,14 @@ def foliage(rng: np.random.Generator, picture: np.ndarray) -> None:
         shade = np.clip(base * rng.uniform(0.4, 1.9) + rng.normal(0, 10, 3), 0, 255).tolist()
         x, y = rng.integers(0, width), rng.integers(0, height)
         if grass:
-            cv2.line(picture, (x, y), (int(x + rng.normal(0, size)), int(y - rng.uniform(2, 5) * size)), shade, 1, cv2.LINE_AA)
+            cv2.line(
+                picture,
+                (x, y),
+                (int(x + rng.normal(0, size)), int(y - rng.uniform(2, 5) * size)),
+                shade,
+                1,
+                cv2.LINE_AA,
+            )
         else:
             axes = (max(1, int(size)), max(1, int(size * rng.uniform(0.3, 0.8))))
             cv2.ellipse(picture, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, shade, -1)
@@ -137,7 +146,9 @@ def bricks(rng: np.random.Generator, picture: np.ndarray) -> None:
     brick_h = int(np.exp(rng.uniform(np.log(7), np.log(50))))
     brick_w = int(brick_h * rng.choice([1, 1, 2, 2.4, 3, 3.6, 4.4]))
     gap = max(1, int(brick_h * rng.uniform(0.04, 0.2)))
-    base = np.array([(150, 72, 52), (190, 170, 140), (120, 120, 122), (205, 205, 200), (100, 60, 45)][rng.integers(5)], float)
+    base = np.array(
+        [(150, 72, 52), (190, 170, 140), (120, 120, 122), (205, 205, 200), (100, 60, 45)][rng.integers(5)], float
+    )
     picture[:] = colour(rng, 0.1)
     shift, spread = (0.5 if rng.random() < 0.7 else 0), rng.uniform(3, 25)
     for row in range(-1, height // brick_h + 1):
@@ -198,7 +209,9 @@ def _road(rng: np.random.Generator, picture: np.ndarray, horizon: int) -> None:
     """Tar from row `horizon` on, with lines, arrows, zebra stripes and words in perspective."""
     height, width = picture.shape[:2]
     grey = rng.uniform(50, 150)
-    picture[horizon:] = texture(rng, (max(1, height - horizon), width), (grey,) * 3, (grey * 0.85,) * 3)[: height - horizon]
+    picture[horizon:] = texture(rng, (max(1, height - horizon), width), (grey,) * 3, (grey * 0.85,) * 3)[
+        : height - horizon
+    ]
     flat = np.zeros((400, 400, 3), np.uint8)
     paint = (int(rng.uniform(170, 250)),) * 3 if rng.random() < 0.8 else (225, 180, 40)
     for x in rng.integers(0, 400, rng.integers(1, 5)):
@@ -212,7 +225,14 @@ def _road(rng: np.random.Generator, picture: np.ndarray, horizon: int) -> None:
     if rng.random() < 0.4:
         draw_text(rng, flat, random_line(rng), rng.uniform(0.2, 0.8, 2) * 400, rng.uniform(20, 70), paint, turn=0)
     spread = rng.uniform(0.05, 0.4)
-    target = np.float32([[width * (0.5 - spread), horizon], [width * (0.5 + spread), horizon], [width * 1.6, height], [-width * 0.6, height]])
+    target = np.float32(
+        [
+            [width * (0.5 - spread), horizon],
+            [width * (0.5 + spread), horizon],
+            [width * 1.6, height],
+            [-width * 0.6, height],
+        ]
+    )
     matrix = cv2.getPerspectiveTransform(np.float32([[0, 0], [400, 0], [400, 400], [0, 400]]), target)
     marks = cv2.warpPerspective(flat, matrix, (width, height), flags=cv2.INTER_LINEAR)
     cv2.copyTo(marks, (marks.max(axis=2) > 60).astype(np.uint8), picture)
@@ -280,7 +300,7 @@ def _warp_some(rng: np.random.Generator, picture: np.ndarray) -> None:
         picture[:] = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
 
 
-# --- Things on them -------------------------------------------------------------------------------------------------------
+# --- Things on them ---------------------------------------------------------------------------------------------------
 
 
 def sign(rng: np.random.Generator, picture: np.ndarray) -> None:
@@ -288,8 +308,16 @@ def sign(rng: np.random.Generator, picture: np.ndarray) -> None:
     height = int(np.exp(rng.uniform(np.log(14), np.log(200))))
     width = int(height * np.exp(rng.uniform(np.log(0.5), np.log(6))))
     width = min(width, 500)
-    back = colour(rng, 0.7) if rng.random() < 0.7 else ((245, 245, 242), (20, 60, 150), (10, 110, 60), (240, 200, 20))[rng.integers(4)]
-    board = texture(rng, (height, width), back, np.array(back) * rng.uniform(0.7, 1)) if height > 30 else np.full((height, width, 3), back, np.uint8)
+    back = (
+        colour(rng, 0.7)
+        if rng.random() < 0.7
+        else ((245, 245, 242), (20, 60, 150), (10, 110, 60), (240, 200, 20))[rng.integers(4)]
+    )
+    board = (
+        texture(rng, (height, width), back, np.array(back) * rng.uniform(0.7, 1))
+        if height > 30
+        else np.full((height, width, 3), back, np.uint8)
+    )
     ink = colour(rng, 0.8)
     if abs(int(np.mean(ink)) - int(np.mean(back))) < 70:
         ink = (20, 20, 20) if np.mean(back) > 128 else (240, 240, 240)
@@ -333,7 +361,7 @@ def words(rng: np.random.Generator, picture: np.ndarray) -> None:
     size = np.exp(rng.uniform(np.log(6), np.log(90)))
     for _ in range(rng.integers(1, 4)):
         draw_text(rng, picture, random_line(rng), place, size, colour(rng, 0.7), turn=rng.normal(0, 0.1), widest=450)
-        place = place + [0, 1.4 * size]
+        place = place + np.array([0, 1.4 * size])
 
 
 def logo(rng: np.random.Generator, picture: np.ndarray) -> None:
@@ -380,6 +408,13 @@ def lamps(rng: np.random.Generator, picture: np.ndarray) -> None:
 
 
 GROUNDS: list[tuple[Draw, float]] = [
-    (dead_leaves, 0.3), (street, 0.2), (facade, 0.12), (foliage, 0.1), (bricks, 0.08), (bars, 0.07), (document, 0.06), (plain, 0.07),
-]  # fmt: skip
+    (dead_leaves, 0.3),
+    (street, 0.2),
+    (facade, 0.12),
+    (foliage, 0.1),
+    (bricks, 0.08),
+    (bars, 0.07),
+    (document, 0.06),
+    (plain, 0.07),
+]
 THINGS: list[tuple[Draw, float]] = [(sign, 0.42), (words, 0.25), (logo, 0.12), (stripes, 0.15), (lamps, 0.06)]

@@ -1,4 +1,4 @@
-"""Lettering that is no registration number: words, prices, dates, telephone numbers, signs that only look like writing."""
+"""Lettering that is no registration number: words, prices, dates, telephone numbers, what only looks like writing."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -8,14 +8,77 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data.ccpd import PROVINCES
-from data.glyphs import BROAD, FIXED, FONT_FOLDER, HANZI, NARROW, ROADGEEK
+from data.synthetic.glyphs import BROAD, FIXED, FONT_FOLDER, HANZI, NARROW, ROADGEEK
 
 DRAWN_PX = 40  # size at which lettering is drawn before it is shrunk or grown to its place
-SYLLABLES = "ba ce di fo gu la me ni po ru sa te vi zo ar en is on un ter ing ste cha bri lo ca fe ma ri".split()
-KNOWN = (
-    "TAXI POLICE STOP EXIT SALE OPEN BANK HOTEL CAFE PARKING BUS SCHOOL MARKET PIZZA AMBULANCE AUTO SERVICE TURBO GTI SPORT "
-    "HYBRID 4WD V6 DIESEL NO ENTRY SLOW GIVE WAY CENTER STATION CITY AIRPORT LIVE NEWS"
-).split()
+SYLLABLES = [
+    "ba",
+    "ce",
+    "di",
+    "fo",
+    "gu",
+    "la",
+    "me",
+    "ni",
+    "po",
+    "ru",
+    "sa",
+    "te",
+    "vi",
+    "zo",
+    "ar",
+    "en",
+    "is",
+    "on",
+    "un",
+    "ter",
+    "ing",
+    "ste",
+    "cha",
+    "bri",
+    "lo",
+    "ca",
+    "fe",
+    "ma",
+    "ri",
+]
+KNOWN = [
+    "TAXI",
+    "POLICE",
+    "STOP",
+    "EXIT",
+    "SALE",
+    "OPEN",
+    "BANK",
+    "HOTEL",
+    "CAFE",
+    "PARKING",
+    "BUS",
+    "SCHOOL",
+    "MARKET",
+    "PIZZA",
+    "AMBULANCE",
+    "AUTO",
+    "SERVICE",
+    "TURBO",
+    "GTI",
+    "SPORT",
+    "HYBRID",
+    "4WD",
+    "V6",
+    "DIESEL",
+    "NO",
+    "ENTRY",
+    "SLOW",
+    "GIVE",
+    "WAY",
+    "CENTER",
+    "STATION",
+    "CITY",
+    "AIRPORT",
+    "LIVE",
+    "NEWS",
+]
 
 
 def random_line(rng: np.random.Generator, plain: bool = False) -> str:
@@ -32,15 +95,29 @@ def random_line(rng: np.random.Generator, plain: bool = False) -> str:
         return "".join(rng.choice(list(PROVINCES[:31]), rng.integers(2, 8)))
     digits = "".join(str(digit) for digit in rng.integers(0, 10, 14))
     forms = (
-        f"{digits[:2]}.{digits[2:4]}", f"{digits[:4]}-{digits[4:6]}-{digits[6:8]} {digits[8:10]}:{digits[10:12]}",
-        f"{digits[:3]} {digits[3:6]} {digits[6:10]}", f"{digits[:1]},{digits[1:3]} €", f"{digits[:2]}", f"-{digits[:2]}%",
-        f"www.{rng.choice(SYLLABLES)}{rng.choice(SYLLABLES)}.com", f"{digits[:2]}:{digits[2:4]}", f"+{digits[:12]}", f"{digits[:1]}",
-    )  # fmt: skip
+        f"{digits[:2]}.{digits[2:4]}",
+        f"{digits[:4]}-{digits[4:6]}-{digits[6:8]} {digits[8:10]}:{digits[10:12]}",
+        f"{digits[:3]} {digits[3:6]} {digits[6:10]}",
+        f"{digits[:1]},{digits[1:3]} €",
+        f"{digits[:2]}",
+        f"-{digits[:2]}%",
+        f"www.{rng.choice(SYLLABLES)}{rng.choice(SYLLABLES)}.com",
+        f"{digits[:2]}:{digits[2:4]}",
+        f"+{digits[:12]}",
+        f"{digits[:1]}",
+    )
     return forms[rng.integers(len(forms))]
 
 
 def draw_text(
-    rng: np.random.Generator, picture: np.ndarray, text: str, centre, height: float, colour, turn: float, widest: float = 1e9
+    rng: np.random.Generator,
+    picture: np.ndarray,
+    text: str,
+    centre,
+    height: float,
+    colour,
+    turn: float,
+    widest: float = 1e9,
 ) -> None:
     """Draw a line of text around `centre`, its letters about `height` px high, turned by `turn` radians."""
     mask = _strokes(rng, len(text)) if rng.random() < 0.12 else _drawn(rng, text)

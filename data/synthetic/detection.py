@@ -1,28 +1,32 @@
-"""Training pictures for the detector: scenes put together from rendered vehicles and backgrounds, damaged as cameras do.
+"""Training pictures for the detector: scenes put together from rendered vehicles and backgrounds, damaged as cameras
+do.
 
-Vehicles and backgrounds are rendered once into a bank (`open_bank`); a scene costs milliseconds then. A scene is (H, W, 3) uint8
-RGB with the corners of its plates, (N, 4, 2) px in CCPD's order as they lie in the picture: a plate upside down begins with what
-is its upper left corner. Scene number i of a seed is always the same.
+Vehicles and backgrounds are rendered once into a bank (`open_bank`); a scene costs milliseconds then. A scene is (H, W,
+3) uint8 RGB with the corners of its plates, (N, 4, 2) px in CCPD's order as they lie in the picture: a plate upside
+down begins with what is its upper left corner. Scene number i of a seed is always the same.
 """
 
 import json
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from data import blur
-from data.backgrounds import colour, draw_background, logo, sign, stripes, words
-from data.vehicles import SIZE, draw_vehicle
-from data.wear import clouds
+from data.synthetic.backgrounds import colour, draw_background, logo, sign, stripes, words
+from data.synthetic.vehicles import SIZE, CutOut, draw_vehicle
+from data.synthetic.wear import clouds
 
-SCENE = (256, 320)  # height, width
+SCENE = (192, 256)  # height, width
 BACKGROUND = (512, 512)
-NARROWEST, WIDEST = 18, 170  # px that a plate to be found is wide in a scene; the detector looks at several sizes
+NARROWEST, WIDEST = 18, 150  # px that a plate to be found is wide in a scene; the detector looks at several sizes
 OUTSIDE = 128  # what lies outside of the picture
 TURNED_OVER = 0.08  # scenes upside down
 NO_PLATE, HUGE, TIGHT = 0.3, 0.05, 0.18  # shares of the scenes
@@ -45,7 +49,7 @@ class Scene:
     ignored: np.ndarray  # (M, 4, 2): corners of plates partly hidden, which may be found or not
 
 
-# --- The bank -------------------------------------------------------------------------------------------------------------
+# --- The bank ---------------------------------------------------------------------------------------------------------
 
 
 def open_bank(folder: Path, seed: int, vehicles: int, backgrounds: int, workers: int = 1) -> Bank:
@@ -70,11 +74,11 @@ def _render(folder: Path, seed: int, vehicles: int, backgrounds: int, workers: i
     pixels = open_file(folder / "vehicles.npy", dtype=np.uint8, shape=(vehicles, *SIZE, 4))
     grounds = open_file(folder / "backgrounds.npy", dtype=np.uint8, shape=(backgrounds, *BACKGROUND, 3))
     corners, two_lines = np.zeros((vehicles, 4, 2), np.float32), np.zeros(vehicles, bool)
-    with ProcessPoolExecutor(workers) as pool, tqdm(total=vehicles + backgrounds, desc="rendering", unit="picture") as bar:
-        for index, cut in enumerate(pool.map(partial(_vehicle, seed), range(vehicles), chunksize=16)):
+    with _mapper(workers) as mapped, tqdm(total=vehicles + backgrounds, desc="rendering", unit="picture") as bar:
+        for index, cut in enumerate(mapped(partial(_vehicle, seed), range(vehicles))):
             pixels[index], corners[index], two_lines[index] = cut.pixels, cut.corners, cut.two_lines
             bar.update()
-        for index, ground in enumerate(pool.map(partial(_background, seed), range(backgrounds), chunksize=16)):
+        for index, ground in enumerate(mapped(partial(_background, seed), range(backgrounds))):
             grounds[index] = ground
             bar.update()
     pixels.flush(), grounds.flush()
@@ -82,17 +86,29 @@ def _render(folder: Path, seed: int, vehicles: int, backgrounds: int, workers: i
     np.save(folder / "two_lines.npy", two_lines)
 
 
-def _vehicle(seed: int, index: int):
+@contextmanager
+def _mapper(workers: int) -> Iterator[Callable]:
+    """map, in order, over so many processes: new ones, since a fork of a process with threads may hang."""
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _use_one_thread) as pool:
+        yield partial(pool.map, chunksize=16)
+
+
+def _use_one_thread() -> None:
     cv2.setNumThreads(1)
+
+
+def _vehicle(seed: int, index: int) -> CutOut:
     return draw_vehicle(np.random.default_rng([seed, 1, index]))
 
 
 def _background(seed: int, index: int) -> np.ndarray:
-    cv2.setNumThreads(1)
     return draw_background(np.random.default_rng([seed, 2, index]), BACKGROUND)
 
 
-# --- Scenes ---------------------------------------------------------------------------------------------------------------
+# --- Scenes -----------------------------------------------------------------------------------------------------------
 
 
 def make_scene(bank: Bank, seed: int, index: int) -> Scene:
@@ -107,7 +123,7 @@ def make_scene(bank: Bank, seed: int, index: int) -> Scene:
         if rng.random() < 0.35:
             _vehicle_without_plate(rng, bank, picture)
     elif kind < NO_PLATE + HUGE:  # seen too close: not to be found at this size
-        _put(rng, bank, picture, [], np.exp(rng.uniform(np.log(240), np.log(900))), (0.5, 0.5))
+        _put(rng, bank, picture, [], np.exp(rng.uniform(np.log(210), np.log(800))), (0.5, 0.5))
     else:
         wanted = 1 if tight else 1 + (rng.random() < 0.3) + (rng.random() < 0.15)
         width = np.exp(rng.uniform(np.log(55 if tight else NARROWEST), np.log(WIDEST)))
@@ -192,7 +208,9 @@ def _covered(plates: list[_Plate], opacity: np.ndarray) -> list[_Plate]:
     """The plates of which something can still be seen under a new layer."""
     shares = [cv2.mean(opacity, _mask(plate.corners))[0] / 255 for plate in plates]
     return [
-        replace(plate, hidden=plate.hidden or share > 0.15) for plate, share in zip(plates, shares, strict=True) if share < 0.9
+        replace(plate, hidden=plate.hidden or share > 0.15)
+        for plate, share in zip(plates, shares, strict=True)
+        if share < 0.9
     ]
 
 
@@ -246,7 +264,7 @@ def _cut_tight(rng: np.random.Generator, picture: np.ndarray, points: np.ndarray
     return cut
 
 
-# --- Damage ---------------------------------------------------------------------------------------------------------------
+# --- Damage -----------------------------------------------------------------------------------------------------------
 
 
 def damage(rng: np.random.Generator, picture: np.ndarray, plate_px: float) -> np.ndarray:
@@ -260,7 +278,11 @@ def damage(rng: np.random.Generator, picture: np.ndarray, plate_px: float) -> np
     if rng.random() < 0.12:
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
         share = rng.uniform(0, 0.3)
-        picture = np.repeat(grey, 3, 2) if rng.random() < 0.6 else cv2.addWeighted(picture, share, np.repeat(grey, 3, 2), 1 - share, 0)
+        picture = (
+            np.repeat(grey, 3, 2)
+            if rng.random() < 0.6
+            else cv2.addWeighted(picture, share, np.repeat(grey, 3, 2), 1 - share, 0)
+        )
     small = rng.random() < 0.4
     if small:
         factor = rng.uniform(1.2, max(1.3, min(5, plate_px / 16)))

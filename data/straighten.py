@@ -1,0 +1,116 @@
+"""Brings a plate that lies anyhow in a picture into the framing that generators are trained on, by its four corners.
+
+Corners are (x, y) px of the picture in CCPD's order, from the bottom right clockwise as the plate is read; the pixel
+(0, 0) covers the square from (0, 0) to (1, 1). They may lie outside the picture. Pictures are (H, W, 3), uint8 or
+float32 in [0, 1].
+"""
+
+import cv2
+import numpy as np
+
+TILE = (96, 192)  # height, width
+WIDTH_SHARE = 0.8  # of the tile's width that the plate takes
+HEIGHT_SHARE = 0.85  # of its height at most
+FLATTEST, TALLEST = (
+    8.0,
+    0.8,
+)  # width over height: no plate is longer or higher; corners nearly on a line would ask for anything
+STEP_PX = 16  # tiles for tall plates grow by this
+SHRUNK_FROM = 1.25  # px of the picture for one of the tile, from which on they are averaged
+
+
+def straighten(picture: np.ndarray, corners: np.ndarray, tile: tuple[int, int] = TILE) -> np.ndarray:
+    """The tile (height, width, 3), of the picture's type: the plate upright in the middle, in its own proportions.
+
+    What lies outside the picture goes on in soft colours: mirrored or drawn out, the strokes of characters would go on,
+    too. Raises ValueError for corners that enclose no quadrangle.
+    """
+    matrix = to_tile(corners, tile)
+    drawn_out = warp(picture, matrix, tile, cv2.BORDER_REPLICATE)
+    inside = warp(np.ones(picture.shape[:2], np.float32), matrix, tile, cv2.BORDER_CONSTANT).clip(0, 1)
+    if inside.min() >= 1:
+        return drawn_out
+    soft = cv2.GaussianBlur(drawn_out, (0, 0), tile[1] / 12)
+    mixed = soft + inside[..., None] * (drawn_out.astype(np.float32) - soft)
+    return mixed.round().astype(np.uint8) if picture.dtype == np.uint8 else mixed
+
+
+def to_tile(corners: np.ndarray, tile: tuple[int, int] = TILE) -> np.ndarray:
+    """(3, 3): the homography from the picture to the tile. Its inverse puts the tile back."""
+    return homography(corners, in_tile(corners, tile))
+
+
+def in_tile(corners: np.ndarray, tile: tuple[int, int] = TILE) -> np.ndarray:
+    """(4, 2): where the plate's corners lie in its tile."""
+    aspect = plate_aspect(corners)
+    height, width = tile
+    plate_w = min(WIDTH_SHARE * width, HEIGHT_SHARE * height * aspect)
+    half = np.array([plate_w, plate_w / aspect]) / 2
+    return np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half + (width / 2, height / 2)
+
+
+def tile_size(corners: np.ndarray, tile: tuple[int, int] = TILE) -> tuple[int, int]:
+    """The tile for this plate: `tile`, or a higher one where the plate, as wide as in all tiles, needs it."""
+    height, width = tile
+    needed = WIDTH_SHARE * width / plate_aspect(corners) / HEIGHT_SHARE
+    return max(height, int(np.ceil(needed / STEP_PX)) * STEP_PX), width
+
+
+def plate_aspect(corners: np.ndarray) -> float:
+    """Width over height, as far as four corners tell it: of the mean lengths of opposite edges."""
+    width, height = plate_size(corners)
+    return float(np.clip(width / max(height, 1e-6), TALLEST, FLATTEST))
+
+
+def plate_size(corners: np.ndarray) -> tuple[float, float]:
+    """Mean lengths in px of the upper and lower edge, and of the left and right one."""
+    bottom_right, bottom_left, top_left, top_right = np.asarray(corners, np.float64)
+    across = np.linalg.norm(bottom_right - bottom_left), np.linalg.norm(top_right - top_left)
+    down = np.linalg.norm(bottom_right - top_right), np.linalg.norm(bottom_left - top_left)
+    return float(np.mean(across)), float(np.mean(down))
+
+
+def homography(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(3, 3) that takes four points to four others. Raises ValueError where three of a side lie on a line."""
+    source, target = np.float32(source), np.float32(target)
+    for points in (source, target):
+        if points.shape != (4, 2) or not np.isfinite(points).all() or not cv2.isContourConvex(points):
+            raise ValueError(f"four corners of a quadrangle are needed, got {points.tolist()}")
+    return cv2.getPerspectiveTransform(source, target)
+
+
+def warp(picture: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: int, value: float = 0) -> np.ndarray:
+    """The picture seen through `matrix`, (height, width) = `size`: averaged where it shrinks, cubic where it grows.
+
+    border: OpenCV's name for what lies outside; `value` where that is BORDER_CONSTANT.
+    """
+    back = np.linalg.inv(matrix)
+    height, width = size
+    rim = np.float64([[width, height], [0, height], [0, 0], [width, 0]])
+    seen = cv2.perspectiveTransform(rim[None], back)[0]
+    across = plate_size(seen)
+    scale = max(across[0] / width, across[1] / height)
+    if scale > SHRUNK_FROM:
+        picture, moved = _shrunk(picture, seen, scale)
+        matrix = matrix @ np.linalg.inv(moved)
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    # OpenCV counts from the middle of the first pixel
+    matrix = np.linalg.inv(half) @ matrix @ half
+    flags = cv2.INTER_CUBIC
+    warped = cv2.warpPerspective(
+        picture, matrix, (width, height), flags=flags, borderMode=border, borderValue=(value,) * 3
+    )
+    return warped if picture.dtype == np.uint8 else np.clip(warped, 0, 1)
+
+
+def _shrunk(picture: np.ndarray, seen: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """The part around `seen` at 1 / `scale` of its size, and the matrix from the picture to it."""
+    height, width = picture.shape[:2]
+    rim = 4 * scale
+    low = np.clip(np.floor(seen.min(axis=0) - rim), 0, (width - 1, height - 1)).astype(int)
+    high = np.clip(np.ceil(seen.max(axis=0) + rim), low + 1, (width, height)).astype(int)
+    part = picture[low[1] : high[1], low[0] : high[0]]
+    small = [max(1, round(side / scale)) for side in (high - low)]
+    ratio = np.array(small) / (high - low)
+    shrunk = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
+    return shrunk, np.array([[ratio[0], 0, -low[0] * ratio[0]], [0, ratio[1], -low[1] * ratio[1]], [0, 0, 1]])

@@ -1,0 +1,138 @@
+"""models/detector.py and its training pictures: decoding, overlaps, looks at several sizes, scenes and targets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.synthetic.detection import SCENE, damage, make_scene, open_bank
+from models import detector
+from models.detector import CHANNELS, STRIDE, UNIT, Detector, Plate, decode, is_quadrangle, quad_iou, without_overlaps
+from training.detector import targets_of
+
+PLATE = np.array([[60.0, 28.0], [20.0, 28.0], [20.0, 16.0], [60.0, 16.0]])
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    return open_bank(tmp_path_factory.mktemp("bank"), seed=3, vehicles=6, backgrounds=6)
+
+
+def maps_of(*plates: tuple[np.ndarray, float], size: tuple[int, int] = (6, 12)) -> np.ndarray:
+    """What a network without faults gives."""
+    maps = np.zeros((*size, CHANNELS), np.float32)
+    maps[..., 0] = -8
+    ys, xs = (np.mgrid[: size[0], : size[1]] + 0.5) * STRIDE
+    for corners, logit in plates:
+        x, y = (corners.mean(axis=0) // STRIDE).astype(int)
+        maps[y, x, 0] = logit
+        maps[y, x, 1:9] = ((corners - (xs[y, x], ys[y, x])) / UNIT).ravel()
+    return maps
+
+
+def test_decode_gives_corners_and_score():
+    (plate,) = decode(maps_of((PLATE, 2.0)), 0.5)
+    assert plate.corners == pytest.approx(PLATE, abs=1e-4)
+    assert plate.score == pytest.approx(1 / (1 + np.exp(-2)))
+
+
+def test_decode_lets_corners_lie_outside():
+    (plate,) = decode(maps_of((PLATE - np.array([30, 14]), 2.0)), 0.5)
+    assert plate.corners == pytest.approx(PLATE - np.array([30, 14]), abs=1e-4)
+
+
+def test_of_overlapping_plates_the_better_stays():
+    plates = [Plate(PLATE, 0.6, 0, 0), Plate(PLATE + 3, 0.9, 0, 0), Plate(PLATE + 60, 0.5, 0, 0)]
+    assert [plate.score for plate in without_overlaps(plates)] == [0.9, 0.5]
+
+
+def test_part_of_a_plate_is_no_plate():
+    part = PLATE.mean(axis=0) + 0.3 * (PLATE - PLATE.mean(axis=0))
+    assert len(without_overlaps([Plate(PLATE, 0.9, 0, 0), Plate(part, 0.8, 0, 0)])) == 1
+
+
+def test_quadrangles_go_around_in_one_order():
+    assert is_quadrangle(PLATE)
+    assert not is_quadrangle(PLATE[::-1])
+    assert not is_quadrangle(PLATE[[0, 2, 1, 3]])
+
+
+def test_iou():
+    assert quad_iou(PLATE, PLATE) == pytest.approx(1)
+    assert quad_iou(PLATE, PLATE + np.array([20, 0])) == pytest.approx(1 / 3)
+    assert quad_iou(PLATE, PLATE + 100) == 0
+
+
+@pytest.mark.parametrize("size", [(30, 90), (100, 300), (500, 300), (900, 1600)])
+def test_what_a_look_finds_lies_where_it_is_in_the_picture(size):
+    """A network that sees a plate wherever something is bright finds it in place, whatever the picture's size."""
+    height, width = size
+    picture = np.full((height, width, 3), OUT := detector.OUTSIDE, np.uint8)
+    middle = np.array([0.55 * width, 0.4 * height])
+    half = np.array([0.1 * width, 0.033 * width])
+    low, high = (middle - half).astype(int), (middle + half).astype(int)
+    picture[low[1] : high[1], low[0] : high[0]] = 255
+    truth = np.array([high, [low[0], high[1]], low, [high[0], low[1]]], float)
+
+    def run(batch):
+        bright = batch[0, ..., 0] > (OUT + 60) / 255
+        if not bright.any():
+            return maps_of(size=(batch.shape[1] // STRIDE, batch.shape[2] // STRIDE))[None]
+        ys, xs = np.nonzero(bright)
+        box = np.array(
+            [[xs.max() + 1, ys.max() + 1], [xs.min(), ys.max() + 1], [xs.min(), ys.min()], [xs.max() + 1, ys.min()]]
+        )
+        return maps_of((box.astype(float), 3.0), size=(batch.shape[1] // STRIDE, batch.shape[2] // STRIDE))[None]
+
+    (plate,) = Detector(run).detect(picture)
+    assert quad_iou(plate.corners, truth) > 0.85
+    assert plate.score > 0.9
+
+
+def test_float_pictures_are_taken_too():
+    run = lambda batch: maps_of(size=(batch.shape[1] // STRIDE, batch.shape[2] // STRIDE))[None]  # noqa: E731
+    assert Detector(run).detect(np.zeros((40, 60, 3), np.float32)) == []
+
+
+# --- Training pictures ------------------------------------------------------------------------------------------
+
+
+def test_scenes_follow_from_seed_and_number(bank):
+    one, again, other = make_scene(bank, 5, 1), make_scene(bank, 5, 1), make_scene(bank, 5, 2)
+    assert (one.picture == again.picture).all()
+    assert (one.corners == again.corners).all()
+    assert one.picture.shape == (*SCENE, 3)
+    assert not np.array_equal(one.picture, other.picture)
+
+
+def test_a_bank_is_rendered_once(bank, tmp_path: Path):
+    first = open_bank(tmp_path / "bank", seed=3, vehicles=2, backgrounds=2)
+    assert (first.vehicles == bank.vehicles[:2]).all()
+    before = (tmp_path / "bank/vehicles.npy").stat().st_mtime_ns
+    open_bank(tmp_path / "bank", seed=3, vehicles=2, backgrounds=2)
+    assert (tmp_path / "bank/vehicles.npy").stat().st_mtime_ns == before
+    assert len(open_bank(tmp_path / "bank", seed=3, vehicles=3, backgrounds=2).vehicles) == 3
+
+
+def test_targets_decode_to_the_plates_of_the_scene(bank):
+    seen = 0
+    for number in range(60):
+        scene = make_scene(bank, 7, number)
+        maps = targets_of(scene)
+        assert np.isfinite(maps).all()
+        perfect = np.concatenate([20 * maps[..., :1] - 10, maps[..., 1:11]], axis=-1)
+        if len(scene.corners) == 1 and is_quadrangle(scene.corners[0]):
+            (plate,) = decode(perfect, 0.9)
+            assert quad_iou(plate.corners, scene.corners[0]) > 0.97
+            seen += 1
+        if len(scene.corners) == 0:
+            assert maps[..., 0].max() == 0
+    assert seen > 10
+
+
+def test_damage_keeps_size_and_type(bank):
+    picture = np.full((*SCENE, 3), 90, np.uint8)
+    for number in range(40):
+        damaged = damage(np.random.default_rng(number), picture, 60)
+        assert damaged.shape == picture.shape
+        assert damaged.dtype == np.uint8

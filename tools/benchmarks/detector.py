@@ -1,0 +1,186 @@
+"""How fast plates are found on this machine, and how well on real pictures where some are given.
+
+    python -m tools.benchmarks.detector --real ../shared --drawn reports/detector
+
+prints milliseconds and memory for a picture of 720 x 1160 and one of 24 megapixels; with --real the plates found in
+annotated photos, false ones, and the corners' errors. --drawn leaves the photos with what was found drawn into them.
+"""
+
+import argparse
+import csv
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.ccpd import is_ccpd_name, parse_name
+from data.io import open_picture_8bit
+from data.straighten import plate_size
+from models.detector import Detector, Plate, load_detector, quad_iou
+from tools.benchmarks.memory import peak_mib
+
+REPEATS = 7
+SIZES = ((1160, 720), (4000, 6000))  # height, width
+
+
+@dataclass
+class Found:
+    """Counts over one set of photos."""
+
+    photos: int = 0
+    plates: int = 0
+    found: int = 0
+    false: int = 0
+    missed: list[str] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)  # of each corner's coordinates, as a share of the plate's height
+
+
+def measure_speed(detector: Detector) -> Iterator[str]:
+    """A line for each of SIZES, on a rendered street."""
+    from data.synthetic.backgrounds import draw_background
+
+    street = draw_background(np.random.default_rng(3), (512, 512))
+    for height, width in SIZES:
+        picture = cv2.resize(street, (width, height), interpolation=cv2.INTER_CUBIC)
+        detector.detect(picture)
+        seconds = []
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            detector.detect(picture)
+            seconds.append(time.perf_counter() - began)
+        ms = 1000 * statistics.median(seconds)
+        yield f"{width} x {height}: {ms:.0f} ms; memory so far at most {peak_mib():.0f} MB"
+
+
+def of_quads(detector: Detector, files: list[Path], drawn: Path | None, least: float = 0.7) -> Found:
+    """CCPD's photos: found is a quadrangle whose IoU with the annotated one is at least `least`."""
+    counts = Found()
+    for file in files:
+        picture = open_picture_8bit(str(file))
+        truth = np.array(parse_name(file.name).corners)
+        plates = detector.detect(picture)
+        ious = [quad_iou(plate.corners, truth) for plate in plates]
+        hit = bool(ious) and max(ious) >= least
+        _count(counts, file, 1, int(hit), sum(iou < 0.1 for iou in ious))
+        if hit:
+            best = plates[int(np.argmax(ious))].corners
+            counts.errors += ((best - truth) / plate_size(truth)[1]).ravel().tolist()
+        _draw(drawn, file, picture, plates, [truth])
+    return counts
+
+
+def of_boxes(detector: Detector, folder: Path, drawn: Path | None, least: float = 0.5) -> Found:
+    """Photos with boxes.csv (file,x,y,width,height): found is a box whose IoU with the plate's is above `least`. What
+    overlaps no box is counted as false, and has to be looked at: not every plate in these photos is annotated."""
+    counts = Found()
+    with (folder / "boxes.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for name in sorted({row["file"] for row in rows}):
+        boxes = [tuple(float(row[key]) for key in ("x", "y", "width", "height")) for row in rows if row["file"] == name]
+        truths = [np.array([[x + w, y + h], [x, y + h], [x, y], [x + w, y]]) for x, y, w, h in boxes]
+        picture = open_picture_8bit(str(folder / name))
+        plates = detector.detect(picture)
+        surrounding = [_box(plate.corners) for plate in plates]
+        ious = np.array([[quad_iou(box, truth) for truth in truths] for box in surrounding]).reshape(-1, len(truths))
+        hits = int((ious > least).any(axis=0).sum())
+        false = int((ious < 0.05).all(axis=1).sum())
+        _count(counts, folder / name, len(truths), hits, false)
+        _draw(drawn, folder / name, picture, plates, truths)
+    return counts
+
+
+def of_nothing(detector: Detector, files: list[Path], drawn: Path | None) -> Found:
+    """Pictures without plates: everything found is false."""
+    counts = Found()
+    for file in files:
+        picture = open_picture_8bit(str(file))
+        plates = detector.detect(picture)
+        _count(counts, file, 0, 0, len(plates))
+        _draw(drawn, file, picture, plates, [])
+    return counts
+
+
+def _count(counts: Found, file: Path, plates: int, found: int, false: int) -> None:
+    counts.photos += 1
+    counts.plates += plates
+    counts.found += found
+    counts.false += false
+    if found < plates or (false and not plates):
+        counts.missed.append(file.name)
+
+
+def _box(corners: np.ndarray) -> np.ndarray:
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    return np.array([[right, bottom], [left, bottom], [left, top], [right, top]])
+
+
+def _draw(folder: Path | None, file: Path, picture: np.ndarray, plates: list[Plate], truths: list[np.ndarray]) -> None:
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    canvas = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    thick = max(1, round(max(picture.shape) / 600))
+    for truth in truths:
+        cv2.polylines(canvas, [truth.round().astype(np.int32)], True, (255, 0, 255), 1)
+    for plate in plates:
+        cv2.polylines(canvas, [plate.corners.round().astype(np.int32)], True, (0, 255, 0), thick, cv2.LINE_AA)
+        place = plate.corners[2].round().astype(int) - (0, 4)
+        cv2.putText(
+            canvas, f"{plate.score:.2f}", place.tolist(), cv2.FONT_HERSHEY_SIMPLEX, 0.5 * thick, (0, 255, 0), thick
+        )
+    cv2.imwrite(str(folder / f"{file.parent.parent.name}-{file.parent.name}-{file.stem[:40]}.jpg"), canvas)
+
+
+def describe(name: str, counts: Found) -> str:
+    line = f"{name}: {counts.photos} photos, {counts.found} of {counts.plates} plates found, {counts.false} false"
+    if counts.errors:
+        errors = np.array(counts.errors)
+        line += f"; corners off by {errors.std():.3f} of the plate's height (standard deviation)"
+        line += f", mean {errors.mean():+.3f}, {np.mean(np.abs(errors) > 0.15):.1%} by more than .15"
+    names = [name[:24] for name in counts.missed[:12]]
+    return line + (f"; look at {', '.join(names)}" if names else "")
+
+
+def measure_real(detector: Detector, shared: Path, drawn: Path | None) -> Iterator[str]:
+    frames = sorted(file for file in (shared / "ccpd/frames").glob("*.jpg") if is_ccpd_name(file.name))
+    yield describe("ccpd/frames, quadrangles", of_quads(detector, frames, drawn))
+    unnamed = sorted((shared / "ccpd/unnamed").glob("*.jpg"))
+    found = [len(detector.detect(open_picture_8bit(str(file)))) for file in unnamed]
+    of_nothing(detector, unnamed, drawn)
+    yield f"ccpd/unnamed: plates in {sum(number > 0 for number in found)} of {len(unnamed)}, {found}"
+    for name in ("easypr", "eu"):
+        yield describe(f"real/photos/{name}, boxes", of_boxes(detector, shared / "real/photos" / name, drawn))
+    yield describe("no plates", of_nothing(detector, pictures_without_plates(shared), drawn))
+
+
+def pictures_without_plates(shared: Path) -> list[Path]:
+    """What scikit-image and matplotlib carry, and the case of this project."""
+    import matplotlib
+    import skimage
+
+    folders = Path(skimage.__file__).parent / "data", Path(matplotlib.get_data_path(), "sample_data")
+    files = [file for folder in folders for file in sorted(folder.iterdir()) if file.suffix in (".png", ".jpg")]
+    # disparities and masks are no pictures
+    return [*files, *sorted((shared / "cases/scene").glob("noplate*"))]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.benchmarks.detector", description=__doc__.split("\n")[0])
+    parser.add_argument("--detector", type=Path, help="another network than the shipped one (.onnx or .keras)")
+    parser.add_argument("--real", type=Path, help="folder with real pictures, laid out as in the project's own tests")
+    parser.add_argument("--drawn", type=Path, help="folder for the photos with what was found drawn in")
+    flags = parser.parse_args(argv)
+    detector = load_detector(flags.detector) if flags.detector else load_detector()
+    for line in measure_speed(detector):
+        print(line, flush=True)
+    for line in measure_real(detector, flags.real, flags.drawn) if flags.real else ():
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
