@@ -29,13 +29,22 @@ class Face:
 class Canvas:
     """A face being drawn; coordinates in millimetres from the upper left."""
 
-    def __init__(self, width_mm: float, height_mm: float, scale: float, colour: Colour) -> None:
+    def __init__(
+        self,
+        width_mm: float,
+        height_mm: float,
+        scale: float,
+        colour: Colour,
+        hanzi: tuple[str, int] = (glyphs.HANZI, -2),
+    ) -> None:
+        """hanzi: the face of Chinese characters, and the steps of weight added to the letters'."""
         self.scale = scale
         shape = round(height_mm * scale), round(width_mm * scale)
         self.size_mm = width_mm, height_mm
         self.pixels = np.empty((*shape, 3), np.float32)
         self.pixels[:] = colour
         self.ink = np.zeros(shape, np.float32)
+        self.hanzi = hanzi
 
     def face(self, text: str, country: str) -> Face:
         return Face(self.pixels, self.ink, text, country, self.size_mm)
@@ -73,8 +82,7 @@ class Canvas:
         a block."""
         x, y, width, height = box
         if ord(char) > 127:
-            # this font's strokes are fatter than those of plates
-            font, weight = glyphs.HANZI, max(-2, weight - 2)
+            font, weight = self.hanzi[0], max(-2, weight + self.hanzi[1])
         narrow = min(width, 0.3 * height) if char == "1" else width
         self.glyph(font, char, x + (width - narrow) / 2, y, narrow, height, ink, weight)
 

@@ -17,6 +17,12 @@ ROADGEEK = ("RG2014C.ttf", "RG2014D.ttf")
 NARROW = ("RG2014B.ttf", "BebasNeue-Bold.otf", "RobotoCondensed-Bold.ttf")
 BROAD = ("LiberationSans-Bold.ttf", "NationalPark-Heavy.otf", "Play-Bold.ttf")
 FIXED = ("B612Mono-Bold.otf", "LiberationMono-Bold.ttf")
+# of the varied designs alone, since the benchmark's photos are frozen: faces like DIN 1451's, squarish ones, and ones
+# whose strokes end round, as where the number is pressed into the metal
+DIN = ("BarlowSemiCondensed-SemiBold.ttf", "Barlow-SemiBold.ttf", "OSP-DIN.ttf")
+SQUARE = ("Rajdhani-Bold.ttf", "ChakraPetch-SemiBold.ttf", "FjallaOne-Regular.ttf")
+ROUND = ("PlateRound-Regular.ttf", "PlateRound-Narrow.ttf")
+HANZI_LIGHT = "DroidSansFallback-provinces.ttf"
 # height at which characters are drawn before they are shrunk to their place
 _DRAWN_PX = 128
 

@@ -11,6 +11,10 @@ from data.synthetic.registrations import RULES, Rules
 
 # (rng, px per mm, registration numbers by country)
 Design = Callable[[np.random.Generator, float, Rules], Face]
+# share of the photos, width in mm, design
+Share = tuple[float, float, Design]
+# chooses the face of Chinese characters, and the steps of weight added to the letters'
+Hanzi = Callable[[np.random.Generator], tuple[str, int]]
 
 WHITE, BLACK, RED = (0.93, 0.93, 0.92), (0.07, 0.07, 0.08), (0.7, 0.06, 0.08)
 YELLOW, GOLD = (0.95, 0.75, 0.1), (0.95, 0.72, 0.1)
@@ -20,11 +24,14 @@ EU_COUNTRIES = ("DE", "RO", "PL", "FR", "IT", "ES", "NL", "PT", "SE", "CZ", "HU"
 DRAWN_SHARE = 1.15
 
 
-def draw_face(rng: np.random.Generator, width_px: float, rules: Rules = RULES) -> Face:
-    """A plate of a random design, by the shares of `DESIGNS`, seen `width_px` wide; `rules` for all countries but
-    China."""
-    shares = np.array([share for share, _, _ in DESIGNS])
-    _, width_mm, design = DESIGNS[rng.choice(len(DESIGNS), p=shares / shares.sum())]
+def draw_face(
+    rng: np.random.Generator, width_px: float, rules: Rules = RULES, designs: list[Share] | None = None
+) -> Face:
+    """A plate of a random design, by their shares, seen `width_px` wide; `rules` for all countries but China. designs:
+    None for `DESIGNS`."""
+    designs = designs or DESIGNS
+    shares = np.array([share for share, _, _ in designs])
+    _, width_mm, design = designs[rng.choice(len(designs), p=shares / shares.sum())]
     return design(rng, DRAWN_SHARE * width_px / width_mm, rules)
 
 
@@ -39,11 +46,16 @@ CHINESE_COLOURS: dict[str, tuple[Colour, Colour, Colour]] = {
 }
 
 
-def chinese(kind: str) -> Design:
+def bold_hanzi(_: np.random.Generator) -> tuple[str, int]:
+    """The benchmark's: one face, thinned, since its strokes are fatter than those of plates."""
+    return glyphs.HANZI, -2
+
+
+def chinese(kind: str, hanzi: Hanzi = bold_hanzi) -> Design:
     def draw(rng: np.random.Generator, scale: float, _: Rules) -> Face:
         one, other, ink = CHINESE_COLOURS[kind]
         ink = vary(rng, ink)
-        canvas = Canvas(440, 140, scale, between(rng, one, other))
+        canvas = Canvas(440, 140, scale, between(rng, one, other), hanzi(rng))
         canvas.border(rng.uniform(2.5, 5), rng.uniform(1.5, 3), 8, ink)
         groups = registrations.chinese_police(rng) if kind == "white" else registrations.chinese(rng)
         _chinese_row(rng, canvas, groups, ink, widths=[45] * 7, gap=12, gap_after_second=34)
@@ -53,10 +65,10 @@ def chinese(kind: str) -> Design:
     return draw
 
 
-def chinese_new_energy(rng: np.random.Generator, scale: float, _: Rules) -> Face:
+def chinese_new_energy(rng: np.random.Generator, scale: float, _: Rules, hanzi: Hanzi = bold_hanzi) -> Face:
     """480 x 140 mm, characters 43 mm wide but for the province's 45: white running into green on cars, green and yellow
     on lorries and buses, whose serial ends in the letter."""
-    canvas = Canvas(480, 140, scale, vary(rng, WHITE))
+    canvas = Canvas(480, 140, scale, vary(rng, WHITE), hanzi(rng))
     groups = registrations.chinese_new_energy(rng)
     green = np.array(between(rng, (0.3, 0.7, 0.42), (0.5, 0.92, 0.6)), np.float32)
     if groups[1][-1].isalpha():
@@ -82,10 +94,10 @@ def _chinese_row(
         x += width + (gap_after_second if index == 1 else gap)
 
 
-def chinese_two_lines(rng: np.random.Generator, scale: float, _: Rules) -> Face:
+def chinese_two_lines(rng: np.random.Generator, scale: float, _: Rules, hanzi: Hanzi = bold_hanzi) -> Face:
     """The yellow rear plate of a lorry: 440 x 220 mm, province and letter above the serial."""
     one, other, ink = CHINESE_COLOURS["yellow"]
-    canvas = Canvas(440, 220, scale, between(rng, one, other))
+    canvas = Canvas(440, 220, scale, between(rng, one, other), hanzi(rng))
     canvas.border(4, 2.5, 8, ink)
     groups, font, weight = registrations.chinese(rng), glyphs.ROADGEEK[1], int(rng.integers(0, 3))
     for index, char in enumerate(groups[0]):
@@ -108,7 +120,7 @@ def european(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     background = vary(rng, YELLOW if country == "NL" else WHITE)
     ink = vary(rng, RED if country == "BE" else BLACK)
     canvas = Canvas(520, 110, scale, background)
-    _blue_band(rng, canvas, country)
+    blue_band(rng, canvas, country)
     right = 520.0
     if country in ("FR", "IT", "PT"):
         right = 480
@@ -131,7 +143,7 @@ def british(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     canvas = Canvas(520, 111, scale, vary(rng, WHITE if rng.random() < 0.5 else (0.97, 0.78, 0.1)))
     left = 8.0
     if rng.random() < 0.3:
-        _blue_band(rng, canvas, "GB")
+        blue_band(rng, canvas, "GB")
         left = 46
     groups = rules["GB"](rng)
     font = str(
@@ -146,7 +158,7 @@ def british(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
 def european_two_lines(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     country = str(rng.choice(EU_COUNTRIES, p=EU_SHARES))
     canvas = Canvas(280, 200, scale, vary(rng, WHITE))
-    _blue_band(rng, canvas, country)
+    blue_band(rng, canvas, country)
     canvas.border(2, 2, 8, BLACK)
     groups = rules[country](rng)
     font, ink = str(rng.choice(glyphs.ROADGEEK)), vary(rng, BLACK)
@@ -156,7 +168,7 @@ def european_two_lines(rng: np.random.Generator, scale: float, rules: Rules) -> 
     return canvas.face("/".join("".join(line) for line in lines), country)
 
 
-def _blue_band(rng: np.random.Generator, canvas: Canvas, country: str) -> None:
+def blue_band(rng: np.random.Generator, canvas: Canvas, country: str) -> None:
     canvas.rectangle(0, 0, 40, canvas.size_mm[1], between(rng, EU_BLUE, (0.12, 0.26, 0.68)))
     for angle in np.arange(12) * np.pi / 6:
         canvas.disc(20 + 12 * np.sin(angle), 34 + 12 * np.cos(angle), 2.2, (0.95, 0.85, 0.2))
@@ -169,7 +181,7 @@ def _blue_band(rng: np.random.Generator, canvas: Canvas, country: str) -> None:
 def american(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     """12 x 6 inches: a coloured scene behind, the state above, a motto below."""
     canvas = Canvas(305, 152, scale, WHITE)
-    _coloured_scene(rng, canvas)
+    coloured_scene(rng, canvas)
     ink = vary(rng, ((0.05, 0.1, 0.35), (0.5, 0.05, 0.08), BLACK, (0.05, 0.3, 0.15))[rng.integers(4)])
     groups = rules["US"](rng)
     canvas.line(rng, groups, str(rng.choice([*glyphs.NARROW, *glyphs.ROADGEEK])), (8, 297), (42, 70), ink)
@@ -182,7 +194,7 @@ def american(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     return canvas.face("".join(groups), "US")
 
 
-def _coloured_scene(rng: np.random.Generator, canvas: Canvas) -> None:
+def coloured_scene(rng: np.random.Generator, canvas: Canvas) -> None:
     """Sky, hills and ground in pale colours, or one pale colour."""
     height, width = canvas.ink.shape
     tints = rng.uniform(0.72, 0.98, (2, 3)).astype(np.float32)
@@ -231,8 +243,7 @@ def plain(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     return canvas.face("".join(groups), country)
 
 
-# share, width in mm, design
-DESIGNS: list[tuple[float, float, Design]] = [
+DESIGNS: list[Share] = [
     (0.25, 440, chinese("blue")),
     (0.12, 480, chinese_new_energy),
     (0.04, 440, chinese("yellow")),

@@ -50,6 +50,11 @@ MOTTOES = (
 )
 DEALERS = ("AUTOHAUS", "MOTORS", "CARS", "AUTO GROUP", "GARAGE", "VEHICLES", "AUTO SERVICE", "SELECT")
 
+AMERICAN_PATTERNS = (
+    "AAA 999", "AAA 9999", "999 AAA", "9AAA999", "AA 9999", "9999 AA", "AA9 9AA", "99A A99", "A99 99A", "999 9999",
+    "A999999", "AAA99A", "99 A999", "A 99999",
+)  # fmt: skip
+
 Groups = list[str]
 Rule = Callable[[np.random.Generator], Groups]
 # by country
@@ -123,13 +128,11 @@ def american(rng: np.random.Generator) -> Groups:
     return rules[rng.integers(len(rules))]()
 
 
-def _pattern(pattern: str, letters: str = NO_IO) -> Rule:
+def pattern(groups: str, letters: str = NO_IO) -> Rule:
     """A rule from a picture of it: A is a letter, 9 a digit, a space a gap."""
 
     def rule(rng: np.random.Generator) -> Groups:
-        return [
-            "".join(pick(rng, letters if char == "A" else DIGITS, 1) for char in group) for group in pattern.split()
-        ]
+        return ["".join(pick(rng, letters if char == "A" else DIGITS, 1) for char in group) for group in groups.split()]
 
     return rule
 
@@ -138,27 +141,27 @@ RULES: Rules = {
     "DE": german,
     "RO": romanian,
     "PL": polish,
-    "FR": _pattern("AA 999 AA"),
-    "IT": _pattern("AA 999AA"),
-    "ES": _pattern("9999 AAA", CONSONANTS),
-    "NL": _pattern("99 AAA 9", CONSONANTS),
-    "PT": _pattern("AA 99 AA"),
-    "SE": _pattern("AAA 999", NO_IOQ),
-    "CZ": _pattern("9A9 9999"),
-    "HU": _pattern("AAA 999", NO_IOQ),
-    "BE": _pattern("9 AAA 999", NO_IOQ),
+    "FR": pattern("AA 999 AA"),
+    "IT": pattern("AA 999AA"),
+    "ES": pattern("9999 AAA", CONSONANTS),
+    "NL": pattern("99 AAA 9", CONSONANTS),
+    "PT": pattern("AA 99 AA"),
+    "SE": pattern("AAA 999", NO_IOQ),
+    "CZ": pattern("9A9 9999"),
+    "HU": pattern("AAA 999", NO_IOQ),
+    "BE": pattern("9 AAA 999", NO_IOQ),
     "GB": british,
     "US": american,
-    "IN": _pattern("AA 99 AA 9999"),
-    "IL": _pattern("99 999 99"),
-    "AU": _pattern("AAA 99A"),
-    "ZA": _pattern("AA 99 AA", CONSONANTS),
-    "MY": _pattern("AAA 9999"),
-    "BR": _pattern("AAA9A99", NO_IOQ),
+    "IN": pattern("AA 99 AA 9999"),
+    "IL": pattern("99 999 99"),
+    "AU": pattern("AAA 99A"),
+    "ZA": pattern("AA 99 AA", CONSONANTS),
+    "MY": pattern("AAA 9999"),
+    "BR": pattern("AAA9A99", NO_IOQ),
 }
 
 
-def _freed(rule: Rule) -> Rule:
+def freed(rule: Rule) -> Rule:
     def rule_with_any_letters(rng: np.random.Generator) -> Groups:
         return [
             "".join(pick(rng, LETTERS, 1) if c.isalpha() and rng.random() < FREED_SHARE else c for c in group)
@@ -171,4 +174,37 @@ def _freed(rule: Rule) -> Rule:
 # The rules above are stricter than the world's: those change with years and states, and Romania's, say, do have an O.
 # What has learned them takes every O for a 0 or a D. They stay as they are, since the frozen benchmark is drawn by
 # them.
-FREE_RULES: Rules = {country: _freed(rule) for country, rule in RULES.items()}
+FREE_RULES: Rules = {country: freed(rule) for country, rule in RULES.items()}
+
+
+def many_american(rng: np.random.Generator) -> Groups:
+    """The states' patterns, and one time in five letters of the owner's choice."""
+    if rng.random() < 0.2:
+        return [pick(rng, LETTERS, int(rng.integers(2, 8)))]
+    return pattern(str(rng.choice(AMERICAN_PATTERNS)), LETTERS)(rng)
+
+
+# of the varied designs: more countries, and letters as free as above
+VARIED_RULES: Rules = (
+    FREE_RULES
+    | {
+        country: freed(pattern(groups))
+        for country, groups in {
+            "SK": "AA 999AA",
+            "AT": "AA 9999A",
+            "DK": "AA 99 999",
+            "NO": "AA 99999",
+            "FI": "AAA 999",
+            "SI": "AA AA999",
+            "HR": "AA 999 AA",
+            "BG": "AA 9999 AA",
+            "LT": "AAA 999",
+            "LV": "AA 9999",
+            "EE": "999 AAA",
+            "GR": "AAA 9999",
+            "IE": "99 AA 9999",
+            "CH": "AA 999999",
+        }.items()
+    }
+    | {"US": many_american}
+)

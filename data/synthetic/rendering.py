@@ -25,9 +25,10 @@ from tqdm import tqdm
 from data.ccpd import CHINA, PROVINCES, format_name
 from data.io import replacing, write_bytes
 from data.settings import field, parse, path, require
-from data.synthetic.plates import draw_face
-from data.synthetic.registrations import FREE_RULES, RULES
+from data.synthetic.plates import DESIGNS, draw_face
+from data.synthetic.registrations import FREE_RULES, RULES, VARIED_RULES
 from data.synthetic.scene import photograph, place
+from data.synthetic.varied import VARIED_DESIGNS
 from data.text import printable
 
 # height, width
@@ -38,13 +39,19 @@ PLATE_PX = (150, 400)
 TIGHT_SHARE = 0.2
 # photos a worker renders per task
 BATCH = 32
+# registration numbers and designs: the benchmark's, the same with freer letters, and more of both for training
+VARIETIES = {
+    "benchmark": (RULES, DESIGNS),
+    "any letters": (FREE_RULES, DESIGNS),
+    "varied": (VARIED_RULES, VARIED_DESIGNS),
+}
 
 
-def render(seed: int, index: int, any_letters: bool = False) -> tuple[np.ndarray, np.ndarray, str, str]:
+def render(seed: int, index: int, variety: str = "benchmark") -> tuple[np.ndarray, np.ndarray, str, str]:
     """Photo number `index`: (H, W, 3) uint8 RGB, corners (4, 2) in CCPD's order, plate text, country."""
     rng = np.random.default_rng([seed, index])
     width_px = np.exp(rng.uniform(*np.log(PLATE_PX)))
-    face = draw_face(rng, width_px, FREE_RULES if any_letters else RULES)
+    face = draw_face(rng, width_px, *VARIETIES[variety])
     corners = place(rng, FRAME, width_px, face.ink.shape[1] / face.ink.shape[0])
     photo = photograph(rng, face, corners, FRAME)
     if rng.random() < TIGHT_SHARE:
@@ -66,9 +73,9 @@ def _tight(rng: np.random.Generator, photo: np.ndarray, corners: np.ndarray) -> 
     return photo[top:bottom, left:right], corners - (left, top)
 
 
-def write_photo(folder: Path, seed: int, index: int, any_letters: bool = False) -> tuple[str, str, str]:
+def write_photo(folder: Path, seed: int, index: int, variety: str = "benchmark") -> tuple[str, str, str]:
     """Render photo number `index` into `folder`; returns its row of text.csv."""
-    photo, corners, text, country = render(seed, index, any_letters)
+    photo, corners, text, country = render(seed, index, variety)
     name = _name(photo, corners, text, country, index)
     stream = io.BytesIO()
     Image.fromarray(photo).save(stream, "JPEG", quality=94, subsampling=0)
@@ -91,13 +98,13 @@ def _name(photo: np.ndarray, corners: np.ndarray, text: str, country: str, index
     return f"{stem}.jpg"
 
 
-def write_photos(folder: Path, seed: int, any_letters: bool, indices: range) -> list[tuple[str, str, str]]:
+def write_photos(folder: Path, seed: int, variety: str, indices: range) -> list[tuple[str, str, str]]:
     # the processes are the parallelism
     cv2.setNumThreads(1)
-    return [write_photo(folder, seed, index, any_letters) for index in indices]
+    return [write_photo(folder, seed, index, variety) for index in indices]
 
 
-def render_folder(folder: Path, count: int, seed: int = 0, workers: int = 1, any_letters: bool = False) -> None:
+def render_folder(folder: Path, count: int, seed: int = 0, workers: int = 1, variety: str = "benchmark") -> None:
     """Write `count` photos and their text.csv. Raises ValueError if the folder holds anything already."""
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: give a new --out")
@@ -105,7 +112,7 @@ def render_folder(folder: Path, count: int, seed: int = 0, workers: int = 1, any
     batches = [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
     rows: list[tuple[str, str, str]] = []
     with tqdm(total=count, unit="photo", desc="rendering") as bar:
-        for batch in _in_order(partial(write_photos, folder, seed, any_letters), batches, workers):
+        for batch in _in_order(partial(write_photos, folder, seed, variety), batches, workers):
             rows += batch
             bar.update(len(batch))
     _write_texts(folder / "text.csv", rows)
@@ -130,12 +137,12 @@ def _write_texts(path: Path, rows: list[tuple[str, str, str]]) -> None:
         writer.writerows(rows)
 
 
-def draw_sheet(path: Path, seed: int, any_letters: bool = False, columns: int = 6, rows: int = 10) -> None:
+def draw_sheet(path: Path, seed: int, variety: str = "benchmark", columns: int = 6, rows: int = 10) -> None:
     """One PNG of columns x rows photos, the first of the seed, each fitted into the same cell."""
     height, width = FRAME[0] // 2, FRAME[1] // 2
     sheet = np.full((rows * (height + 4), columns * (width + 4), 3), 255, np.uint8)
     for index in range(columns * rows):
-        photo = render(seed, index, any_letters)[0]
+        photo = render(seed, index, variety)[0]
         fit = min(height / photo.shape[0], width / photo.shape[1])
         small = cv2.resize(photo, None, fx=fit, fy=fit, interpolation=cv2.INTER_AREA)
         top, left = (index // columns) * (height + 4), (index % columns) * (width + 4)
@@ -153,6 +160,9 @@ class Settings:
     any_letters: bool = field(
         False, help="half of the letters drawn from A to Z, whatever a country's rule (not China's)"
     )
+    varied: bool = field(
+        False, help="for training: such letters, and countries, typefaces, colours and marks that the benchmark lacks"
+    )
     workers: int | None = field(None, metavar="N", help="processes (default: one per core)")
     sheet: str | None = field(
         None, type=path, metavar="FILE", help="also draw a contact sheet of the first 60 photos into this PNG"
@@ -163,14 +173,19 @@ class Settings:
         require(self.workers is None or self.workers >= 1, "--workers", "1 or more", self.workers)
         require(self.seed >= 0, "--seed", "0 or more", self.seed)
 
+    @property
+    def variety(self) -> str:
+        """One of VARIETIES."""
+        return "varied" if self.varied else "any letters" if self.any_letters else "benchmark"
+
 
 def main(argv: list[str] | None = None) -> int:
     try:
         settings = parse(Settings, Settings.__doc__, argv, prog="python -m data.synthetic")
         workers = settings.workers or os.cpu_count()
-        render_folder(Path(settings.out), settings.count, settings.seed, workers, settings.any_letters)
+        render_folder(Path(settings.out), settings.count, settings.seed, workers, settings.variety)
         if settings.sheet:
-            draw_sheet(Path(settings.sheet), settings.seed, settings.any_letters)
+            draw_sheet(Path(settings.sheet), settings.seed, settings.variety)
     except (ValueError, OSError) as error:
         print(f"data.synthetic: {printable(error)}", file=sys.stderr)
         return 2

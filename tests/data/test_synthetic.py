@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data.ccpd import CHINA, parse_name
-from data.synthetic import registrations, rendering, wear
+from data.synthetic import registrations, rendering, varied, wear
 from data.synthetic.canvas import Canvas
 from data.synthetic.car import draw_car
 from data.synthetic.plates import DESIGNS, WHITE, draw_face
@@ -125,10 +125,18 @@ def test_the_flag_frees_the_letters_but_not_those_of_china(tmp_path):
     assert np.mean(changed["elsewhere"]) > 0.6
 
 
+def test_varied_photos_show_more_countries_and_the_benchmark_stays(tmp_path):
+    assert rendering.main(["--out", str(tmp_path / "photos"), "--count=40", "--workers=1", "--varied"]) == 0
+    with (tmp_path / "photos" / "text.csv").open(encoding="utf-8") as file:
+        countries = {row["country"] for row in csv.DictReader(file)}
+    assert countries - set(registrations.RULES) - {CHINA}
+    assert len({rendering.render(1, index)[3] for index in range(40)} - set(registrations.RULES) - {CHINA}) == 0
+
+
 def test_every_design_can_be_drawn_and_shows_its_characters():
     rng = np.random.default_rng(0)
-    for _, width_mm, design in DESIGNS:
-        face = design(rng, 0.8, registrations.RULES)
+    for _, width_mm, design in DESIGNS + varied.VARIED_DESIGNS:
+        face = design(rng, 0.8, registrations.VARIED_RULES)
         assert face.size_mm[0] == width_mm
         assert face.pixels.shape[:2] == face.ink.shape
         assert face.ink.mean() > 0.03, "hardly any ink"
@@ -150,8 +158,9 @@ def test_nothing_touches_the_border_of_the_plate():
 
 def test_bolts_do_not_touch_characters():
     rng = np.random.default_rng(2)
-    for _ in range(40):
-        face = draw_face(rng, 300)
+    for number in range(60):
+        designs = varied.VARIED_DESIGNS if number % 2 else DESIGNS
+        face = draw_face(rng, 300, registrations.VARIED_RULES, designs)
         bolted = face.pixels.copy()
         wear._bolts(rng, bolted, face.ink)
         changed = np.abs(bolted - face.pixels).max(axis=2) > 0.05
@@ -221,17 +230,29 @@ def test_sheet_is_drawn(tmp_path):
 def test_fonts_have_every_character_and_a_licence():
     from PIL import ImageFont
 
-    from data.synthetic.glyphs import BROAD, FIXED, FONT_FOLDER, HANZI, NARROW, ROADGEEK
+    from data.synthetic.glyphs import (
+        BROAD,
+        DIN,
+        FIXED,
+        FONT_FOLDER,
+        HANZI,
+        HANZI_LIGHT,
+        NARROW,
+        ROADGEEK,
+        ROUND,
+        SQUARE,
+    )
 
-    fonts = {*ROADGEEK, *NARROW, *BROAD, *FIXED}
-    assert {path.name for path in FONT_FOLDER.iterdir() if path.suffix in (".ttf", ".otf")} == fonts | {HANZI}
+    fonts = {*ROADGEEK, *NARROW, *BROAD, *FIXED, *DIN, *SQUARE, *ROUND}
+    files = {path.name for path in FONT_FOLDER.iterdir() if path.suffix in (".ttf", ".otf")}
+    assert files == {*fonts, HANZI, HANZI_LIGHT}
     for name, characters in [
         *((font, registrations.LETTERS + registrations.DIGITS) for font in fonts),
-        (HANZI, registrations.CHINESE),
+        *((font, registrations.CHINESE + "警") for font in (HANZI, HANZI_LIGHT)),
     ]:
         face = ImageFont.truetype(FONT_FOLDER / name, 40)
         missing = bytes(face.getmask("\uffff"))
         for character in characters:
             assert face.getmask(character).getbbox(), f"{name} lacks {character}"
             assert bytes(face.getmask(character)) != missing, f"{name} lacks {character}"
-    assert len(list(FONT_FOLDER.glob("LICENCE-*.txt"))) == 8
+    assert len(list(FONT_FOLDER.glob("LICENCE-*.txt"))) == 15
