@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 import cv2
 import fsspec
 
-from data.io import PART, is_local, replacing, write_bytes
+from data.files import PART, is_local, replacing, write_bytes
 from data.locking import LOCK
 from data.photos import UNREADABLE, Photo
 from data.preprocess_report import Summary

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from data import operations
-from data.io import replacing, to_float, to_uint8
+from data.files import replacing
+from data.io import to_float, to_uint8
 from data.presets import PRESETS
 from data.sampler import Step, draw
 from data.settings import field, parse, path, require

@@ -16,18 +16,8 @@ from typing import IO, NamedTuple
 import av
 import numpy as np
 
-from data.io import (
-    MAX_FRAMES,
-    MAX_SIDE_PX,
-    PictureError,
-    animation_frames,
-    animation_length,
-    file_reason,
-    has_picture_extension,
-    open_regular,
-    to_uint8,
-    turned,
-)
+from data.files import file_reason, has_picture_extension, open_regular
+from data.io import MAX_FRAMES, MAX_SIDE_PX, PictureError, animation_frames, animation_length, to_uint8, turned
 
 EXTENSIONS = frozenset((".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"))
 # Decoders of single pictures, one after another; each reads nothing but what it is given.

@@ -1,58 +1,46 @@
-"""Files in and out: the one way to open a picture, to turn pixels into numbers and back, and to write a file whole or
-not at all.
+"""Pictures in and out: the one way to open a picture, and to turn pixels into numbers and back.
 
 Files are untrusted. Only the picture formats listed here are tried, so no picture can start a program (Pillow starts
-Ghostscript for EPS); only regular files are opened, so a pipe or a device cannot hang or fill the machine; sizes are
-checked before decoding.
+Ghostscript for EPS), and sizes are checked before decoding. `data/files.py` opens and writes the files.
 
 Inside the program, pictures are (H, W, 3) RGB in sRGB: uint8, or float32 in [0, 1].
 """
 
-import errno
 import io
 import os
-import secrets
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
-from typing import IO
 
 import cv2
-import fsspec
 import numpy as np
-from fsspec.implementations.local import LocalFileSystem
 from PIL import Image, ImageCms, UnidentifiedImageError
+
+from data.files import (  # noqa: F401  some are imported from here by code that is under way
+    EXTENSIONS,
+    HEIF_BRANDS,
+    HEIF_EXTENSIONS,
+    MAX_FILE_BYTES,
+    PART,
+    Source,
+    file_reason,
+    has_picture_extension,
+    is_local,
+    is_path,
+    looks_like_picture,
+    open_file,
+    open_regular,
+    read_bytes,
+    read_text,
+    replacing,
+    sync_folder,
+    write_bytes,
+    write_text,
+)  # fmt: skip
 
 # Pillow's names of the formats that are read. Each has a decoder that runs nothing and opens no other file.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "SGI", "TGA", "TIFF", "WEBP")
-EXTENSIONS = frozenset(
-    [
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".mpo",
-        ".pbm",
-        ".pcx",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".sgi",
-        ".tga",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
-)
 ANIMATED_FORMATS = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
-HEIF_EXTENSIONS = frozenset((".heic", ".heif", ".hif"))
 # a photo of this size takes 270 MB as bytes; Pillow calls more a decompression bomb
 MAX_PIXELS = 89_000_000
 MAX_DECODED_BYTES = 600_000_000
@@ -62,7 +50,6 @@ MAX_SIDE_PX = 32_766
 MAX_ASPECT = 100
 # a thinner strip counts as this thick: a row of pixels is odd, but harmless
 MIN_STRIP_PX = 50
-MAX_FILE_BYTES = 1 << 30
 # nine hours at 30 a second
 MAX_FRAMES = 1_000_000
 # of an animation that does not say how long each frame shows
@@ -70,12 +57,7 @@ STILL_S = 0.1
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 # of pictures in floats or 32-bit integers: the least that holds the maximum
 FULL_SCALES = (1.0, 255.0, 65535.0, 4294967295.0)
-HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 JPEG_END = b"\xff\xd9"
-# ends the name of a file that is not yet whole
-PART = ".part"
-
-Source = str | os.PathLike
 
 
 class PictureError(ValueError):
@@ -86,9 +68,6 @@ class PictureError(ValueError):
     def __init__(self, kind: str, detail: str = "", passing: bool = False) -> None:
         super().__init__(f"{kind}: {detail}" if detail else kind)
         self.kind, self.passing = kind, passing
-
-
-# --- Pictures -----------------------------------------------------------------------------------------------
 
 
 def open_picture(source: Source, *, upright: bool = True, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -190,7 +169,7 @@ def picture_size(source: Source) -> tuple[int, int]:
     """(height, width) as stored, from the file's header alone. Raises PictureError."""
     _prepare_pillow()
     try:
-        with _open(source) as file, Image.open(file, formats=_formats()) as image:
+        with open_file(source) as file, Image.open(file, formats=_formats()) as image:
             return image.height, image.width
     except OSError as error:
         if error.errno:
@@ -198,27 +177,6 @@ def picture_size(source: Source) -> tuple[int, int]:
         raise PictureError("not a picture") from error
     except Exception as error:
         raise PictureError("damaged picture", str(error)[:200]) from error
-
-
-def has_picture_extension(name: str) -> bool:
-    """Whether a file of this name is said to be a picture. Names that begin with "._" are macOS' notes on other
-    files."""
-    base = name.replace(os.sep, "/").rsplit("/", 1)[-1]
-    known = EXTENSIONS | HEIF_EXTENSIONS
-    return not base.startswith("._") and os.path.splitext(base)[1].lower() in known
-
-
-def looks_like_picture(path: str) -> bool:
-    """Whether the extension or the first bytes say that this file is a picture: what a folder is searched for."""
-    if os.path.basename(path).startswith("._"):
-        return False
-    if has_picture_extension(path):
-        return True
-    try:
-        with open_regular(path) as file:
-            return _has_picture_magic(file.read(32))
-    except OSError:
-        return False
 
 
 def to_float(picture: np.ndarray) -> np.ndarray:
@@ -378,18 +336,6 @@ def _grey(values: np.ndarray) -> np.ndarray:
     return np.repeat(values[..., None], 3, axis=2)
 
 
-def _has_picture_magic(start: bytes) -> bool:
-    """Of the formats that have one: JPEG, PNG, GIF, TIFF (two), JPEG 2000, WebP, BMP, AVIF and HEIF."""
-    if start.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")):
-        return True
-    if start.startswith(b"RIFF"):
-        return start[8:12] == b"WEBP"
-    if start.startswith(b"BM"):
-        # four reserved bytes, and a header of one of the known lengths; text that begins with "BM" has neither
-        return start[6:10] == bytes(4) and int.from_bytes(start[14:18], "little") in (12, 40, 52, 56, 64, 108, 124)
-    return start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis", *HEIF_BRANDS)
-
-
 def _explained(content: bytes, error: Exception) -> PictureError:
     message = " ".join(str(error).split())[:200]
     if isinstance(error, MemoryError):
@@ -405,129 +351,3 @@ def _explained(content: bytes, error: Exception) -> PictureError:
     if isinstance(error, EOFError) or "truncated" in message or "unexpected end" in message:
         return PictureError("truncated file", message or "it ends too early")
     return PictureError("damaged picture", message or type(error).__name__)
-
-
-# --- Files --------------------------------------------------------------------------------------------------
-
-
-def is_local(system: fsspec.AbstractFileSystem) -> bool:
-    """Whether paths are files of this machine, which have locks and can be renamed at once."""
-    return isinstance(system, LocalFileSystem)
-
-
-def is_path(url: Source) -> bool:
-    """Whether it is no URL. fsspec takes longer to say so, and there are four files to a photo."""
-    return "://" not in os.fspath(url)
-
-
-@contextmanager
-def open_regular(path: Source) -> Iterator[IO[bytes]]:
-    """A file of this machine, to be read. Raises OSError for a pipe, a device or a folder, where reading may never
-    end."""
-    # without O_NONBLOCK, to open a pipe waits for its writer
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
-    with os.fdopen(number, "rb") as file:
-        yield file
-
-
-def _open(url: Source):
-    return open_regular(url) if is_path(url) else fsspec.open(os.fspath(url), "rb")
-
-
-def read_bytes(url: Source, limit: int = MAX_FILE_BYTES) -> bytes:
-    """All of a file (a path or an fsspec URL). Raises OSError, also for one that is no regular file or is above `limit`
-    bytes."""
-    with _open(url) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise OSError(errno.EFBIG, f"larger than {limit / 2**20:.0f} MiB", os.fspath(url))
-    return content
-
-
-def read_text(url: Source, limit: int = MAX_FILE_BYTES) -> str:
-    """A text file in UTF-8, with or without a byte order mark. Raises OSError, and ValueError that names file and
-    encoding."""
-    content = read_bytes(url, limit)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(
-            f"{os.fspath(url)} is not in UTF-8 (it looks like {_encoding_of(content)}); save it as UTF-8"
-        ) from None
-
-
-def _encoding_of(content: bytes) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "UTF-16"
-    for name in ("gb18030", "cp1252"):
-        try:
-            content.decode(name)
-        except UnicodeDecodeError:
-            continue
-        return {"gb18030": "GBK", "cp1252": "Windows-1252"}[name]
-    return "an unknown encoding"
-
-
-def file_reason(error: OSError) -> str:
-    """Why the system would not open a file or folder."""
-    if isinstance(error, PermissionError):
-        return "permission denied"
-    if isinstance(error, FileNotFoundError):
-        return "no such file or folder"
-    return "symlink loop" if error.errno == errno.ELOOP else (error.strerror or str(error))
-
-
-@contextmanager
-def replacing(path: Source, mode: str = "wb", durable: bool = False, **kwargs) -> Iterator[IO]:
-    """A file to write to, under a temporary name beside `path`, renamed to it if all goes well and removed if not.
-
-    durable: on the disk, not only in the system's memory, before it gets its name: a power cut leaves the old or the
-    new file.
-    """
-    folder = os.path.dirname(os.fspath(path))
-    part = os.path.join(folder, f".{secrets.token_hex(8)}{PART}")
-    try:
-        with open(part, mode.replace("w", "x"), **kwargs) as file:
-            yield file
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        # of a link, the link is replaced and not what it points to
-        os.replace(part, path)
-        if durable:
-            sync_folder(folder)
-    finally:
-        if os.path.lexists(part):
-            os.unlink(part)
-
-
-def sync_folder(folder: Source) -> None:
-    """Make the names in a folder survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    number = os.open(folder or ".", os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def write_bytes(url: Source, content: bytes, durable: bool = False) -> None:
-    """Write a file (a path or an fsspec URL) whole or not at all. Raises OSError."""
-    path = os.fspath(url)
-    if not is_path(path):
-        system, path = fsspec.core.url_to_fs(path)
-        # elsewhere files come whole
-        if not is_local(system):
-            system.pipe_file(path, content)
-            return
-    with replacing(path, durable=durable) as file:
-        file.write(content)
-
-
-def write_text(path: str | Path, text: str, durable: bool = False) -> None:
-    """`write_bytes` for a text, in UTF-8."""
-    write_bytes(path, text.encode("utf-8"), durable)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.io import has_picture_extension
+from data.files import has_picture_extension
 from data.tiles import SCALES, open_tiles, read_manifest, read_tile
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import fsspec
 
-from data.io import is_local
+from data.files import is_local
 
 LOCK = ".lock"
 LEASE_S, RENEW_S = 300, 60

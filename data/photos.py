@@ -15,7 +15,8 @@ import fsspec
 import numpy as np
 
 from data.ccpd import Annotation, is_ccpd_name, parse_name
-from data.io import PictureError, has_picture_extension, is_local, open_picture_8bit, read_text
+from data.files import has_picture_extension, is_local, read_text
+from data.io import PictureError, open_picture_8bit
 
 TEXTS = "text.csv"
 # names by which --format auto decides

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data.io import write_bytes
+from data.files import write_bytes
 from data.preprocessing import KEPT, REJECTED, Outcome
 from data.tiles import read_tile, tile_url
 

@@ -10,7 +10,8 @@ import numpy as np
 from data import degrade, quality
 from data.ccpd import Annotation, Corners
 from data.crop import crop_plate, plate_width
-from data.io import encode_png, to_float, write_bytes
+from data.files import write_bytes
+from data.io import encode_png, to_float
 from data.photos import Photo, UnusablePhoto, annotate, open_photo
 from data.presets import PRESETS
 from data.settings import field, require, size

@@ -26,7 +26,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from data.io import read_text
+from data.files import read_text
 
 S = TypeVar("S")
 

@@ -18,7 +18,8 @@ import fsspec
 import numpy as np
 
 from data.ccpd import Corners
-from data.io import PictureError, has_picture_extension, open_picture_8bit
+from data.files import has_picture_extension
+from data.io import PictureError, open_picture_8bit
 
 SPLITS = ("train", "val", "test")
 # (height, width) of a clean tile, unless asked otherwise

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data.io import replacing, to_float
+from data.files import replacing
+from data.io import to_float
 from data.labelled import Pair, Plate, from_tiles, load, pick
 from data.text import printable
 from enhancing.examining import Examiner

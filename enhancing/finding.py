@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from data.io import file_reason, looks_like_picture
+from data.files import file_reason, looks_like_picture
 
 SKIPPED = "no picture"
 

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data.io import replacing, to_uint8
+from data.files import replacing
+from data.io import to_uint8
 from data.text import cell, printable
 from enhancing.examining import Result
 

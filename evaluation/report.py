@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from data.io import write_bytes
+from data.files import write_bytes
 from data.labelled import Failure, Material, load
 from data.text import cell
 from evaluation import figures, html

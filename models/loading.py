@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from data.environment import prepare_libraries
-from data.io import read_text
+from data.files import read_text
 
 Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]
 PROBE_PX = 16

@@ -14,7 +14,8 @@ from PIL import Image
 
 from data import degrade
 from data.crop import crop_plate
-from data.io import replacing, to_float, to_uint8
+from data.files import replacing
+from data.io import to_float, to_uint8
 from data.synthetic.rendering import render
 from page.examples import FOLDER, INDEX
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.io import read_text, write_text
+from data.files import read_text, write_text
 from data.settings import field, parse, path
 
 # in the folder of the runs: minutes that each finished step took

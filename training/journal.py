@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.io import encode_png, replacing, write_bytes
+from data.files import replacing, write_bytes
+from data.io import encode_png
 from data.text import printable
 from training.devices import on_jax
 from training.objective import TERMS

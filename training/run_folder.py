@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.io import replacing, write_text
+from data.files import replacing, write_text
 from training.settings import CONFIG_NAME, Settings, read_config
 
 # the generator that the run began with, where it was not a new one

@@ -23,7 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.ccpd import CHINA, PROVINCES, format_name
-from data.io import replacing, write_bytes
+from data.files import replacing, write_bytes
 from data.settings import field, parse, path, require
 from data.synthetic.plates import DESIGNS, draw_face
 from data.synthetic.registrations import FREE_RULES, RULES, VARIED_RULES

@@ -7,19 +7,15 @@ import pytest
 from odd_files import png_of
 from PIL import Image, ImageCms
 
+from data.files import looks_like_picture, read_bytes, read_text, replacing, write_bytes
 from data.io import (
     PictureError,
     animation_frames,
     animation_length,
-    looks_like_picture,
     open_picture,
     open_picture_8bit,
-    read_bytes,
-    read_text,
-    replacing,
     to_float,
     to_uint8,
-    write_bytes,
 )
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)

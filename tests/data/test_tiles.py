@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.io import encode_png, write_bytes
+from data.files import write_bytes
+from data.io import encode_png
 from data.tiles import COLUMNS, MANIFEST, Row, format_rows, open_tiles, read_manifest, read_tile, tile_url
 
 ROWS = [
