@@ -3,14 +3,15 @@
     python -m data.synthetic --out datasets/photos --count 20000
 
 leaves JPEGs named as CCPD names them, and text.csv (file,text,country) with what CCPD's names cannot spell. Every photo
-follows from (seed, its number) alone: the same seed gives the same bytes, whatever the number of workers.
+follows from (seed, its number) alone: the same seed gives the same bytes, whatever the number of workers. With --film,
+films of cars that drive by, see data/synthetic/drive.py.
 """
 
 import csv
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from tqdm import tqdm
 from data.ccpd import CHINA, PROVINCES, format_name
 from data.files import replacing, write_bytes
 from data.settings import field, parse, path, require
+from data.synthetic.drive import write_drive
 from data.synthetic.plates import DESIGNS, draw_face
 from data.synthetic.registrations import FREE_RULES, RULES, VARIED_RULES
 from data.synthetic.scene import photograph, place
@@ -106,9 +108,7 @@ def write_photos(folder: Path, seed: int, variety: str, indices: range) -> list[
 
 def render_folder(folder: Path, count: int, seed: int = 0, workers: int = 1, variety: str = "benchmark") -> None:
     """Write `count` photos and their text.csv. Raises ValueError if the folder holds anything already."""
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty: give a new --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_new(folder)
     batches = [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
     rows: list[tuple[str, str, str]] = []
     with tqdm(total=count, unit="photo", desc="rendering") as bar:
@@ -118,7 +118,26 @@ def render_folder(folder: Path, count: int, seed: int = 0, workers: int = 1, var
     _write_texts(folder / "text.csv", rows)
 
 
-def _in_order(function, batches: list[range], workers: int) -> Iterator:
+def render_films(folder: Path, count: int, seed: int = 0, workers: int = 1, variety: str = "benchmark") -> None:
+    """Write `count` films, each with its truth. Raises ValueError if the folder holds anything already."""
+    _make_new(folder)
+    films = _in_order(partial(_write_drive, folder, seed, variety), range(count), workers)
+    for _ in tqdm(films, total=count, unit="film", desc="rendering"):
+        pass
+
+
+def _write_drive(folder: Path, seed: int, variety: str, index: int) -> None:
+    cv2.setNumThreads(1)
+    write_drive(folder, seed, index, faces=VARIETIES[variety])
+
+
+def _make_new(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: give a new --out")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _in_order(function, batches: Sequence, workers: int) -> Iterator:
     if workers == 1:
         yield from map(function, batches)
         return
@@ -152,10 +171,11 @@ def draw_sheet(path: Path, seed: int, variety: str = "benchmark", columns: int =
 
 @dataclass(frozen=True)
 class Settings:
-    """Render street photos of licence plates in CCPD's form."""
+    """Render street photos of licence plates in CCPD's form, or films of cars that drive by."""
 
     out: str = field(type=path, metavar="DIR", help="a new folder for the photos")
-    count: int = field(metavar="N", help="how many photos")
+    count: int = field(metavar="N", help="how many photos, or films")
+    film: bool = field(False, help="films (MP4) with the place and text of every plate in every frame (CSV)")
     seed: int = field(0, metavar="N", help="another seed, other photos")
     any_letters: bool = field(
         False, help="half of the letters drawn from A to Z, whatever a country's rule (not China's)"
@@ -172,6 +192,7 @@ class Settings:
         require(self.count >= 1, "--count", "1 or more", self.count)
         require(self.workers is None or self.workers >= 1, "--workers", "1 or more", self.workers)
         require(self.seed >= 0, "--seed", "0 or more", self.seed)
+        require(not (self.film and self.sheet), "--sheet", "absent with --film", self.sheet)
 
     @property
     def variety(self) -> str:
@@ -183,11 +204,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = parse(Settings, Settings.__doc__, argv, prog="python -m data.synthetic")
         workers = settings.workers or os.cpu_count()
-        render_folder(Path(settings.out), settings.count, settings.seed, workers, settings.variety)
+        write = render_films if settings.film else render_folder
+        write(Path(settings.out), settings.count, settings.seed, workers, settings.variety)
         if settings.sheet:
             draw_sheet(Path(settings.sheet), settings.seed, settings.variety)
     except (ValueError, OSError) as error:
         print(f"data.synthetic: {printable(error)}", file=sys.stderr)
         return 2
-    print(f"{settings.count} photos in {printable(settings.out)}")
+    print(f"{settings.count} {'films' if settings.film else 'photos'} in {printable(settings.out)}")
     return 0
