@@ -1,0 +1,143 @@
+"""Which plates of a film's frames are one plate: tracks, by overlap with where each plate was expected.
+
+Corners are (4, 2) px in CCPD's order. A track expects its plate to move and grow as it did. Plates are small and flat,
+and cameras shake, so boxes are compared with a margin around them (as in C-BIoU, Yang et al. 2023, arXiv 2211.14317),
+which grows while a plate is out of sight.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# around a box on all sides, of the plate's width; and what is added for every second since it was last seen
+MARGIN, MARGIN_GROWTH = 0.5, 1.0
+# overlap of the boxes with their margins, over their union
+MIN_OVERLAP = 0.15
+# larger one over smaller one, from sighting to sighting
+MAX_GROWTH = 1.7
+# out of sight for longer, and in more frames than that, a plate's track ends
+MAX_GAP_S, MAX_GAP_FRAMES = 1.0, 3
+# how much of the last step's speed is taken over
+AGILITY = 0.5
+# a plate seen once counts from this score, one seen more often counts anyway
+SURE_SCORE = 0.8
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A plate in a frame, the `frame`-th of those that were looked at."""
+
+    frame: int
+    seconds: float
+    corners: np.ndarray
+    score: float
+
+
+@dataclass(eq=False)
+class Track:
+    """One plate over time. speed: of the middle in px a second, and of the logarithm of the width a second."""
+
+    number: int
+    sightings: list[Sighting] = field(default_factory=list)
+    speed: np.ndarray = field(default_factory=lambda: np.zeros(3))
+
+    def add(self, sighting: Sighting) -> None:
+        if self.sightings:
+            last = self.sightings[-1]
+            elapsed = max(1e-3, sighting.seconds - last.seconds)
+            speed = (_state(sighting.corners) - _state(last.corners)) / elapsed
+            # the first step is all that is known
+            agility = AGILITY if len(self.sightings) > 1 else 1.0
+            self.speed = self.speed + agility * (speed - self.speed)
+        self.sightings.append(sighting)
+
+    def expected(self, seconds: float) -> np.ndarray:
+        """(4, 2): where the plate's corners should be at a later time."""
+        last = self.sightings[-1]
+        step = self.speed * (seconds - last.seconds)
+        middle = last.corners.mean(axis=0)
+        # a growth that goes on at its pace soon fills the frame
+        growth = np.exp(np.clip(step[2], -np.log(MAX_GROWTH), np.log(MAX_GROWTH)))
+        return (last.corners - middle) * growth + middle + step[:2]
+
+    @property
+    def counts(self) -> bool:
+        return len(self.sightings) > 1 or self.sightings[0].score >= SURE_SCORE
+
+
+class Tracker:
+    """Fed with one frame after the other, in the order of time."""
+
+    def __init__(self) -> None:
+        self._open: list[Track] = []
+        self._started = self._frame = 0
+
+    def update(self, seconds: float, corners: Sequence[np.ndarray], scores: Sequence[float]) -> list[Track]:
+        """The plates found in the next frame; the track that each belongs to, in their order."""
+        pairs = self._pairs(seconds, corners)
+        found: list[Track | None] = [None] * len(corners)
+        taken = set()
+        # the surest pairs first: with as few plates as a street has, that is as good as the best assignment of all
+        for _, track, index in sorted(pairs, key=lambda pair: -pair[0]):
+            if found[index] is None and track.number not in taken:
+                found[index] = track
+                taken.add(track.number)
+        for index, track in enumerate(found):
+            if track is None:
+                track = found[index] = Track(self._started)
+                self._started += 1
+                self._open.append(track)
+            track.add(Sighting(self._frame, seconds, np.asarray(corners[index], float), float(scores[index])))
+        self._frame += 1
+        return found
+
+    def ended(self, seconds: float | None = None) -> list[Track]:
+        """The tracks that nothing can be added to any more, once each; without a time: all that are left."""
+        gone = [track for track in self._open if seconds is None or self._lost(track, seconds)]
+        self._open = [track for track in self._open if track not in gone]
+        return gone
+
+    def _lost(self, track: Track, seconds: float) -> bool:
+        last = track.sightings[-1]
+        return seconds - last.seconds > MAX_GAP_S and self._frame - last.frame > MAX_GAP_FRAMES
+
+    def _pairs(self, seconds: float, corners: Sequence[np.ndarray]) -> list[tuple[float, Track, int]]:
+        """(overlap, track, index of the plate) of all that may be one plate."""
+        pairs = []
+        for track in self._open:
+            if self._lost(track, seconds):
+                continue
+            # a camera's shake is no speed: near where it was last is as good as near where it should be
+            places = track.expected(seconds), track.sightings[-1].corners
+            margin = MARGIN + MARGIN_GROWTH * (seconds - track.sightings[-1].seconds)
+            for index, each in enumerate(corners):
+                growth = plate_width(each) / plate_width(track.sightings[-1].corners)
+                overlap = max(box_overlap(_box(place, margin), _box(each, margin)) for place in places)
+                if overlap >= MIN_OVERLAP and 1 / MAX_GROWTH <= growth <= MAX_GROWTH:
+                    pairs.append((overlap, track, index))
+        return pairs
+
+
+def plate_width(corners: np.ndarray) -> float:
+    """Mean length of the upper and lower edge, px."""
+    bottom_right, bottom_left, top_left, top_right = np.asarray(corners, float)
+    lengths = np.linalg.norm(bottom_right - bottom_left), np.linalg.norm(top_right - top_left)
+    return max(1e-6, float(np.mean(lengths)))
+
+
+def _state(corners: np.ndarray) -> np.ndarray:
+    return np.append(corners.mean(axis=0), np.log(plate_width(corners)))
+
+
+def _box(corners: np.ndarray, margin: float) -> np.ndarray:
+    """(left, top, right, bottom), with `margin` widths of the plate around it."""
+    rim = margin * plate_width(corners)
+    return np.concatenate([corners.min(axis=0) - rim, corners.max(axis=0) + rim])
+
+
+def box_overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union."""
+    shared = np.prod(np.clip(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0, None))
+    areas = np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])
+    return float(shared / max(1e-9, areas - shared))
