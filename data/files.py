@@ -59,6 +59,33 @@ def _has_picture_magic(start: bytes) -> bool:
     return start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis", *HEIF_BRANDS)
 
 
+def looks_like_film(path: str) -> bool:
+    """Whether the first bytes are those of a film's container. An extension alone says little: folders hold .mp4 files
+    that are sound, or none."""
+    if os.path.basename(path).startswith("._"):
+        return False
+    try:
+        with open_regular(path) as file:
+            return bool(film_container(file.read(32)))
+    except OSError:
+        return False
+
+
+def film_container(start: bytes) -> str:
+    """FFmpeg's name of the container that a file begins like: MP4 and QuickTime, AVI, Matroska and WebM; "" for any
+    other."""
+    if start[4:8] == b"ftyp":
+        # pictures and sound in the same container
+        others = (b"avif", b"avis", *HEIF_BRANDS, b"M4A ", b"M4B ", b"M4P ")
+        return "" if start[8:12] in others else "mov"
+    # QuickTime before it had brands
+    if start[4:8] in (b"moov", b"mdat", b"wide", b"skip"):
+        return "mov"
+    if start.startswith(b"RIFF") and start[8:12] == b"AVI ":
+        return "avi"
+    return "matroska" if start.startswith(b"\x1a\x45\xdf\xa3") else ""
+
+
 def is_local(system) -> bool:
     """Whether the paths of an fsspec file system are files of this machine, which have locks and can be renamed at
     once."""

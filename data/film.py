@@ -8,7 +8,7 @@ Frames are upright, with square pixels, (H, W, 3) uint8 RGB.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
@@ -16,10 +16,19 @@ from typing import IO, NamedTuple
 import av
 import numpy as np
 
-from data.files import file_reason, has_picture_extension, open_regular
-from data.io import MAX_FRAMES, MAX_SIDE_PX, PictureError, animation_frames, animation_length, to_uint8, turned
+from data.files import file_reason, film_container, has_picture_extension, looks_like_film, open_regular
+from data.io import (
+    MAX_FRAMES,
+    MAX_SIDE_PX,
+    STILL_S,
+    PictureError,
+    animation_frames,
+    animation_length,
+    open_picture_8bit,
+    to_uint8,
+    turned,
+)
 
-EXTENSIONS = frozenset((".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"))
 # Decoders of single pictures, one after another; each reads nothing but what it is given.
 CODINGS = frozenset(
     ("av1", "dvvideo", "ffv1", "h263", "h264", "hevc", "huffyuv", "libdav1d", "libvpx-vp9", "mjpeg", "mpeg1video",
@@ -61,22 +70,9 @@ class Film:
     faults: list[str] = field(default_factory=list)
 
 
-def has_film_extension(name: str) -> bool:
-    base = name.replace(os.sep, "/").rsplit("/", 1)[-1]
-    return not base.startswith("._") and os.path.splitext(base)[1].lower() in EXTENSIONS
-
-
-def looks_like_film(path: str) -> bool:
-    """Whether the first bytes are a film's, or the file is an animated picture: what a folder is searched for."""
-    if os.path.basename(path).startswith("._"):
-        return False
-    try:
-        with open_regular(path) as file:
-            if _container_of(file.read(32)):
-                return True
-    except OSError:
-        return False
-    return has_picture_extension(path) and animation_length(path) > 1
+def is_moving(path: str) -> bool:
+    """Whether a file is a film by its first bytes, or an animated picture."""
+    return looks_like_film(path) or (has_picture_extension(path) and animation_length(path) > 1)
 
 
 @contextmanager
@@ -86,7 +82,7 @@ def open_film(path: str, start_s: float = 0.0, end_s: float = math.inf, every: i
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open_regular(path))
-            container = _container_of(file.read(32))
+            container = film_container(file.read(32))
             file.seek(0)
         except OSError as error:
             raise PictureError(file_reason(error), passing=True) from error
@@ -95,6 +91,26 @@ def open_film(path: str, start_s: float = 0.0, end_s: float = math.inf, every: i
             yield _film(opened, start_s, end_s, every)
         else:
             yield _animation(path, start_s, end_s, every)
+
+
+@contextmanager
+def open_pictures(
+    paths: Sequence[str], start_s: float = 0.0, end_s: float = math.inf, every: int = 1
+) -> Iterator[Film]:
+    """Pictures on disk as the frames of a film, `STILL_S` each. Those that cannot be opened are among its faults."""
+    times = [(number * STILL_S, path) for number, path in enumerate(paths)]
+    chosen = [each for each in times if start_s <= each[0] < end_s][::every]
+    film = Film(iter(()), len(chosen))
+
+    def frames() -> Iterator[Frame]:
+        for seconds, path in chosen:
+            try:
+                yield Frame(seconds, open_picture_8bit(path))
+            except PictureError as error:
+                film.faults.append(f"{path}: {error}")
+
+    film.frames = frames()
+    yield film
 
 
 # --- Animated pictures --------------------------------------------------------------------------------------
@@ -124,19 +140,6 @@ def _animation(path: str, start_s: float, end_s: float, every: int) -> Film:
 
 
 # --- Films --------------------------------------------------------------------------------------------------
-
-
-def _container_of(start: bytes) -> str:
-    """FFmpeg's name of the container that a file begins like; "" for none that is read."""
-    if start[4:8] == b"ftyp":
-        # these brands are pictures'
-        return "" if start[8:12] in (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1") else "mov"
-    # QuickTime before it had brands
-    if start[4:8] in (b"moov", b"mdat", b"wide", b"skip"):
-        return "mov"
-    if start.startswith(b"RIFF") and start[8:12] == b"AVI ":
-        return "avi"
-    return "matroska" if start.startswith(b"\x1a\x45\xdf\xa3") else ""
 
 
 def _refuse(url: str, *_) -> None:

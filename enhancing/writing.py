@@ -73,6 +73,11 @@ class Row:
     agreement: float | str = ""
     # in a burst, of this frame
     weight: float | str = ""
+    # of a film's plates: which one, when it was first and last seen, in how many frames
+    track: int | str = ""
+    first_second: str = ""
+    last_second: str = ""
+    frames: int | str = ""
     warnings: str = ""
     seconds: float | str = ""
 

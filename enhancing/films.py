@@ -1,0 +1,131 @@
+"""Films on disk to a result for each plate in them: combined from its best views, read by a vote, reported."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from data.film import Film, Frame
+from data.io import PictureError, to_float
+from data.text import printable
+from enhancing import drawing
+from enhancing.burst import Burst, combine
+from enhancing.examining import Examiner, Result
+from enhancing.following import Followed, View, follow
+from enhancing.opening import Source
+from enhancing.writing import Row, listed, write_picture
+from models.enhancer import resize, to_working_size
+
+# what is written for each plate, behind NAME/plate-1
+COMBINED, BEST, SHEET = ".png", ".frame.png", ".sheet.png"
+
+Detect = Callable[[np.ndarray], Sequence]
+
+
+def parse_time(text: str) -> float:
+    """Seconds of "12", "12.5", "00:12" or "1:02:03.5". Raises ValueError."""
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text, re.ASCII):
+        raise ValueError(f"a time is given as seconds, MM:SS or HH:MM:SS, got {text!r}")
+    return sum(float(number) * 60**power for power, number in enumerate(reversed(text.split(":"))))
+
+
+def enhance_film(
+    film: AbstractContextManager[Film], path: str, name: str, out: str, examiner: Examiner, detect: Detect
+) -> Iterator[Row]:
+    """The rows of the film's plates, which are written to the folder `name` below `out`. A film without plates, or one
+    that cannot be opened, has one row that says so. path: how the film is called in the report."""
+    try:
+        with film as opened:
+            found, seen = 0, [0]
+            for found, followed in enumerate(follow(_counted(opened, seen), detect), start=1):
+                row = _enhance_plate(examiner, followed, path, out, os.path.join(name, f"plate-{found}"))
+                row.track = found
+                yield row
+            faults = "; ".join(opened.faults)
+            if faults:
+                print(printable(f"{path}: {faults}"), file=sys.stderr)
+            if not found:
+                reason = f"no plate found in {seen[0]} frames" if seen[0] else "no frame could be used"
+                yield Row(path, status="failed", reason="; ".join(filter(None, [reason, faults])))
+    except (PictureError, MemoryError) as error:
+        yield Row(path, status="failed", reason=str(error) or "not enough memory")
+
+
+def _counted(film: Film, seen: list[int]) -> Iterator[Frame]:
+    """The film's frames under a progress bar; their number goes into seen[0]."""
+    for frame in tqdm(film.frames, total=film.expected, unit="frame", disable=None):
+        seen[0] += 1
+        yield frame
+
+
+def _enhance_plate(examiner: Examiner, followed: Followed, path: str, out: str, name: str) -> Row:
+    started = time.perf_counter()
+    views = sorted(followed.views, key=lambda view: view.seconds)
+    results = examiner.enhance([_source(examiner, view) for view in views])
+    burst = combine(results, examiner)
+    row = _row(path, followed, views, burst)
+    try:
+        write_picture(out, name + COMBINED, burst.picture)
+        write_picture(out, name + BEST, to_float(followed.surroundings))
+        write_picture(out, name + SHEET, contact_sheet(views, results, burst))
+        row.output = name + COMBINED
+    except (OSError, cv2.error) as error:
+        row.status, row.reason = "failed", f"cannot be written: {error}"
+    row.seconds = time.perf_counter() - started
+    return row
+
+
+def _source(examiner: Examiner, view: View) -> Source:
+    lq = to_working_size(examiner.generator, to_float(view.tile))
+    return Source(lq, view.tile.shape[:2], view.tile_px, view.frame_size)
+
+
+def contact_sheet(views: Sequence[View], results: Sequence[Result], burst: Burst) -> np.ndarray:
+    """(H, W, 3) float RGB: each view as it was, and below it enhanced, with its time, its reading and its weight; and
+    what all together give."""
+    panels = []
+    for view, result, frame in zip(views, results, burst.frames, strict=True):
+        before = resize(result.source.lq, *result.look.sr.shape[:2])
+        reading = result.reading.text if result.reading else ""
+        caption = f"{clock(view.seconds)}   {view.plate_px:.0f} px   weight {frame.weight:.2f}   {reading or 'nothing'}"
+        panels.append((caption, np.vstack([before, result.look.sr])))
+    lines = [(warning, drawing.RED) for warning in burst.warnings]
+    lines.append((f"elected: {burst.vote.text or 'nothing'} ({burst.vote.confidence:.2f})", drawing.INK))
+    lines += [(drawing.agreement_line(burst.agreement), drawing.INK), (drawing.CAVEAT, drawing.GREY)]
+    return drawing.sheet([*panels, ("combined", burst.picture)], lines)
+
+
+def _row(path: str, followed: Followed, views: Sequence[View], burst: Burst) -> Row:
+    sightings = followed.track.sightings
+    height, width = burst.picture.shape[:2]
+    return Row(
+        path,
+        width=views[0].frame_size[1],
+        height=views[0].frame_size[0],
+        result_width=width,
+        result_height=height,
+        effective_width=burst.effective_width,
+        consistency=burst.consistency,
+        reading=burst.vote.text,
+        confidence=burst.vote.confidence,
+        character_confidences=listed(burst.vote.confidences),
+        agreed=burst.agreement.agreed,
+        agreement=burst.agreement.mean,
+        first_second=f"{sightings[0].seconds:.2f}",
+        last_second=f"{sightings[-1].seconds:.2f}",
+        frames=len(sightings),
+        warnings="; ".join(burst.warnings),
+    )
+
+
+def clock(seconds: float) -> str:
+    """ "1:02:03.4" or "02:03.4"."""
+    minutes, rest = divmod(round(max(0.0, seconds), 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return (f"{hours}:" if hours else "") + f"{minutes:02d}:{rest:04.1f}"
