@@ -67,7 +67,9 @@ benchmark-tiles: $(BENCHMARK)/synthetic/manifest.csv $(if $(wildcard $(CCPD)),$(
 
 $(BENCHMARK)/synthetic/manifest.csv: | .venv/run
 	test -f $(BENCHMARK)/photos/text.csv || $(PY) -m data.synthetic --out $(BENCHMARK)/photos --count 2000 --seed 20260
-	$(PY) preprocess.py --raw $(BENCHMARK)/photos --out $(BENCHMARK)/synthetic --val 0 --test 1 --preset benchmark --seed 20260
+	$(PY) preprocess.py --raw $(BENCHMARK)/photos --out $(BENCHMARK)/synthetic --no-straighten --val 0 --test 1 \
+		--preset benchmark --seed 20260
 
 $(BENCHMARK)/ccpd/manifest.csv: | .venv/run
-	$(PY) preprocess.py --raw $(CCPD) --out $(BENCHMARK)/ccpd --val 0 --test 1 --variants 8 --preset benchmark --seed 20260
+	$(PY) preprocess.py --raw $(CCPD) --out $(BENCHMARK)/ccpd --no-straighten --val 0 --test 1 --variants 8 \
+		--preset benchmark --seed 20260

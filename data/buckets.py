@@ -146,6 +146,8 @@ def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) 
     if not system.exists(f"{root}/{SETTINGS}"):
         _start(system, root, out, {**wanted, "buckets": buckets})
     stored = json.loads(system.cat_file(f"{root}/{SETTINGS}"))
+    # tiles of before there was a choice are not straightened
+    stored.setdefault("straighten", False)
     differing = [name for name, value in wanted.items() if stored.get(name) != value]
     if differing:
         had = ", ".join(f"{name} {stored.get(name)} (now {wanted[name]})" for name in differing)

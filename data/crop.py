@@ -18,14 +18,9 @@ def crop_plate(
     that in the photo, so that a caller can tell a tile that was enlarged. Raises ValueError for corners outside the
     photo or no area.
     """
-    points = np.asarray(corners, float)
     height, width = photo.shape[:2]
-    if (points < 0).any() or (points[:, 0] > width).any() or (points[:, 1] > height).any():
-        raise ValueError(f"corners outside the photo of {width}x{height}")
+    points = check_corners(corners, height, width)
     low, high = points.min(axis=0), points.max(axis=0)
-    if (high - low < 2).any():
-        raise ValueError("corners enclose no area")
-
     window_w, window_h = _window_size(high - low, tile, margin)
     left, top = (low + high - (window_w, window_h)) / 2
     left, top = _inside(left, window_w, width), _inside(top, window_h, height)
@@ -34,6 +29,16 @@ def crop_plate(
     resized = cv2.resize(cut, tile[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     moved = (points - (round(left), round(top))) * (tile[1] / window_w, tile[0] / window_h)
     return resized, moved, plate_width(points)
+
+
+def check_corners(corners: Corners, height: int, width: int) -> np.ndarray:
+    """(4, 2) float64. Raises ValueError for corners outside a photo of this size, or no area between them."""
+    points = np.asarray(corners, float)
+    if (points < 0).any() or (points[:, 0] > width).any() or (points[:, 1] > height).any():
+        raise ValueError(f"corners outside the photo of {width}x{height}")
+    if (np.ptp(points, axis=0) < 2).any():
+        raise ValueError("corners enclose no area")
+    return points
 
 
 def plate_width(points: np.ndarray) -> float:

@@ -9,12 +9,13 @@ import numpy as np
 
 from data import degrade, quality
 from data.ccpd import Annotation, Corners
-from data.crop import crop_plate, plate_width
+from data.crop import check_corners, crop_plate, plate_width
 from data.files import write_bytes
 from data.io import encode_png, to_float
 from data.photos import Photo, UnusablePhoto, annotate, open_photo
 from data.presets import PRESETS
 from data.settings import field, require, size
+from data.straighten import in_tile, straighten
 from data.tiles import SCALES, TILE, Row, tile_url
 
 KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
@@ -34,6 +35,9 @@ class Recipe:
         "ccpd", flag="--format", choices=("ccpd", "crops"), help="photos named as CCPD names them, or plate crops"
     )
     tile: tuple[int, int] = field(TILE, type=size, metavar="HxW", help="size of the clean tile in pixels")
+    straighten: bool = field(
+        True, help="cut the plate's surroundings out as they are: tilted plates stay tilted, as in the frozen benchmark"
+    )
     scale: int = field(1, choices=SCALES, help="how much smaller the low-quality tile is")
     variants: int = field(1, metavar="N", help="low-quality tiles per clean one")
     preset: str = field("street", choices=sorted(PRESETS), help="how the low-quality tiles are degraded")
@@ -97,9 +101,14 @@ def _cut(pixels: np.ndarray, known: Annotation | None, recipe: Recipe) -> tuple[
     height, width = pixels.shape[:2]
     whole = ((width, height), (0, height), (0, 0), (width, 0))
     try:
-        tile, moved, width_px = crop_plate(
-            pixels, known.corners if known else whole, recipe.tile, MARGIN if known else 0
-        )
+        if known is None:
+            tile, moved, width_px = crop_plate(pixels, whole, recipe.tile, margin=0)
+        elif recipe.straighten:
+            check_corners(known.corners, height, width)
+            tile = straighten(pixels, np.array(known.corners), recipe.tile)
+            moved, width_px = in_tile(np.array(known.corners), recipe.tile), plate_width(known.corners)
+        else:
+            tile, moved, width_px = crop_plate(pixels, known.corners, recipe.tile, MARGIN)
     except ValueError as error:
         raise UnusablePhoto(str(error).split(" of ")[0]) from None
     return tile, tuple((float(x), float(y)) for x, y in moved), width_px

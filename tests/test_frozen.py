@@ -21,7 +21,7 @@ COPIES = Path(__file__).with_name("frozen_benchmark.json")
 # as in the Makefile
 SEED = 20260
 INDICES = (0, 3, 500, 1000, 1500, 1999)
-RECIPE = Recipe(preset="benchmark", val=0, test=1, seed=SEED)
+RECIPE = Recipe(straighten=False, preset="benchmark", val=0, test=1, seed=SEED)
 # width, height of a copy
 SMALL = (12, 6)
 # of 255: decoders differ by a step or so, a changed stage by far more

@@ -25,6 +25,7 @@ from plate_photos import (
 
 import preprocess
 from data.buckets import bucket_count, into_buckets
+from data.ccpd import format_name
 from data.photos import Photo, find_photos
 from data.preprocess_report import Summary
 from data.preprocessing import FAILED, KEPT, Outcome, Recipe, draw_split
@@ -327,3 +328,30 @@ def test_help_is_quick_and_tensorflow_stays_out():
     slow = "'tensorflow' in sys.modules or 'keras' in sys.modules"
     code = f"import sys, preprocess, data.preprocess_report; sys.exit({slow})"
     assert subprocess.run([sys.executable, "-c", code], cwd=os.path.dirname(preprocess.__file__)).returncode == 0
+
+
+def test_tilted_plates_are_straightened_unless_told_otherwise(tmp_path, quick):
+    """The corners in the manifest say where the plate lies: level and 0.8 of the width, or as it lay in the photo."""
+    corners = ((215, 110), (95, 130), (90, 75), (210, 55))
+    name = format_name(corners, plate_text(1), 1, (90, 90), 100, 20) + ".jpg"
+    (tmp_path / "raw").mkdir()
+    Image.fromarray(draw_photo(1)).save(tmp_path / "raw" / name)
+    heights = []
+    for out, flags in (("straight", ()), ("as-it-is", ("--no-straighten",))):
+        assert run(tmp_path / "raw", tmp_path / out, "--val", 0, "--test", 0, *flags) == 0
+        (right, lower), (left, other), *_ = read_manifest(tmp_path / out)[0].corners
+        heights.append(abs(lower - other))
+        if not flags:
+            assert right - left == pytest.approx(0.8 * 192)
+    assert heights[0] == pytest.approx(0)
+    assert heights[1] > 5
+
+
+def test_tiles_of_before_there_was_a_choice_go_on_as_they_were(tmp_path, quick):
+    write_photos(tmp_path / "raw", 2)
+    assert run(tmp_path / "raw", tmp_path / "out", "--no-straighten") == 0
+    settings = json.loads((tmp_path / "out/settings.json").read_text(encoding="utf-8"))
+    del settings["straighten"]
+    (tmp_path / "out/settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    assert run(tmp_path / "raw", tmp_path / "out", "--no-straighten") == 0
+    assert run(tmp_path / "raw", tmp_path / "out") == 2
