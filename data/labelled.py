@@ -73,7 +73,7 @@ def from_lq_only(folder: str) -> Material:
     files = sorted(path for path in root.rglob("*") if has_picture_extension(path.name) and path.is_file())
     if not files:
         raise ValueError(f"--lq-only {folder}: no pictures there")
-    texts = _read_texts(root / "text.csv")
+    texts = read_texts(root / "text.csv")
     plates = []
     for path in files:
         key = path.relative_to(root).as_posix()
@@ -142,7 +142,8 @@ def _from_row(row, key: str, hr: str, lq: str) -> Plate:
     return Plate(key, lq, hr, row.text, row.country, row.source, tuple(row.corners), row.degradation)
 
 
-def _read_texts(path: Path) -> dict[str, tuple[str, str]]:
+def read_texts(path: Path) -> dict[str, tuple[str, str]]:
+    """(text, country) by file, of a text.csv; {} where there is none."""
     if not path.is_file():
         return {}
     with path.open(encoding="utf-8-sig", newline="") as file:

@@ -1,0 +1,128 @@
+"""How well plates are read from several frames: folders of tracks, scored by one frame, by the best one and by all.
+
+    DIR/TRACK/FRAME.png    frames of one plate, in the order of their names
+    DIR/text.csv           file,text,country; `file` is the track's folder
+
+Frames are crops around a plate. What each way reads, of every track, goes into tracks.csv, and the rates with their
+intervals into metrics.json.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.files import has_picture_extension, write_text
+from data.io import PictureError, open_picture
+from data.labelled import read_texts
+from data.text import cell
+from enhancing.burst import combine
+from enhancing.examining import Examiner, Result
+from enhancing.opening import make_source
+from evaluation.metrics import estimate
+from reading.matching import is_readable, match
+from reading.voting import vote
+
+# ways to read a track; the first two are means over its frames
+FRAME, ENHANCED, BEST, VOTE, COMBINED = "one frame", "one frame enhanced", "best frame enhanced", "vote", "combined"
+WAYS = (FRAME, ENHANCED, BEST, VOTE, COMBINED)
+
+
+@dataclass(frozen=True)
+class LabelledTrack:
+    """frames: paths, in order."""
+
+    name: str
+    frames: tuple[str, ...]
+    text: str
+    country: str
+
+
+def find_tracks(folder: str) -> list[LabelledTrack]:
+    """The tracks whose text is known and can be scored. ValueError where there are none."""
+    root, texts = Path(folder), read_texts(Path(folder) / "text.csv")
+    tracks = []
+    for path in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ():
+        frames = sorted(str(each) for each in path.iterdir() if has_picture_extension(each.name) and each.is_file())
+        text, country = texts.get(path.name, ("", ""))
+        if frames and is_readable(text, country):
+            tracks.append(LabelledTrack(path.name, tuple(frames), text, country))
+    if not tracks:
+        raise ValueError(
+            f"--tracks {folder}: no folder of pictures there whose text is in its text.csv (file,text,country)"
+        )
+    return tracks
+
+
+def read_track(examiner: Examiner, results: Sequence[Result]) -> dict[str, list[str]]:
+    """What each way reads: a list of texts, one for each frame or one for all. examiner: with a reader that keeps its
+    steps."""
+    widths = [result.effective_width for result in results]
+    enhanced = [result.reading for result in results]
+    return {
+        FRAME: [result.reading_before.text for result in results],
+        ENHANCED: [reading.text for reading in enhanced],
+        BEST: [enhanced[int(np.argmax(widths))].text],
+        VOTE: [vote(enhanced, widths).text],
+        COMBINED: [combine(results, examiner).vote.text],
+    }
+
+
+def score_tracks(
+    tracks: Sequence[LabelledTrack], examiner: Examiner, out: Path, advance: Callable[[], object] = lambda: None
+) -> dict:
+    """Reads and scores all tracks, writes tracks.csv and metrics.json into `out`, and returns what the latter holds."""
+    rows, failed = [], []
+    for track in tracks:
+        sources = []
+        for path in track.frames:
+            try:
+                sources.append(make_source(examiner.generator, open_picture(path)))
+            except PictureError as error:
+                failed.append(f"{path}: {error}")
+        if sources:
+            rows.append((track, read_track(examiner, examiner.enhance(sources))))
+        advance()
+    if not rows:
+        raise ValueError(f"no frame can be read; {failed[0]}")
+    metrics = {"tracks": len(rows), "frames": sum(len(read[FRAME]) for _, read in rows), "failed": failed}
+    metrics["ways"] = {way: _rates([(track, read[way]) for track, read in rows]) for way in WAYS}
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    write_text(out / "tracks.csv", _table(rows))
+    return metrics
+
+
+def _rates(read: Sequence[tuple[LabelledTrack, list[str]]]) -> dict:
+    """Shares of tracks; a way with several texts of a track counts by the mean over them."""
+    matches = [[match(text, track.text, track.country) for text in texts] for track, texts in read]
+    return {
+        "plate_acc": estimate([float(np.mean([each.right for each in some])) for some in matches]),
+        "char_acc": estimate([float(np.mean([each.char_rate for each in some])) for some in matches]),
+    }
+
+
+def _table(rows: Sequence[tuple[LabelledTrack, dict[str, list[str]]]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("track", "text", "country", "frames", *WAYS))
+    for track, read in rows:
+        readings = (cell(" ".join(text or "-" for text in read[way])) for way in WAYS)
+        writer.writerow((cell(track.name), cell(track.text), track.country, len(track.frames), *readings))
+    return file.getvalue()
+
+
+def for_terminal(metrics: dict) -> str:
+    lines = [f"{metrics['tracks']} tracks of {metrics['frames']} frames in all; right, characters (95 % interval)"]
+    for way, rates in metrics["ways"].items():
+        lines.append(f"{way:22}" + "   ".join(_percent(rates[name]) for name in ("plate_acc", "char_acc")))
+    return "\n".join(lines)
+
+
+def _percent(share: dict) -> str:
+    low, high = (100 * bound for bound in share["ci95"])
+    return f"{100 * share['value']:5.1f} % ({low:.0f}-{high:.0f})"

@@ -1,0 +1,71 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from drawn_plates import Scripted, moved, noisy, plate, spelled
+from PIL import Image
+
+from data.io import to_uint8
+from enhancing.examining import Examiner
+from enhancing.track_scores import COMBINED, FRAME, VOTE, WAYS, find_tracks, for_terminal, score_tracks
+from models.enhancer import Generator
+
+
+def write_tracks(folder, texts, frames=3):
+    for name, text in texts.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(frames):
+            picture = noisy(moved(plate(text), 2 * number, number), 0.02, number)
+            Image.fromarray(to_uint8(picture)).save(folder / name / f"{number}.png")
+    rows = [("file", "text", "country"), *((name, text, "DE") for name, text in texts.items())]
+    with open(folder / "text.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return folder
+
+
+def examiner(*readings):
+    generator = Generator(lambda batch: batch, info={"min_effective_width_px": 20})
+    return Examiner(generator, reader=Scripted(*map(spelled, readings)))
+
+
+def test_tracks_and_their_texts_are_found(tmp_path):
+    write_tracks(tmp_path, {"b": "AB123", "a": "B742KX", "two lines": "AB/123"})
+    (tmp_path / "unknown").mkdir()
+    (tmp_path / "a" / "notes.txt").write_text("no frame")
+    found = find_tracks(str(tmp_path))
+    assert [(track.name, track.text, len(track.frames)) for track in found] == [("a", "B742KX", 3), ("b", "AB123", 3)]
+
+
+def test_a_folder_without_tracks_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"text\.csv"):
+        find_tracks(str(tmp_path))
+    with pytest.raises(ValueError, match=r"text\.csv"):
+        find_tracks(str(tmp_path / "missing"))
+
+
+def test_every_way_is_scored(tmp_path):
+    tracks = find_tracks(str(write_tracks(tmp_path / "in", {"a": "B742KX"})))
+    # of each frame as it is and enhanced: one of three is read wrong
+    readings = ["B742KX", "B742KX", "B742KX", "B742KX", "B1", "B142KX", "B742KX"]
+    metrics = score_tracks(tracks, examiner(*readings), tmp_path / "out")
+    rates = {way: metrics["ways"][way]["plate_acc"]["value"] for way in WAYS}
+    assert rates[FRAME] == pytest.approx(2 / 3)
+    assert rates[VOTE] == rates[COMBINED] == 1
+    assert metrics["tracks"] == 1
+    assert metrics["frames"] == 3
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
+    (row,) = csv.DictReader((tmp_path / "out" / "tracks.csv").read_text().splitlines())
+    assert (row["track"], row["text"], row["combined"]) == ("a", "B742KX", "B742KX")
+    assert "combined" in for_terminal(metrics)
+
+
+def test_frames_that_cannot_be_opened_are_left_out_and_told(tmp_path):
+    folder = write_tracks(tmp_path / "in", {"a": "B742KX", "b": "B742KX"})
+    (folder / "a" / "0.png").write_text("no picture")
+    for number in range(3):
+        (folder / "b" / f"{number}.png").write_text("no picture")
+    metrics = score_tracks(find_tracks(str(folder)), examiner("B742KX"), tmp_path / "out")
+    assert metrics["tracks"] == 1
+    assert len(metrics["failed"]) == 4
+    assert np.isclose(metrics["ways"][FRAME]["plate_acc"]["value"], 1)
