@@ -25,12 +25,11 @@ SESSIONS = 50
 
 def serve(options: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C or a plain kill. Raises ValueError or OSError where it cannot be opened."""
-    from enhance import make_examiner
-    from enhancing.config import Config
+    from enhancing.examining import make_examiner
+    from models.shipped import default_checkpoint
 
-    examiner = make_examiner(
-        Config(inputs=(), out="", checkpoint=options.checkpoint, read=True, uncertainty=True, burst=True)
-    )
+    checkpoint = options.checkpoint or default_checkpoint()
+    examiner = make_examiner(checkpoint, read=True, ask_again=True, keep_steps=True)
     stop = threading.Event()
     # else a kill would leave the temporary files
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,7 @@
 """Enhance pictures of licence plates: crops, whole photos with their corners, folders of them, or several frames of one
 plate.
 
-    python enhance.py plate.jpg more/ --out enhanced --read --side-by-side
+    python enhance.py plate.jpg more/ --read --side-by-side
 
 leaves in --out one PNG per picture, under its own relative path and name, and report.csv with a row per picture: sizes,
 brightness, contrast, sharpness, consistency, readings, warnings, seconds. With --burst, one burst.png of all.
@@ -10,131 +10,161 @@ Exit code: 0 all well, 1 some inputs failed, 2 nothing could be done. A restored
 
 import argparse
 import os
+import re
+import signal
 import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from data.text import printable
-from enhancing.config import BATCH_SIZE, Config
+from data.console import prepare_console, say
+from data.settings import field, parse, path, require
+from enhancing.finding import Found, find_inputs, identity, parse_corner
+from models.shipped import check_checkpoint, default_checkpoint
 
-
-def enhance(config: Config) -> int:
-    """Do all that the settings say; the exit code. Raises ValueError, or OSError of --out, where nothing can be
-    done."""
-    import cv2
-
-    from enhancing.finding import find_inputs
-    from enhancing.folder import enhance_burst, enhance_each
-
-    # the workers share the cores already
-    cv2.setNumThreads(1)
-    prepare_out(config)
-    found = list(find_inputs(config.inputs, config.out))
-    if config.limit:
-        found = [each for each in found if not each.skipped][: config.limit]
-    if all(each.problem for each in found):
-        for each in found[:10]:
-            print(f"{printable(each.path)}: {printable(each.problem)}", file=sys.stderr)
-        raise ValueError(f"no picture in {' '.join(map(printable, config.inputs))}")
-    examiner = make_examiner(config)
-    return (enhance_burst if config.burst else enhance_each)(config, examiner, found)
+INTERRUPTED = 130
+# a corner with a negative number, which would be taken for a flag
+NEGATIVE_CORNER = re.compile(r"-[\d.]+,-?[\d.]+")
 
 
-def prepare_out(config: Config) -> None:
-    """Make the folder, if writing there cannot touch an input."""
-    from enhancing.finding import identity
-
-    if os.path.lexists(config.out) and not os.path.isdir(config.out):
-        raise ValueError(f"--out {config.out} is there and is no folder")
-    os.makedirs(config.out, exist_ok=True)
-    report = os.path.join(config.out, "report.csv")
-    for given in filter(os.path.exists, config.inputs):
-        if identity(given) == identity(config.out):
-            raise ValueError(
-                f"--out {config.out} is an input: give another folder, so that inputs and results stay apart"
-            )
-        if os.path.exists(report) and identity(given) == identity(report):
-            raise ValueError(f"{given} is an input and would be overwritten by the report: give another --out")
-
-
-def make_examiner(config: Config):
-    """The generator, and what else is to be asked."""
-    from enhancing.examining import Examiner
-    from models.enhancer import load_generator
-    from models.shipped import default_checkpoint, load_second
-    from reading.reader import Reader
-
-    checkpoint = config.checkpoint or default_checkpoint()
-    generator = load_generator(checkpoint, config.precision, config.strength)
-    ask_again = config.read or config.uncertainty or config.burst
-    return Examiner(
-        generator,
-        second=load_second(checkpoint, generator) if ask_again else None,
-        reader=Reader(keep_steps=config.burst) if config.read or config.burst else None,
-        ask_again=ask_again,
-        batch_size=config.batch_size,
-    )
-
-
-def parse_arguments(argv: list[str] | None) -> Config:
-    first, *rest = __doc__.splitlines()
-    parser = argparse.ArgumentParser(
-        description=first, epilog=rest[-1], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, or a folder with pictures at any depth")
-    parser.add_argument("--out", required=True, help="folder for the results and report.csv")
-    parser.add_argument("--checkpoint", help="a .keras or .onnx generator; None: the shipped one that is recommended")
-    parser.add_argument(
-        "--side-by-side", action="store_true", help="also write NAME.side-by-side.png, before and after"
-    )
-    parser.add_argument("--read", action="store_true", help="read the plates, and see where the readings agree")
-    parser.add_argument("--uncertainty", action="store_true", help="also write NAME.uncertainty.png, a heat map")
-    parser.add_argument("--burst", action="store_true", help="the inputs are frames of one plate: combine them")
-    parser.add_argument(
-        "--corners", nargs=4, metavar="x,y", type=_corner, help="of the plate in the photo, in px: straighten it"
-    )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode and encode")
-    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, help="pictures that the generator takes at once")
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "float32", "bfloat16"),
-        default="auto",
-        help="of the generator; auto: bfloat16 where the CPU multiplies it in hardware",
-    )
-    parser.add_argument(
-        "--strength",
-        type=float,
-        metavar="F",
-        help="how much of what the generator makes is kept, 0 to 1; the rest is the picture itself in the new "
-        "light; None: the "
-        "checkpoint's own, at which validation plates were read best",
-    )
-    parser.add_argument("--limit", type=int, default=0, help="stop after so many pictures; 0: take all")
-    arguments = vars(parser.parse_args(argv))
-    corners = arguments["corners"]
-    try:
-        return Config(**{**arguments, "inputs": tuple(arguments["inputs"]), "corners": corners and tuple(corners)})
-    except ValueError as error:
-        parser.error(str(error))
-
-
-def _corner(text: str) -> tuple[float, float]:
-    from enhancing.opening import parse_corner
-
+def corner(text: str) -> tuple[float, float]:
+    """The type of --corners."""
     try:
         return parse_corner(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def main(argv: list[str] | None = None) -> int:
-    config = parse_arguments(argv)
+@dataclass(frozen=True)
+class Settings:
+    inputs: tuple[str, ...] = field(
+        flag="inputs", type=path, nargs="+", metavar="INPUT", help="a picture, or a folder with pictures at any depth"
+    )
+    out: str = field("enhanced", type=path, metavar="DIR", help="folder for the results and report.csv")
+    checkpoint: str | None = field(
+        None, type=path, metavar="FILE", help="a .keras or .onnx generator instead of the shipped one"
+    )
+    side_by_side: bool = field(False, help="also write NAME.side-by-side.png, before and after")
+    read: bool = field(False, help="read the plates, and see where the readings agree")
+    uncertainty: bool = field(False, help="also write NAME.uncertainty.png, a heat map")
+    burst: bool = field(False, help="the inputs are frames of one plate: combine them")
+    corners: tuple[tuple[float, float], ...] | None = field(
+        None, type=corner, nargs=4, metavar="x,y", help="of the plate in the photo, in px: straighten it"
+    )
+    strip_metadata: bool = field(False, help="leave time, place and camera of the picture out of its result")
+    workers: int = field(os.cpu_count() or 1, metavar="N", help="threads that decode and encode")
+    batch_size: int = field(16, metavar="N", help="pictures that the generator takes at once")
+    precision: str = field(
+        "auto",
+        choices=("auto", "float32", "bfloat16"),
+        help="of a .keras generator; auto: bfloat16 where the CPU multiplies it in hardware",
+    )
+    strength: float | None = field(
+        None,
+        metavar="F",
+        help="blends the generator's output with the brightness-matched input, 0 to 1 (default: the generator's own, "
+        "at which validation plates were read best)",
+    )
+    limit: int = field(0, metavar="N", help="stop after so many pictures; 0: take all")
+
+    def __post_init__(self) -> None:
+        require(self.workers >= 1, "--workers", "at least 1", self.workers)
+        require(self.batch_size >= 1, "--batch-size", "at least 1", self.batch_size)
+        require(self.limit >= 0, "--limit", "at least 0", self.limit)
+        require(self.strength is None or 0 <= self.strength <= 1, "--strength", "a number of 0 to 1", self.strength)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    prepare_console()
     try:
-        return enhance(config)
+        with ended_early():
+            return enhance(parse_arguments(argv))
     except (ValueError, OSError) as error:
-        print(f"enhance: {printable(error)}", file=sys.stderr)
+        say(f"enhance: {error}", error=True)
         return 2
     except KeyboardInterrupt:
-        print("enhance: interrupted; what was done is in --out", file=sys.stderr)
-        return 130
+        say("enhance: interrupted; what was done is in --out", error=True)
+        return INTERRUPTED
+
+
+def enhance(settings: Settings) -> int:
+    """Do all that the settings say; the exit code. Raises ValueError, or OSError of --out, where nothing can be
+    done."""
+    checkpoint = check_checkpoint(settings.checkpoint or default_checkpoint(precision=settings.precision))
+    found = find(settings)
+    prepare_out(settings)
+
+    # what takes its time is loaded once all that can be checked is checked
+    import cv2
+
+    from enhancing.examining import make_examiner
+    from enhancing.folder import Results, enhance_burst, enhance_each
+
+    # the workers share the cores already
+    cv2.setNumThreads(1)
+    examiner = make_examiner(
+        checkpoint,
+        settings.precision,
+        settings.strength,
+        read=settings.read or settings.burst,
+        ask_again=settings.read or settings.uncertainty or settings.burst,
+        keep_steps=settings.burst,
+        batch_size=settings.batch_size,
+    )
+    results = Results(settings.out, settings.side_by_side, settings.uncertainty, settings.strip_metadata)
+    work = enhance_burst if settings.burst else enhance_each
+    return work(examiner, found, results, settings.corners, settings.workers)
+
+
+def find(settings: Settings) -> list[Found]:
+    """The inputs, good and bad. Raises ValueError where there is no picture among them."""
+    found = list(find_inputs(settings.inputs, settings.out))
+    if settings.limit:
+        found = [each for each in found if not each.skipped][: settings.limit]
+    if all(each.problem for each in found):
+        for each in found[:10]:
+            say(f"{each.path}: {each.problem}", error=True)
+        raise ValueError(f"no picture in {' '.join(settings.inputs)}")
+    return found
+
+
+def prepare_out(settings: Settings) -> None:
+    """Make the folder, if writing there cannot touch an input."""
+    out, report = settings.out, os.path.join(settings.out, "report.csv")
+    if os.path.lexists(out) and not os.path.isdir(out):
+        raise ValueError(f"--out {out} is there and is no folder")
+    os.makedirs(out, exist_ok=True)
+    for given in filter(os.path.exists, settings.inputs):
+        if identity(given) == identity(out):
+            raise ValueError(f"--out {out} is an input: give another folder, so that inputs and results stay apart")
+        if os.path.exists(report) and identity(given) == identity(report):
+            raise ValueError(f"{given} is an input and would be overwritten by the report: give another --out")
+
+
+def parse_arguments(argv: Sequence[str] | None) -> Settings:
+    argv = sys.argv[1:] if argv is None else argv
+    # what begins with a space is no flag to argparse, and float() takes it
+    return parse(Settings, __doc__, [f" {word}" if NEGATIVE_CORNER.fullmatch(word) else word for word in argv])
+
+
+@contextmanager
+def ended_early():
+    """A plain kill and a closed terminal end the program as Ctrl-C does: what was done is reported."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    try:
+        before = {number: signal.signal(number, interrupt) for number in numbers}
+    # only a program's main thread may
+    except ValueError:
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

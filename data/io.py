@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from data.files import (  # noqa: F401  some are imported from here by code that is under way
     EXTENSIONS,
@@ -54,6 +54,9 @@ MIN_STRIP_PX = 50
 MAX_FRAMES = 1_000_000
 # of an animation that does not say how long each frame shows
 STILL_S = 0.1
+# width, height, orientation, strips of pixels; and of the pixels: width, height, colour space
+EXIF_OF_PIXELS = (0x0100, 0x0101, 0x0111, 0x0112, 0x0117, 0xA001, 0xA002, 0xA003)
+MAX_EXIF_BYTES = 1 << 16
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 # of pictures in floats or 32-bit integers: the least that holds the maximum
 FULL_SCALES = (1.0, 255.0, 65535.0, 4294967295.0)
@@ -177,6 +180,25 @@ def picture_size(source: Source) -> tuple[int, int]:
         raise PictureError("not a picture") from error
     except Exception as error:
         raise PictureError("damaged picture", str(error)[:200]) from error
+
+
+def read_exif(source: Source) -> bytes:
+    """What a picture says of its making (time, place, camera) as an EXIF block in TIFF's form; b"" for nothing.
+
+    Left out is what no longer holds for a copy that is upright and of another size: orientation, sizes and thumbnail.
+    """
+    _prepare_pillow()
+    # damaged metadata says nothing, and makes Pillow raise nearly anything
+    with suppress(Exception), open_file(source) as file, Image.open(file, formats=_formats()) as image:
+        exif = image.getexif()
+        for tag in EXIF_OF_PIXELS:
+            exif.pop(tag, None)
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        for tag in EXIF_OF_PIXELS:
+            details.pop(tag, None)
+        block = exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else b""
+        return block if len(block) <= MAX_EXIF_BYTES else b""
+    return b""
 
 
 def to_float(picture: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from data.quality import luminance
 from enhancing import consistency
 from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, min_effective_width
-from models.enhancer import fit_result, resize, restore_each
+from models.enhancer import at_own_size, is_larger, resize, restore_each
 from reading.voting import Vote, vote
 
 # after aligning; frames below it show something else, or cannot be laid upon the others
@@ -78,9 +78,10 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     agreement = agree(elected.text, [r.reading.text for r, share in zip(results, shares, strict=True) if share])
     fit = consistency.fit(results[reference].source.lq, picture)
     width = max(result.effective_width for result in results)
+    chosen = results[reference].source
     too_little = width < min_effective_width(examiner.generator) or agreement.mean < MIN_AGREEMENT
     return Burst(
-        picture=fit_result(picture, results[reference].source.size),
+        picture=at_own_size(picture, chosen.plate()) if is_larger(chosen.size, picture) else picture,
         disagreement=np.sqrt((weights * spread).sum(axis=0) / weights.sum(axis=0)),
         vote=elected,
         agreement=agreement,

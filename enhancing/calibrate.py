@@ -28,8 +28,7 @@ from data.labelled import Pair, Plate, from_tiles, load, pick
 from data.text import printable
 from enhancing.examining import Examiner
 from enhancing.opening import make_source
-from models.enhancer import Generator, load_generator, mix, restore_each, to_working_size
-from models.shipped import load_second
+from models.enhancer import Generator, load_generator, load_second, mix, restore_each, to_working_size
 from reading.matching import is_readable, match
 from reading.reader import Reader
 

@@ -4,6 +4,7 @@ Two steps, so that a folder can overlap them: `look` runs the networks over a ba
 picture and may run in any thread.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,7 +15,16 @@ import numpy as np
 from data.quality import Quality, luminance, measure
 from enhancing import consistency
 from enhancing.opening import Source
-from models.enhancer import BATCH_SIZE, Generator, fit_result, resize, restore_each
+from models.enhancer import (
+    BATCH_SIZE,
+    Generator,
+    at_own_size,
+    is_larger,
+    load_generator,
+    load_second,
+    resize,
+    restore_each,
+)
 from reading.matching import comparable, edit_distance, partners
 from reading.reader import Reader, Reading
 
@@ -23,6 +33,9 @@ TOO_LITTLE = "too little in the picture to restore: characters may be invented"
 MIN_EFFECTIVE_WIDTH_PX = 50.0
 # below it, of 60 validation plates 22 % were read right; above it, of 540, 84 %
 MIN_AGREEMENT = 0.9
+# standard deviation of the luminance after a blur that takes single pixels' noise away: one level of 256
+FLAT_CONTRAST, FLAT_SIGMA_PX = 1 / 255, 2.0
+MEASURED_PX = 2048
 # right and down; 1 and 2 move by no whole block of the generator's stem
 SHIFTS_PX = ((1, 0), (-2, 0), (0, 1), (0, -2))
 GAINS = (0.85, 1.18)
@@ -92,9 +105,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Result:
-    """picture: the enhanced picture, float32 in [0, 1]. fit: see enhancing/consistency.py. effective_width: px.
-    disagreement: (h, w) of sr's size, or None when not asked for. agreement, reading_before, reading: None without a
-    reader."""
+    """picture: the enhanced picture, float32 in [0, 1], or uint8 where the file has 8 bits and is larger than the
+    generator's input. before, after: of the picture's middle, at the result's size. fit: see enhancing/consistency.py.
+    effective_width: px. disagreement: (h, w) of sr's size, or None when not asked for. agreement, reading_before,
+    reading: None without a reader."""
 
     source: Source
     look: Look
@@ -136,22 +150,26 @@ class Examiner:
         """The rest, for one picture."""
         fit = consistency.fit(source.lq, look.sr)
         width = consistency.effective_width(fit, look.sr.shape[1], source.native_width)
+        # the report measures what is written: both pictures at the result's size
+        large = source.plate() if is_larger(source.size, look.sr) else None
+        picture = look.sr if large is None else at_own_size(look.sr, large)
+        before = resize(source.lq, *look.sr.shape[:2]) if large is None else large
         agreed = None
         if look.readings:
             agreed = agree(look.readings[1].text, [reading.text for reading in look.readings[2:]])
         return Result(
             source=source,
             look=look,
-            picture=fit_result(look.sr, source.size),
-            before=measure(resize(source.lq, *look.sr.shape[:2])),
-            after=measure(look.sr),
+            picture=picture,
+            before=measure(_middle(before)),
+            after=measure(_middle(picture)),
             fit=fit,
             effective_width=width,
             disagreement=disagreement(look.sr, look.others) if look.others else None,
             agreement=agreed,
             reading_before=look.readings[0] if look.readings else None,
             reading=look.readings[1] if look.readings else None,
-            warnings=self._warnings(width, agreed),
+            warnings=self._warnings(source.lq, width, agreed),
         )
 
     def _others(self, pictures: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
@@ -171,9 +189,37 @@ class Examiner:
         flat = iter(self.reader.read([picture for some in shown for picture in some]))
         return [[next(flat) for _ in some] for some in shown]
 
-    def _warnings(self, width: float, agreed: Agreement | None) -> tuple[str, ...]:
+    def _warnings(self, lq: np.ndarray, width: float, agreed: Agreement | None) -> tuple[str, ...]:
         too_little = width < min_effective_width(self.generator) or (agreed is not None and agreed.mean < MIN_AGREEMENT)
-        return (TOO_LITTLE,) if too_little else ()
+        return (TOO_LITTLE,) if too_little or is_flat(lq) else ()
+
+
+def make_examiner(
+    checkpoint: str | os.PathLike,
+    precision: str = "auto",
+    strength: float | None = None,
+    *,
+    read: bool = False,
+    ask_again: bool = False,
+    keep_steps: bool = False,
+    batch_size: int = BATCH_SIZE,
+) -> Examiner:
+    """Load what is needed. read: a reader; keep_steps: as in `Reader`. ask_again: also the second opinion, if there is
+    one. Raises ValueError for a checkpoint that cannot be used."""
+    generator = load_generator(checkpoint, precision, strength)
+    second = load_second(checkpoint, generator) if ask_again else None
+    return Examiner(generator, second, Reader(keep_steps=keep_steps) if read else None, ask_again, batch_size)
+
+
+def is_flat(lq: np.ndarray) -> bool:
+    """Whether a picture, float in [0, 1], shows nothing: less contrast than coding and noise leave of one colour."""
+    return float(cv2.GaussianBlur(luminance(lq), (0, 0), FLAT_SIGMA_PX).std()) < FLAT_CONTRAST
+
+
+def _middle(picture: np.ndarray) -> np.ndarray:
+    """The middle of a large picture: measuring all of it would take gigabytes."""
+    top, left = (max(0, side - MEASURED_PX) // 2 for side in picture.shape[:2])
+    return picture[top : top + MEASURED_PX, left : left + MEASURED_PX]
 
 
 def min_effective_width(generator: Generator) -> float:

@@ -3,15 +3,19 @@
 Opens no picture beyond its first bytes, and writes nothing.
 """
 
+import hashlib
 import os
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from data.files import file_reason, looks_like_picture
+from data.files import file_reason, looks_like_picture, open_regular
 
 SKIPPED = "no picture"
+# of common file systems
+MAX_NAME_BYTES = 255
 
 
 class Found(NamedTuple):
@@ -36,8 +40,7 @@ def find_inputs(inputs: Sequence[str], out: str) -> Iterator[Found]:
         if os.path.isdir(given):
             yield from _walk(given, seen)
         else:
-            problem = "" if os.path.lexists(given) else "no such file or folder"
-            yield Found(given, os.path.basename(os.path.normpath(given)), problem)
+            yield Found(given, os.path.basename(os.path.normpath(given)), _problem_of_given(given))
 
 
 def _walk(top: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
@@ -67,6 +70,32 @@ def _walk(top: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
         waiting.extend(reversed(folders))
 
 
+def _problem_of_given(path: str) -> str:
+    """What can be told of a file that the user named, before anything is loaded that could decode it."""
+    if not os.path.lexists(path):
+        return "no such file or folder"
+    try:
+        with open_regular(path) as file:
+            start = file.read(512)
+    except OSError as error:
+        return "broken link" if isinstance(error, FileNotFoundError) else file_reason(error)
+    if not start:
+        return "empty file"
+    return "not a picture: it is a text file" if _is_text(start) else ""
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether a file that begins like this is a text, and none that Pillow takes for a picture or explains."""
+    if b"\0" in start or re.match(rb"P[1-7]\s|%!PS", start):
+        return False
+    try:
+        start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # a character may be cut in two at the end
+        return error.start > len(start) - 4
+    return True
+
+
 def _problem(path: str) -> str:
     if looks_like_picture(path):
         return ""
@@ -88,6 +117,15 @@ def _is_folder(entry: os.DirEntry) -> bool:
     # a link to itself
     except OSError:
         return False
+
+
+def parse_corner(text: str) -> tuple[float, float]:
+    """The corner of a plate in its photo: "12,34.5" -> (12.0, 34.5). Raises ValueError."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"a corner is given as x,y in pixels of the photo, got {text!r}") from None
+    return x, y
 
 
 def identity(path: str) -> tuple[int, int]:
@@ -123,10 +161,11 @@ def output_names(
     `a.jpg` beside `a.png` give `a.jpg` and `a.png`, hence `a.jpg.png` and `a.png.png`. What clashes even so, from
     several INPUTs, is numbered. inputs: the identities of files that must not be written to.
     """
-    names = [os.path.splitext(relative)[0] for relative in relatives]
-    while longer := [i for i in _clashing(names, out, endings, inputs) if names[i] != relatives[i]]:
+    whole = [_short_enough(relative, endings) for relative in relatives]
+    names = [_short_enough(os.path.splitext(relative)[0], endings) for relative in relatives]
+    while longer := [i for i in _clashing(names, out, endings, inputs) if names[i] != whole[i]]:
         for i in longer:
-            names[i] = relatives[i]
+            names[i] = whole[i]
     taken: set[str] = set()
     for i, name in enumerate(names):
         number = 1
@@ -135,6 +174,18 @@ def output_names(
             names[i] = f"{name}-{number}"
         taken.update(_key(names[i] + end) for end in endings)
     return names
+
+
+def _short_enough(name: str, endings: Sequence[str]) -> str:
+    """The name, cut where a file system would refuse it with an ending; a checksum then tells it from others."""
+    folder, base = os.path.split(name)
+    room = MAX_NAME_BYTES - max(len(ending) for ending in endings)
+    encoded = os.fsencode(base)
+    if len(encoded) <= room:
+        return name
+    checksum = hashlib.sha256(encoded).hexdigest()[:8]
+    kept = encoded[: room - len("~12345678-99")].decode("utf-8", "ignore")
+    return os.path.join(folder, f"{kept}~{checksum}")
 
 
 def _clashing(names: list[str], out: str, endings: Sequence[str], inputs: frozenset[tuple[int, int]]) -> set[int]:

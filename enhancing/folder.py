@@ -9,20 +9,21 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
 import cv2
 from tqdm import tqdm
 
-from data.text import printable
+from data.console import say
+from data.io import read_exif
 from enhancing import drawing
 from enhancing.burst import Burst, combine
-from enhancing.config import Config
 from enhancing.examining import Examiner, Look, Result
 from enhancing.finding import Found, identities, output_names, skipped_kinds
-from enhancing.opening import Source, load_source
-from enhancing.writing import Row, fill, listed, open_report, tell, write_picture
+from enhancing.opening import Corners, Source, load_source
+from enhancing.writing import InOrder, Row, fill, listed, open_report, tell, tell_in_words, write_picture
 
 REPORT = "report.csv"
 PICTURE, SIDE_BY_SIDE, UNCERTAINTY = ".png", ".side-by-side.png", ".uncertainty.png"
@@ -48,58 +49,83 @@ class Loaded(NamedTuple):
     seconds: float
 
 
-def enhance_each(config: Config, examiner: Examiner, found: Sequence[Found]) -> int:
+@dataclass(frozen=True)
+class Results:
+    """What is written for each picture, below the folder `out`."""
+
+    out: str
+    side_by_side: bool = False
+    uncertainty: bool = False
+    strip_metadata: bool = False
+
+    def endings(self) -> list[str]:
+        more = ((SIDE_BY_SIDE, self.side_by_side), (UNCERTAINTY, self.uncertainty))
+        return [PICTURE, *(ending for ending, wanted in more if wanted)]
+
+
+def enhance_each(
+    examiner: Examiner, found: Sequence[Found], results: Results, corners: Corners | None = None, workers: int = 1
+) -> int:
     """A result for each picture, and the report. Returns the exit code."""
     started, counts = time.perf_counter(), Counter()
-    jobs = _jobs(config, found)
-    window = config.batch_size * (1 if examiner.ask_again else WINDOW_BATCHES)
+    jobs = _jobs(results, found)
+    alone = sum(not job.problem for job in jobs) == 1
     with (
-        open_report(os.path.join(config.out, REPORT)) as report,
+        open_report(os.path.join(results.out, REPORT)) as report,
         tqdm(total=len(jobs), unit="picture", disable=None) as progress,
-        ThreadPoolExecutor(config.workers, thread_name_prefix="pictures") as pool,
     ):
-        for row in _rows(config, examiner, jobs, window, pool):
+
+        def receive(row: Row) -> None:
             report(row)
-            tell(row)
+            tell(row, results.out)
+            if alone:
+                tell_in_words(row)
             counts[row.status] += 1
             progress.update()
-    _summary(counts, found, config.out, time.perf_counter() - started)
+
+        _run(examiner, jobs, results, corners, workers, InOrder(receive))
+    _summary(counts, found, results.out, time.perf_counter() - started)
     return 2 if not counts["done"] else int(counts["failed"] > 0)
 
 
-def _jobs(config: Config, found: Sequence[Found]) -> list[Job]:
+def _jobs(results: Results, found: Sequence[Found]) -> list[Job]:
     pictures = [each.relative for each in found if not each.problem]
-    names = iter(output_names(pictures, config.out, endings(config), identities(found)))
+    names = iter(output_names(pictures, results.out, results.endings(), identities(found)))
     return [Job(each.path, "" if each.problem else next(names), each.problem) for each in found]
 
 
-def endings(config: Config) -> list[str]:
-    """What is written for each picture."""
-    more = ((SIDE_BY_SIDE, config.side_by_side), (UNCERTAINTY, config.uncertainty))
-    return [PICTURE, *(ending for ending, wanted in more if wanted)]
+def _run(
+    examiner: Examiner, jobs: Sequence[Job], results: Results, corners: Corners | None, workers: int, rows: InOrder
+) -> None:
+    """While the network is at one window of pictures, the next is decoded and the last one written.
 
-
-def _rows(
-    config: Config, examiner: Examiner, jobs: Iterable[Job], window: int, pool: ThreadPoolExecutor
-) -> Iterator[Row]:
-    """The rows in the order of the jobs. While the network is at one window, the next is decoded and the last one
-    written."""
-    loads = _ahead(pool, lambda job: load(config, examiner, job), jobs, window)
+    A row is passed on as soon as its result is written. Where the run is ended early, what is being written is
+    finished, and what waits is left.
+    """
+    window = examiner.batch_size * (1 if examiner.ask_again else WINDOW_BATCHES)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
     finishing: deque = deque()
-    while some := list(islice(loads, window)):
-        started = time.perf_counter()
-        readable = [each for each in some if each.source is not None]
-        looks = iter(examiner.look([each.source for each in readable]))
-        share = (time.perf_counter() - started) / max(1, len(readable))
-        rows = []
-        for each in some:
-            look = None if each.source is None else next(looks)
-            rows.append(pool.submit(_finish, config, examiner, each, look, share))
-        finishing.append(rows)
-        if len(finishing) > 1:
-            yield from (row.result() for row in finishing.popleft())
-    for rows in finishing:
-        yield from (row.result() for row in rows)
+
+    def finish(number: int, loaded: Loaded, look: Look | None, share: float) -> None:
+        rows.add(number, _finish(examiner, loaded, look, share, results))
+
+    try:
+        loads = enumerate(_ahead(pool, lambda job: load(examiner, job, corners), jobs, window))
+        while some := list(islice(loads, window)):
+            started = time.perf_counter()
+            readable = [loaded.source for _, loaded in some if loaded.source is not None]
+            looks = iter(examiner.look(readable))
+            share = (time.perf_counter() - started) / max(1, len(readable))
+            for number, loaded in some:
+                look = None if loaded.source is None else next(looks)
+                finishing.append(pool.submit(finish, number, loaded, look, share))
+            while len(finishing) > window:
+                finishing.popleft().result()
+        while finishing:
+            finishing.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        rows.close()
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int) -> Iterator:
@@ -114,19 +140,19 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead:
         yield done
 
 
-def load(config: Config, examiner: Examiner, job: Job) -> Loaded:
+def load(examiner: Examiner, job: Job, corners: Corners | None) -> Loaded:
     """Open and prepare one picture; what is wrong with it is no exception but its `problem`."""
     started = time.perf_counter()
     source, problem = None, job.problem
     if not problem:
         try:
-            source = load_source(examiner.generator, job.path, config.corners)
-        except (ValueError, MemoryError) as error:
+            source = load_source(examiner.generator, job.path, corners)
+        except (ValueError, MemoryError, cv2.error) as error:
             problem = str(error) or "not enough memory"
     return Loaded(job, source, problem, time.perf_counter() - started)
 
 
-def _finish(config: Config, examiner: Examiner, loaded: Loaded, look: Look | None, share: float) -> Row:
+def _finish(examiner: Examiner, loaded: Loaded, look: Look | None, share: float, results: Results) -> Row:
     """Judge and write one result."""
     started, row = time.perf_counter(), Row(loaded.job.path)
     if loaded.source is None or look is None:
@@ -135,60 +161,61 @@ def _finish(config: Config, examiner: Examiner, loaded: Loaded, look: Look | Non
         return row
     try:
         result = examiner.judge(loaded.source, look)
-        write_picture(config.out, loaded.job.name + PICTURE, result.picture)
-        if config.side_by_side:
-            sheet = drawing.side_by_side(result, config.uncertainty)
-            write_picture(config.out, loaded.job.name + SIDE_BY_SIDE, sheet)
-        if config.uncertainty:
-            heat = drawing.heat_map(result.disagreement, result.picture.shape[:2])
-            write_picture(config.out, loaded.job.name + UNCERTAINTY, heat)
+        exif = b"" if results.strip_metadata else read_exif(loaded.job.path)
+        write_picture(results.out, loaded.job.name + PICTURE, result.picture, exif)
         fill(row, result)
         row.output = loaded.job.name + PICTURE
-    except (OSError, MemoryError, cv2.error) as error:
+        if results.side_by_side:
+            sheet = drawing.side_by_side(result, results.uncertainty)
+            write_picture(results.out, loaded.job.name + SIDE_BY_SIDE, sheet)
+        if results.uncertainty:
+            heat = drawing.heat_map(result.disagreement, result.picture.shape[:2])
+            write_picture(results.out, loaded.job.name + UNCERTAINTY, heat)
+    except (OSError, ValueError, MemoryError, cv2.error) as error:
         row.status, row.reason = "failed", f"cannot be written: {error}"
     row.seconds = loaded.seconds + share + time.perf_counter() - started
     return row
 
 
 def _summary(counts: dict[str, int], found: Sequence[Found], out: str, seconds: float) -> None:
-    skipped = f", {counts['skipped']} no pictures ({printable(skipped_kinds(found))})" if counts["skipped"] else ""
+    skipped = f", {counts['skipped']} no pictures ({skipped_kinds(found)})" if counts["skipped"] else ""
     failed = f", {counts['failed']} failed" if counts["failed"] else ""
-    rate = counts["done"] / seconds
-    report = printable(os.path.join(out, REPORT))
-    print(f"{counts['done']} enhanced{failed}{skipped}: {seconds:.1f} s, {rate:.1f} a second; {report}")
+    rate, report = counts["done"] / seconds, os.path.join(out, REPORT)
+    say(f"{counts['done']} enhanced{failed}{skipped}: {seconds:.1f} s, {rate:.1f} a second; {report}")
 
 
-def enhance_burst(config: Config, examiner: Examiner, found: Sequence[Found]) -> int:
+def enhance_burst(
+    examiner: Examiner, found: Sequence[Found], results: Results, corners: Corners | None = None, workers: int = 1
+) -> int:
     """One result for all pictures, and the report. Returns the exit code. ValueError where no frame can be read."""
     started, frames = time.perf_counter(), [each for each in found if not each.skipped]
     if len(frames) > MAX_FRAMES:
         raise ValueError(f"--burst takes at most {MAX_FRAMES} frames of one plate, got {len(frames)}")
-    with ThreadPoolExecutor(config.workers, thread_name_prefix="pictures") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix="pictures") as pool:
         jobs = [Job(each.path, "", each.problem) for each in frames]
-        loaded = list(pool.map(lambda job: load(config, examiner, job), jobs))
-    results = examiner.enhance([each.source for each in loaded if each.source is not None])
-    if not results:
+        loaded = list(pool.map(lambda job: load(examiner, job, corners), jobs))
+    enhanced = examiner.enhance([each.source for each in loaded if each.source is not None])
+    if not enhanced:
         raise ValueError(f"no frame of the burst can be read; {loaded[0].job.path}: {loaded[0].problem}")
-    burst = combine(results, examiner)
-    name = output_names([BURST + PICTURE], config.out, endings(config), identities(found))[0]
-    _write(config, name, results, burst)
+    burst = combine(enhanced, examiner)
+    name = output_names([BURST + PICTURE], results.out, results.endings(), identities(found))[0]
+    _write_burst(results, name, enhanced, burst)
     row = _burst_row(name, burst, time.perf_counter() - started)
-    with open_report(os.path.join(config.out, REPORT)) as report:
-        failed = _report_frames(report, loaded, results, burst)
+    with open_report(os.path.join(results.out, REPORT)) as report:
+        failed = _report_frames(report, loaded, enhanced, burst)
         report(row)
-        tell(row)
-    path = os.path.join(config.out, row.output)
-    print(printable(f"{len(results)} frames in {path}: {row.reading or 'nothing'} read"))
+    tell(row, results.out)
+    say(f"{len(enhanced)} frames in {os.path.join(results.out, row.output)}: {row.reading or 'nothing'} read")
     return int(failed > 0)
 
 
-def _write(config: Config, name: str, results: Sequence[Result], burst: Burst) -> None:
-    write_picture(config.out, name + PICTURE, burst.picture)
-    if config.side_by_side:
-        write_picture(config.out, name + SIDE_BY_SIDE, drawing.burst_sheet(results, burst))
-    if config.uncertainty:
+def _write_burst(results: Results, name: str, enhanced: Sequence[Result], burst: Burst) -> None:
+    write_picture(results.out, name + PICTURE, burst.picture)
+    if results.side_by_side:
+        write_picture(results.out, name + SIDE_BY_SIDE, drawing.burst_sheet(enhanced, burst))
+    if results.uncertainty:
         heat = drawing.heat_map(burst.disagreement, burst.picture.shape[:2])
-        write_picture(config.out, name + UNCERTAINTY, heat)
+        write_picture(results.out, name + UNCERTAINTY, heat)
 
 
 def _report_frames(report: Callable[[Row], None], loaded: Sequence[Loaded], results: list[Result], burst: Burst) -> int:
@@ -206,7 +233,7 @@ def _report_frames(report: Callable[[Row], None], loaded: Sequence[Loaded], resu
             if not frame.weight:
                 row.reason = "left out: it cannot be laid upon the other frames"
         report(row)
-        tell(row)
+        tell(row, "")
     return failed
 
 

@@ -1,7 +1,7 @@
 """From a file, or a picture in memory, to what the generator takes: opened, cut or straightened, scaled."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -25,17 +25,27 @@ Corners = Sequence[tuple[float, float]]
 class Source(NamedTuple):
     """lq: the generator's input, (h, w, 3) float32 in [0, 1]. size: (height, width) of the picture or of the plate cut
     from it, which the result shall have at least. native_width: px across which the camera saw it. file_size: of the
-    whole picture."""
+    whole picture. plate: gives the picture or the plate cut from it at its own size, (H, W, 3), uint8 or float32."""
 
     lq: np.ndarray
     size: tuple[int, int]
     native_width: float
     file_size: tuple[int, int]
+    plate: Callable[[], np.ndarray]
 
 
 def load_source(generator: Generator, path: str, corners: Corners | None = None) -> Source:
-    """Raises PictureError for a file that is no picture, ValueError for corners that are outside it."""
-    return make_source(generator, open_picture(path), corners, os.path.basename(path))
+    """Raises PictureError for a file that is no picture, ValueError for corners that are outside it.
+
+    A source is small: the few pictures larger than the generator's input are opened again where their own size is
+    needed.
+    """
+    name = os.path.basename(path)
+
+    def plate() -> np.ndarray:
+        return _plate(generator, open_picture(path), corners, name)[0]
+
+    return make_source(generator, open_picture(path), corners, name)._replace(plate=plate)
 
 
 def make_source(generator: Generator, picture: np.ndarray, corners: Corners | None = None, name: str = "") -> Source:
@@ -43,7 +53,7 @@ def make_source(generator: Generator, picture: np.ndarray, corners: Corners | No
     photo is cropped by its name, unless corners are given."""
     plate, native_width = _plate(generator, picture, corners, name)
     lq = to_working_size(generator, to_float(_bounded(generator, plate)))
-    return Source(lq, plate.shape[:2], native_width, picture.shape[:2])
+    return Source(lq, plate.shape[:2], native_width, picture.shape[:2], lambda: plate)
 
 
 def _plate(generator: Generator, picture: np.ndarray, corners: Corners | None, name: str) -> tuple[np.ndarray, float]:
@@ -71,15 +81,6 @@ def _bounded(generator: Generator, plate: np.ndarray) -> np.ndarray:
         return plate
     factor = most / min(height, width)
     return cv2.resize(plate, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
-
-
-def parse_corner(text: str) -> tuple[float, float]:
-    """ "12,34.5" -> (12.0, 34.5). Raises ValueError."""
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"a corner is given as x,y in pixels of the photo, got {text!r}") from None
-    return x, y
 
 
 def in_order(corners: Sequence[tuple[float, float]]) -> np.ndarray:

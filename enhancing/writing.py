@@ -1,25 +1,32 @@
-"""What is left on disk: names, pictures and the rows of report.csv; and what is said on the terminal meanwhile."""
+"""What is left on disk, pictures and the rows of report.csv, and what is said on the terminal meanwhile."""
 
 import csv
 import os
-import sys
+import struct
+import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
+from data.console import say
 from data.files import replacing
 from data.io import to_uint8
-from data.text import cell, printable
+from data.text import cell
 from enhancing.examining import Result
 
+# signature and first chunk of a PNG file
+PNG_HEADER_BYTES = 8 + 25
 
-def write_picture(out: str, name: str, picture: np.ndarray) -> None:
-    """A float picture in [0, 1] as PNG at `name` below `out`; folders are made. Raises OSError, also for a way out of
-    `out`."""
+
+def write_picture(out: str, name: str, picture: np.ndarray, exif: bytes = b"") -> None:
+    """A picture, float in [0, 1] or uint8, as PNG in sRGB at `name` below `out`; folders are made. exif: to go with it.
+
+    Raises OSError, also for a way out of `out`.
+    """
     path = os.path.join(out, name)
     folder = os.path.dirname(path)
     if not is_below(folder, out):
@@ -28,8 +35,19 @@ def write_picture(out: str, name: str, picture: np.ndarray) -> None:
     done, encoded = cv2.imencode(".png", to_uint8(picture)[:, :, ::-1])
     if not done:
         raise OSError("the result cannot be encoded as PNG")
+    content = encoded.tobytes()
     with replacing(path) as file:
-        file.write(encoded.tobytes())
+        file.write(content[:PNG_HEADER_BYTES])
+        # rendering intent: perceptual
+        file.write(_chunk(b"sRGB", b"\0"))
+        if exif:
+            file.write(_chunk(b"eXIf", exif))
+        file.write(memoryview(content)[PNG_HEADER_BYTES:])
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """Of a PNG file: length, kind, content, checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def is_below(path: str, folder: str) -> bool:
@@ -84,19 +102,43 @@ class Row:
 
 @contextmanager
 def open_report(path: str) -> Iterator[Callable[[Row], None]]:
-    """A function that takes Rows. What was reported until then stays also when the run is interrupted."""
-    interrupted = None
+    """A function that takes Rows. Each is in the file when the function returns, whatever ends the run afterwards."""
+    names = list(Row.__dataclass_fields__)
     # The mark at its beginning tells spreadsheets that Chinese characters are UTF-8; names may hold bytes that are not.
-    with replacing(path, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
-        writer = csv.DictWriter(file, fieldnames=list(Row.__dataclass_fields__))
-        writer.writeheader()
-        try:
-            yield lambda row: writer.writerow({name: cell(_plain(value)) for name, value in vars(row).items()})
-        # also the user's Ctrl-C
-        except BaseException as error:
-            interrupted = error
-    if interrupted is not None:
-        raise interrupted
+    with replacing(path, "w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file).writerow(names)
+    with open(path, "a", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.DictWriter(file, fieldnames=names)
+
+        def report(row: Row) -> None:
+            writer.writerow({name: cell(_plain(value)) for name, value in vars(row).items()})
+            file.flush()
+
+        yield report
+
+
+class InOrder:
+    """Passes numbered rows on, from any thread, in the order of their numbers: each as soon as those before it are
+    there, and the others when this is closed."""
+
+    def __init__(self, receive: Callable[[Row], None]) -> None:
+        self._receive, self._lock = receive, threading.Lock()
+        self._waiting: dict[int, Row] = {}
+        self._next = 0
+
+    def add(self, number: int, row: Row) -> None:
+        with self._lock:
+            self._waiting[number] = row
+            while self._next in self._waiting:
+                row = self._waiting.pop(self._next)
+                self._next += 1
+                self._receive(row)
+
+    def close(self) -> None:
+        """Of a run that was ended early, what lies behind a gap is passed on, too."""
+        with self._lock:
+            while self._waiting:
+                self._receive(self._waiting.pop(min(self._waiting)))
 
 
 def fill(row: Row, result: Result) -> None:
@@ -116,13 +158,32 @@ def fill(row: Row, result: Result) -> None:
     row.warnings = "; ".join(result.warnings)
 
 
-def tell(row: Row) -> None:
-    """On the terminal, what was read and what needs attention, above a progress bar if there is one."""
-    if row.agreement != "":
-        read = f"{row.reading} ({row.confidence:.2f})" if row.reading else "nothing"
-        tqdm.write(printable(f"{row.input}: read {read}, agreed {row.agreed or 'nothing'} ({row.agreement:.2f})"))
+def tell(row: Row, out: str) -> None:
+    """On the terminal: the result's file, what was read, and what needs attention."""
+    if row.output:
+        read = f": read {row.reading} ({row.confidence:.2f})" if row.reading else ": read nothing"
+        agreed = f", agreed {row.agreed or 'nothing'} ({row.agreement:.2f})" if row.agreement != "" else ""
+        say(os.path.join(out, row.output) + (read + agreed if agreed else ""))
     if row.status != "skipped" and (row.reason or row.warnings):
-        tqdm.write(printable(f"{row.input}: {row.reason or row.warnings}"), file=sys.stderr)
+        say(f"{row.input}: {row.reason or row.warnings}", error=True)
+
+
+def tell_in_words(row: Row) -> None:
+    """What the report says of a single picture, in sentences."""
+    if row.status != "done":
+        return
+    if row.agreement != "" and not row.reading:
+        say("No text can be read in the result.")
+    elif row.agreement != "":
+        sure = "sure" if row.confidence > 0.9 else "fairly sure" if row.confidence > 0.7 else "not sure"
+        before = "the same" if row.reading_before == row.reading else row.reading_before or "nothing"
+        say(f"The result reads {row.reading}; before enhancing it was {before}. The reader is {sure} of it.")
+        if "?" in row.agreed:
+            say(f"Asked again about the picture shifted, brighter and darker, it agrees on {row.agreed} alone.")
+        else:
+            say("Asked again about the picture shifted, brighter and darker, it reads the same.")
+    if row.warnings:
+        say(f"Do not rely on this result: {row.warnings}.")
 
 
 def listed(numbers: Sequence[float]) -> str:

@@ -13,8 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.io import to_uint8
 from data.quality import luminance
-from models.loading import load_keras, load_onnx, read_info
+from models.loading import load_keras, load_onnx
+from models.shipped import check_checkpoint, read_info, second_opinion
 
 TILE_WIDTH_PX = 192
 # of a tile's sides; a JSON may say anything
@@ -34,6 +36,11 @@ FAINTEST = 1e-3
 MOST_GAIN = 20.0
 # rows over which the second pass blends into the first
 SEAM_PX = 8
+# of a large picture, worked on at a time; and around them
+BAND_ROWS, BAND_MARGIN = 512, 8
+# over which the energy of detail is averaged: some strokes' width
+DETAIL_BLOCK_PX = (7, 7)
+NOISE_WINDOW_PX = 1024
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,8 @@ def load_generator(path: str | Path, precision: str = "auto", strength: float | 
     float32. strength: 0 to 1; None for that of the JSON beside the file, 1 where it says none. Raises ValueError, with
     the reason, for anything that cannot be loaded.
     """
-    path = Path(path)
+    path = check_checkpoint(path)
     loaders = {".keras": load_keras, ".onnx": load_onnx}
-    if path.suffix.lower() not in loaders:
-        raise ValueError(f"checkpoint {path}: must be a .keras or an .onnx file")
-    if not path.is_file():
-        raise ValueError(f"checkpoint {path}: no such file")
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
     run, scale, chosen, stored = loaders[path.suffix.lower()](path, precision)
@@ -79,6 +82,14 @@ def load_generator(path: str | Path, precision: str = "auto", strength: float | 
     except ValueError as error:
         raise ValueError(f"checkpoint {path}: {error}") from None
     return Generator(run, scale, width_px, _window_px(info), kept, path.suffix.lower()[1:], chosen, info)
+
+
+def load_second(checkpoint: str | Path, generator: Generator) -> Generator | None:
+    """The other stage's generator beside the one in use; None where there is none that fits."""
+    other = second_opinion(checkpoint)
+    second = None if other is None else load_generator(other, generator.precision)
+    fits = second is not None and (second.scale, second.width_px) == (generator.scale, generator.width_px)
+    return second if fits else None
 
 
 def from_model(model) -> Generator:
@@ -104,7 +115,7 @@ def enhance(generator: Generator, pictures: Sequence[np.ndarray], batch_size: in
     """
     inputs = [to_working_size(generator, picture) for picture in pictures]
     restored = restore_each(generator, inputs, batch_size)
-    return [fit_result(sr, picture.shape[:2]) for picture, sr in zip(pictures, restored, strict=True)]
+    return [at_own_size(sr, picture) for picture, sr in zip(pictures, restored, strict=True)]
 
 
 def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[np.ndarray]:
@@ -123,7 +134,8 @@ def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size:
             for index, sr in zip(some, run_with_strip(generator, np.stack([padded[i] for i in some])), strict=True):
                 whole = _cut_back(sr, inputs[index].shape, generator.scale)
                 whole = keep_colours(inputs[index], whole)
-                results[index] = mix(inputs[index], whole, generator.strength)
+                mixed = mix(inputs[index], whole, generator.strength)
+                results[index] = as_grey(mixed) if is_grey(inputs[index]) else mixed
     return results
 
 
@@ -204,6 +216,18 @@ def match_brightness(picture: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.clip(picture * np.float32(gain) + np.float32(after - gain * before), 0, 1)
 
 
+def is_grey(picture: np.ndarray) -> bool:
+    """Whether a picture, uint8 or float in [0, 1], holds no colour: that of an infrared or a black-and-white camera."""
+    most = 1 if picture.dtype == np.uint8 else 1.5 / 255
+    middle = picture[..., 1]
+    return all(cv2.absdiff(picture[..., side], middle).max() <= most for side in (0, 2))
+
+
+def as_grey(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float -> the same with R = G = B."""
+    return cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
 def mean_and_contrast(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, (C,) each, float64."""
     mean, deviation = cv2.meanStdDev(picture)
@@ -224,19 +248,73 @@ def to_working_size(generator: Generator, picture: np.ndarray) -> np.ndarray:
     return resize(np.asarray(picture, "float32"), height, width)
 
 
-def fit_result(sr: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The restored picture, enlarged to the (height, width) of its original where that is larger."""
-    height, width = size
-    return sr if width <= sr.shape[1] and height <= sr.shape[0] else resize(sr, height, width)
+def is_larger(size: tuple[int, int], sr: np.ndarray) -> bool:
+    """Whether a picture of this (height, width) holds more pixels in a direction than what was restored of it."""
+    return size[0] > sr.shape[0] or size[1] > sr.shape[1]
+
+
+def at_own_size(sr: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """The restored picture; where the original is larger, at the original's size and with the original's own detail.
+
+    sr: (h, w, 3) float32 in [0, 1]. picture: (H, W, 3), uint8 or float32 in [0, 1]. Returns sr, or (H, W, 3) of
+    picture's type.
+
+    The generator gets a large picture shrunk. The detail that was lost by it is added to its output, at the output's
+    contrast, as far as it stands out from the picture's noise. So a sharp picture stays as sharp as it was. The work is
+    done in bands of rows: a whole photo in floats would take gigabytes.
+    """
+    if not is_larger(picture.shape[:2], sr):
+        return sr
+    height, width = picture.shape[:2]
+    coarse = resize(picture, *sr.shape[:2])
+    coarse = luminance(coarse / np.float32(255) if coarse.dtype == np.uint8 else coarse)
+    gain = min(float(luminance(sr).std() / max(coarse.std(), FAINTEST)), MOST_GAIN)
+    noise, grey = _noise(picture), is_grey(picture)
+    result = np.empty(picture.shape, picture.dtype)
+    for top in range(0, height, BAND_ROWS):
+        # rows around the band, of which the local mean and the interpolation take some
+        first, last = max(0, top - BAND_MARGIN), min(height, top + BAND_ROWS + BAND_MARGIN)
+        rows = picture[first:last]
+        brightness = luminance(rows / np.float32(255) if rows.dtype == np.uint8 else rows)
+        detail = brightness - _rows_enlarged(coarse, height, width, first, last)
+        energy = cv2.blur(detail * detail, DETAIL_BLOCK_PX)
+        # Wiener's filter: all of a detail far above the noise, nothing of one below it
+        kept = np.maximum(0, 1 - noise**2 / np.maximum(energy, 1e-9))
+        band = _rows_enlarged(sr, height, width, first, last) + (gain * kept * detail)[..., None]
+        band = np.clip(as_grey(band) if grey else band, 0, 1)[top - first : top - first + BAND_ROWS]
+        result[top : top + BAND_ROWS] = to_uint8(band) if result.dtype == np.uint8 else band
+    return result
+
+
+def _rows_enlarged(picture: np.ndarray, height: int, width: int, first: int, last: int) -> np.ndarray:
+    """Rows `first` to `last` of the float picture as enlarged to (height, width), cubic, borders repeated."""
+    across, down = picture.shape[1] / width, picture.shape[0] / height
+    places = np.array([[across, 0, across / 2 - 0.5], [0, down, (first + 0.5) * down - 0.5]], np.float32)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(picture, places, (width, last - first), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _noise(picture: np.ndarray) -> float:
+    """The standard deviation of the noise in the middle of a picture, as a share of full scale.
+
+    By Immerkaer 1996, "Fast Noise Variance Estimation", whose mask is blind to straight edges. The median stands in for
+    his mean: strokes fill much of a plate.
+    """
+    top, left = (max(0, side - NOISE_WINDOW_PX) // 2 for side in picture.shape[:2])
+    window = picture[top : top + NOISE_WINDOW_PX, left : left + NOISE_WINDOW_PX]
+    brightness = luminance(window / np.float32(255) if window.dtype == np.uint8 else window)
+    mask = np.outer([1, -2, 1], [1, -2, 1]).astype(np.float32)
+    # a median of 0.6745 standard deviations, and a mask whose weights have the norm 6
+    return float(np.median(np.abs(cv2.filter2D(brightness, -1, mask)))) / 0.6745 / 6
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A float picture in [0, 1]: averaged over areas when shrinking (no aliasing), cubic when growing."""
+    """A picture, uint8 or float in [0, 1]: averaged over areas when shrinking (no aliasing), cubic when growing."""
     if picture.shape[:2] == (height, width):
         return picture
     shrinking = height * width < picture.shape[0] * picture.shape[1]
     resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
-    return np.clip(resized, 0, 1)
+    return resized if resized.dtype == np.uint8 else np.clip(resized, 0, 1)
 
 
 def _pad(lq: np.ndarray, scale: int) -> np.ndarray:

@@ -4,7 +4,6 @@ Each loader returns (run, scale, precision, info): `run` takes and returns NHWC 
 data, not code: archives load in Keras' safe mode, ONNX files without custom operators.
 """
 
-import json
 import logging
 import os
 import warnings
@@ -15,11 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from data.environment import prepare_libraries
-from data.files import read_text
+from models.shipped import parse_info
 
 Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]
 PROBE_PX = 16
-MAX_INFO_BYTES = 1 << 20
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 # Linux' name for the CPU feature; without it bfloat16 is emulated, and slower than float32
 BFLOAT16_FLAG = "amx_bf16"
@@ -71,7 +69,7 @@ def load_onnx(path: Path, precision: str) -> Loaded:
     # its exceptions share no base class below Exception
     except Exception as error:
         raise ValueError(f"checkpoint {path}: ONNX Runtime cannot run it: {_first_line(error)}") from error
-    info = _parse(session.get_modelmeta().custom_metadata_map.get("info", ""))
+    info = parse_info(session.get_modelmeta().custom_metadata_map.get("info", ""))
     return _spread_over_cores(path, session, name), _scale_of(path, probe.shape), "float32", info
 
 
@@ -128,24 +126,6 @@ def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
         return BFLOAT16_FLAG in Path(cpuinfo).read_text().split()
     except OSError:
         return False
-
-
-def read_info(path: Path) -> dict:
-    """The JSON beside a checkpoint: how it was made and what to expect of it; {} where there is none that can be
-    read."""
-    try:
-        return _parse(read_text(path.with_suffix(".json"), MAX_INFO_BYTES))
-    except (OSError, ValueError):
-        return {}
-
-
-def _parse(text: str) -> dict:
-    try:
-        info = json.loads(text)
-    # also for lists nested deeper than calls may be
-    except (ValueError, RecursionError):
-        return {}
-    return info if isinstance(info, dict) else {}
 
 
 def _scale_of(path: Path, output_shape: tuple) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from data.io import open_picture, to_uint8
-from enhancing.opening import parse_corner
+from enhancing.finding import parse_corner
 
 MAX_PIXELS = 50_000_000
 # longer side of what the browser is shown; it could not show 16-bit or TIFF files itself

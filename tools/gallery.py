@@ -19,8 +19,8 @@ from enhancing.drawing import sheet
 from enhancing.examining import Examiner
 from enhancing.finding import find_inputs
 from enhancing.opening import load_source
-from models.enhancer import load_generator
-from models.shipped import default_checkpoint, load_second
+from models.enhancer import load_generator, load_second
+from models.shipped import default_checkpoint
 from reading.reader import Reader
 from training.tile_pairs import spread_evenly
 

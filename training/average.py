@@ -22,7 +22,7 @@ def average(paths: list[str], out: str) -> None:
     make."""
     prepare_libraries()
     # late: keras takes seconds
-    from models.loading import read_info
+    from models.shipped import read_info
     from training.archives import as_shipped, load_given, write_archive
 
     models = [load_given(path, "FILE", "a generator that a run has left") for path in paths]

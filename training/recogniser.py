@@ -209,8 +209,8 @@ def start_from(init: str, model, pairs: Pairs, labels: np.ndarray, characters: s
     characters, and another alphabet's are of no use: then they are learned first. Raises ValueError where there is none
     in `init`."""
     from models.generator import take_over
-    from models.loading import read_info
     from models.recogniser import HEAD, layers_of_recogniser
+    from models.shipped import read_info
     from training.archives import load_given
 
     source = load_given(init, "--init", "what training.recogniser has left, or a generator that carries it")

@@ -2,8 +2,10 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,12 @@ from PIL import Image
 from tiny_generators import write_onnx
 
 from data.io import to_float, to_uint8
+from data.quality import measure
 from data.text import printable
-from enhance import main, make_examiner, parse_arguments
-from enhancing.config import Config
-from enhancing.examining import TOO_LITTLE, Examiner
-from models.enhancer import enhance, load_generator
-from models.shipped import default_checkpoint, load_second
+from enhance import main, parse_arguments
+from enhancing.examining import TOO_LITTLE, Examiner, make_examiner
+from models.enhancer import enhance, load_generator, load_second
+from models.shipped import default_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -216,7 +218,7 @@ def test_interrupting_keeps_the_report_of_what_was_done(generator, tmp_path, mon
     monkeypatch.setattr("enhancing.folder.WINDOW_BATCHES", 1)
     code, rows = run(generator, tmp_path / "in", "--batch-size", 1, out=tmp_path / "out")
     assert code == 130
-    assert list(rows) == ["a.png"]
+    assert list(rows) == ["a.png", "b.png"] == files_in(tmp_path / "out")[:2]
     assert not [name for name in files_in(tmp_path / "out") if "part" in name]
 
 
@@ -328,7 +330,7 @@ def test_the_default_checkpoint_is_the_recommended_one(tmp_path):
 def test_the_strength_asked_for_rules(tmp_path):
     path = write_onnx(tmp_path / "g.onnx", info={"strength": 0.3})
     for asked, used in ((None, 0.3), (0.8, 0.8)):
-        assert make_examiner(Config(("a.png",), "out", str(path), strength=asked)).generator.strength == used
+        assert make_examiner(path, strength=asked).generator.strength == used
 
 
 def test_the_other_stage_gives_the_second_opinion(tmp_path):
@@ -346,28 +348,215 @@ def test_names_cannot_steer_the_terminal():
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["a.png"], ["--out", "o"], ["a.png", "--out", "o", "--corners", "1,2", "3", "4,5", "6,7"],
-     ["a.png", "--out", "o", "--batch-size", "0"], ["a.png", "--out", "o", "--limit", "-1"],
-     ["a.png", "--out", "o", "--strength", "1.5"]],
-)  # fmt: skip
-def test_wrong_arguments_exit_with_2(arguments, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        parse_arguments(arguments)
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err
+    ("arguments", "words"),
+    [
+        (["--corners", "1,2", "3", "4,5", "6,7"], "x,y in pixels"),
+        (["--batch-size", "0"], "--batch-size must be at least 1"),
+        (["--limit", "-1"], "--limit must be at least 0"),
+        (["--strength", "1.5"], "--strength must be a number of 0 to 1"),
+        (["--precision", "float8"], "invalid choice"),
+    ],
+)
+def test_wrong_arguments_exit_with_2(tmp_path, arguments, words, capsys):
+    save(tmp_path / "a.png")
+    try:
+        code = main([str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), *arguments])
+    except SystemExit as stopped:
+        code = stopped.code
+    assert code == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_input_is_named_by_the_usage(capsys):
+    with pytest.raises(SystemExit):
+        main(["--out", "o"])
+    assert "required" in capsys.readouterr().err
+
+
+def test_corners_may_lie_left_of_the_photo_and_the_home_folder_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = parse_arguments(["a.png", "--out=~/x", "--corners", "-3,10", "80,-1.5", "80,30", "-3.5,30"])
+    assert settings.out == str(tmp_path / "x")
+    assert settings.corners == ((-3, 10), (80, -1.5), (80, 30), (-3.5, 30))
+    assert parse_arguments(["a.png"]).out == "enhanced"
+
+
+IN_A_PROCESS = (
+    "import sys, enhance; code = enhance.main(sys.argv[1:]); "
+    "assert not {forbidden} & set(sys.modules), {forbidden} & set(sys.modules); sys.exit(code)"
+)
+
+
+def in_a_process(*arguments, forbidden, expected, **environment):
+    """Run enhance.py, and see that it exits so and has not loaded those modules."""
+    code = IN_A_PROCESS.replace("{forbidden}", repr(set(forbidden)))
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, env=os.environ | environment)
+    assert done.returncode == expected, done.stderr.decode()
+    return done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 
 def test_an_onnx_file_needs_no_tensorflow(generator, tmp_path):
-    save(tmp_path / "a.png")
-    code = (
-        "import sys, enhance; code = enhance.main(sys.argv[1:]); "
-        "assert not {'tensorflow', 'keras', 'matplotlib', 'rapidocr'} & set(sys.modules); sys.exit(code)"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "a.png"), "--out", str(tmp_path / "o"), "--checkpoint"]
-    assert subprocess.run([*command, str(generator)], cwd=ROOT, check=False).returncode == 0
+    path = save(tmp_path / "a.png")
+    out, _ = in_a_process(
+        path, "--out", tmp_path / "o", "--checkpoint", generator,
+        forbidden=("tensorflow", "keras", "matplotlib", "rapidocr"), expected=0,
+    )  # fmt: skip
+    assert str(tmp_path / "o" / "a.png") in out
 
 
-def test_help_imports_nothing_heavy():
-    code = "import sys, enhance, export; assert not {'numpy', 'cv2', 'keras', 'tensorflow'} & set(sys.modules)"
+HEAVY = ("numpy", "cv2", "PIL", "fsspec", "onnxruntime", "keras", "tensorflow", "dask")
+
+
+def test_what_is_refused_is_refused_before_anything_is_loaded(generator, tmp_path):
+    text, picture = tmp_path / "text.jpg", save(tmp_path / "a.png")
+    text.write_text("no picture, 车牌")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "weights.h5").touch()
+    cases = [
+        ((tmp_path / "absent.png",), "no such file"),
+        ((text,), "not a picture: it is a text file"),
+        ((tmp_path / "empty.png",), "empty file"),
+        ((picture, "--checkpoint", tmp_path / "absent.onnx"), "no such file"),
+        ((picture, "--checkpoint", tmp_path / "weights.h5"), "must be a .keras or an .onnx file"),
+        ((picture, "--strength", "2"), "--strength"),
+        ((picture, "--out", picture), "is no folder"),
+    ]
+    for arguments, words in cases:
+        out = () if "--out" in arguments else ("--out", tmp_path / "o")
+        _, error = in_a_process(*arguments, *out, forbidden=HEAVY, expected=2)
+        assert words in error
+        assert "Traceback" not in error
+    assert not (tmp_path / "o").exists()
+
+
+def test_help_loads_nothing_heavy():
+    code = f"import sys, enhance, export; assert not set({HEAVY}) & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_console_that_cannot_show_a_name_gets_its_escape(generator, tmp_path):
+    for name in ("车牌", "tuiles été"):
+        save(tmp_path / "in" / f"{name}.png")
+    for encoding in ("ascii", "cp1252"):
+        out = tmp_path / f"out été {encoding}"
+        said, error = in_a_process(
+            tmp_path / "in", "--out", out, "--checkpoint", generator, forbidden=(), expected=0,
+            PYTHONIOENCODING=encoding,
+        )  # fmt: skip
+        assert "\\u8f66\\u724c.png" in said
+        assert "Traceback" not in error
+        assert len(files_in(out)) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SIGHUP", "SIGINT"))]
+)
+def test_a_signal_leaves_a_row_for_each_result(generator, tmp_path, name):
+    for number in range(200):
+        save(tmp_path / "in" / f"{number:03}.png")
+    command = [sys.executable, "enhance.py", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [*command, "--checkpoint", str(generator), "--batch-size", "4"], cwd=ROOT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None and len(list((tmp_path / "out").glob("0*.png"))) < 20:
+        time.sleep(0.02)
+    process.send_signal(getattr(signal, name))
+    assert process.wait(60) == 130
+    with open(tmp_path / "out" / "report.csv", encoding="utf-8-sig", newline="") as file:
+        reported = [row["output"] for row in csv.DictReader(file) if row["status"] == "done"]
+    assert len(reported) < 200
+    assert [*sorted(reported), "report.csv"] == files_in(tmp_path / "out")
+
+
+def test_when_killed_all_but_the_last_results_are_in_the_report(generator, tmp_path):
+    for number in range(100):
+        save(tmp_path / "in" / f"{number:03}.png")
+    command = [sys.executable, "enhance.py", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--workers", "2"]
+    process = subprocess.Popen([*command, "--checkpoint", str(generator), "--batch-size", "1"], cwd=ROOT)
+    while process.poll() is None and len(list((tmp_path / "out").glob("0*.png"))) < 20:
+        time.sleep(0.01)
+    process.kill()
+    process.wait(60)
+    with open(tmp_path / "out" / "report.csv", encoding="utf-8-sig", newline="") as file:
+        reported = {row["output"] for row in csv.DictReader(file)}
+    # two threads may have written a picture each, and their rows not yet
+    assert len({path.name for path in (tmp_path / "out").glob("0*.png")} - reported) <= 2
+
+
+def test_the_report_is_whole_when_nobody_reads_what_is_said(generator, tmp_path):
+    for number in range(30):
+        save(tmp_path / "in" / f"{number:03}.png")
+    command = [sys.executable, "enhance.py", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen([*command, "--checkpoint", str(generator)], cwd=ROOT, stdout=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert len((tmp_path / "out" / "report.csv").read_text(encoding="utf-8-sig").splitlines()) == 31
+
+
+def test_names_as_long_as_a_file_system_takes(generator, tmp_path):
+    longest = ("车" * 83)[:83] + "xx.png"
+    assert len(longest.encode()) == 255
+    for name in (longest, longest[:-5] + "y.png"):
+        save(tmp_path / "in" / name)
+    code, rows = run(generator, tmp_path / "in", "--side-by-side", out=tmp_path / "out")
+    assert code == 0
+    assert {row["status"] for row in rows.values()} == {"done"}
+    assert len(files_in(tmp_path / "out")) == 5
+    code, _ = run(generator, tmp_path / "in", out=tmp_path / "plain")
+    assert (tmp_path / "plain" / longest).is_file()
+
+
+def test_time_and_place_go_with_the_result_and_it_is_srgb(generator, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Camera & Co"
+    exif.get_ifd(0x8769)[0x9003] = "2026:11:27 10:00:00"
+    exif.get_ifd(0x8825)[1] = "N"
+    save(tmp_path / "a.jpg", exif=exif)
+    run(generator, tmp_path / "a.jpg", out=tmp_path / "kept")
+    with Image.open(tmp_path / "kept" / "a.png") as result:
+        assert result.info["srgb"] == 0
+        kept = result.getexif()
+        assert kept[0x010F] == "Camera & Co"
+        assert kept.get_ifd(0x8769)[0x9003] == "2026:11:27 10:00:00"
+        assert kept.get_ifd(0x8825)[1] == "N"
+        # the result is upright
+        assert 0x0112 not in kept
+        assert result.size == (192, 384)
+    run(generator, tmp_path / "a.jpg", "--strip-metadata", out=tmp_path / "stripped")
+    with Image.open(tmp_path / "stripped" / "a.png") as result:
+        assert not result.getexif()
+
+
+def test_one_picture_is_told_in_words(generator, tmp_path, capsys):
+    save(tmp_path / "a.png", plate("B742KX") * 0.45)
+    run(generator, tmp_path / "a.png", "--read", out=tmp_path / "out")
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'out' / 'a.png'}: read B742KX" in said
+    assert "The result reads B742KX; before enhancing it was the same. The reader is sure of it." in said
+    save(tmp_path / "flat.png", np.full((96, 192, 3), 0.4))
+    run(generator, tmp_path / "flat.png", out=tmp_path / "out")
+    assert "Do not rely on this result: too little in the picture" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
+def test_a_flat_picture_is_warned_of_without_reading(generator, tmp_path, level):
+    noise = np.random.default_rng(0).normal(0, 0.004, (96, 192, 3))
+    save(tmp_path / "flat.png", np.clip(level + noise, 0, 1))
+    _, rows = run(generator, tmp_path / "flat.png", out=tmp_path / "out")
+    assert rows["flat.png"]["warnings"] == TOO_LITTLE
+
+
+def test_a_sharp_large_picture_stays_sharp_and_is_measured_as_written(generator, tmp_path):
+    crisp = np.kron(plate("B742KX")[..., 0] > 0.5, np.ones((5, 5)))[..., None].repeat(3, 2) * 0.4 + 0.05
+    save(tmp_path / "crisp.png", crisp)
+    _, rows = run(generator, tmp_path / "crisp.png", out=tmp_path / "out")
+    result = np.asarray(Image.open(tmp_path / "out" / "crisp.png"))
+    assert result.shape == (480, 960, 3)
+    before, after = measure(to_uint8(crisp)), measure(result)
+    assert after.sharpness > 0.98 * before.sharpness
+    assert float(rows["crisp.png"]["sharpness_before"]) == pytest.approx(before.sharpness, rel=1e-3)
+    assert float(rows["crisp.png"]["sharpness_after"]) == pytest.approx(after.sharpness, rel=1e-3)
+    assert after.contrast == pytest.approx(2 * before.contrast, rel=0.05)

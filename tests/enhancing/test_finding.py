@@ -2,7 +2,9 @@ import inspect
 import os
 import sys
 
-from enhancing.finding import find_inputs, identities, output_names, skipped_kinds
+import pytest
+
+from enhancing.finding import find_inputs, identities, output_names, parse_corner, skipped_kinds
 
 JPEG = b"\xff\xd8\xff\xe0"
 
@@ -122,3 +124,10 @@ def test_a_name_never_leads_to_an_input(tmp_path):
 def test_thousands_of_names_take_no_time():
     many = [f"folder/{i // 2}.{'jpg' if i % 2 else 'png'}" for i in range(4_000)]
     assert len(set(names(many))) == 4_000
+
+
+def test_corner_syntax():
+    assert parse_corner("12,3.5") == (12, 3.5)
+    for wrong in ("12", "a,b", "1,2,3", ""):
+        with pytest.raises(ValueError, match="x,y"):
+            parse_corner(wrong)

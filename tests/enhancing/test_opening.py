@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from drawn_plates import plate
 
-from enhancing.opening import in_order, parse_corner, straighten
+from enhancing.opening import in_order, straighten
 
 # from the bottom right, clockwise
 CORNERS = [(70.0, 60.0), (20.0, 50.0), (25.0, 30.0), (75.0, 40.0)]
@@ -22,13 +22,6 @@ def test_corners_in_any_order(order):
 def test_corners_of_no_quadrangle(corners):
     with pytest.raises(ValueError, match=r"quadrangle|four corners"):
         in_order(corners)
-
-
-def test_corner_syntax():
-    assert parse_corner("12,3.5") == (12, 3.5)
-    for wrong in ("12", "a,b", "1,2,3", ""):
-        with pytest.raises(ValueError, match="x,y"):
-            parse_corner(wrong)
 
 
 def test_a_tilted_plate_comes_out_upright():

@@ -11,6 +11,7 @@ from data.quality import luminance
 from models.enhancer import (
     SMALL_CAST,
     Generator,
+    at_own_size,
     enhance,
     from_model,
     keep_colours,
@@ -187,6 +188,42 @@ def test_the_strength_is_that_of_the_json_or_the_one_asked_for(tmp_path):
     for nonsense in ('"high"', "1.5", "-1", "NaN", "[1]", "null"):
         path.with_suffix(".json").write_text(f'{{"strength": {nonsense}}}')
         assert load_generator(path).strength == 1
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
+def test_grey_in_grey_out(strength):
+    tinting = Generator(
+        lambda batch: batch * np.float32([0.9, 1.3, 0.6]) + np.float32([0.1, 0, 0.05]), strength=strength
+    )
+    grey = np.repeat(RNG.random((48, 96, 1), dtype="float32") * 0.5, 3, axis=2)
+    large = np.repeat(RNG.integers(0, 200, (150, 300, 1), dtype=np.uint8), 3, axis=2)
+    result = enhance(tinting, [grey, large / np.float32(255)])
+    for picture in result:
+        assert np.ptp(picture, axis=2).max() == 0
+    assert np.ptp(at_own_size(result[0], large), axis=2).max() == 0
+    colourful = restore_each(tinting, [grey * np.float32([1, 0.5, 0.5])])[0]
+    assert np.ptp(colourful, axis=2).max() > 0.1
+
+
+def test_a_large_picture_keeps_its_own_detail_and_not_its_noise():
+    stripes = np.zeros((240, 960, 3), np.float32)
+    stripes[:, ::8] = stripes[:, 1::8] = 0.4
+    stripes += 0.1
+    sr = resize(stripes, 48, 192) * 2
+    inner = np.s_[8:-8, 8:-8]
+    np.testing.assert_allclose(at_own_size(sr, stripes)[inner].std(), 2 * stripes.std(), rtol=0.1)
+    flat = np.full((240, 960, 3), 0.3, np.float32) + RNG.normal(0, 0.05, (240, 960, 1)).astype("float32")
+    noisy = at_own_size(resize(flat, 48, 192), flat)
+    assert noisy[inner].std() < 0.5 * flat.std()
+
+
+def test_bands_of_a_large_picture_show_no_seams(monkeypatch):
+    picture = RNG.integers(0, 255, (300, 400, 3), dtype=np.uint8)
+    sr = RNG.random((96, 128, 3), dtype="float32")
+    whole = at_own_size(sr, picture)
+    monkeypatch.setattr("models.enhancer.BAND_ROWS", 32)
+    np.testing.assert_allclose(at_own_size(sr, picture).astype(int), whole, atol=1)
+    assert whole.dtype == np.uint8
 
 
 def test_nothing_in_nothing_out():

@@ -1,0 +1,41 @@
+"""What a program says: lines on the terminal that no name, no encoding and no closed pipe can turn into a failure."""
+
+import os
+import sys
+
+from data.text import printable
+
+
+def prepare_console() -> None:
+    """To be called first in a script: a console that cannot show a character gets its escape, `\\u8f66`, instead."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(text: str, error: bool = False) -> None:
+    """A line on the terminal, above a progress bar if there is one. error: on standard error.
+
+    Where nobody listens any more (`| head -1`), nothing more is said, and the work goes on.
+    """
+    stream = sys.stderr if error else sys.stdout
+    line = printable(text)
+    try:
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(line, file=stream)
+        else:
+            print(line, file=stream)
+        stream.flush()
+    except (BrokenPipeError, ValueError):
+        _silence(stream)
+
+
+def _silence(stream) -> None:
+    """Whatever is still to be written there goes nowhere, and the interpreter's last flush raises nothing."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    # a stream without a file, as tests have them
+    except (OSError, ValueError):
+        return
