@@ -135,7 +135,7 @@ def train(flags: argparse.Namespace) -> dict:
     import tensorflow as tf
 
     from models.detector import build_detector
-    from training.networks import write_archive
+    from training.archives import write_archive
 
     out = Path(flags.out)
     folder = out.with_suffix("")
