@@ -4,6 +4,7 @@ A tight crop must never come out worse than taken whole. So where the detector i
 shape, the picture is taken as it is. Otherwise a picture without a plate is said to hold none.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,10 @@ HINT, HINT_SHARE = 0.25, 0.5
 SURE_OF_CROP = SCORE
 
 
+# chance of lying upside down: below, it does not, above, it does and is turned; between, nobody can tell
+TURNED = 0.3, 0.9
+
+
 class Located(NamedTuple):
     """plates: best first. whole: none is sure, but the picture looks like a crop of one plate. Neither: no plate."""
 
@@ -28,8 +33,8 @@ class Located(NamedTuple):
 
 
 def find_plates(picture: np.ndarray, detector: Detector) -> Located:
-    """picture: (H, W, 3), uint8 or float32 in [0, 1]."""
-    found = detector.detect(picture, HINT)
+    """picture: (H, W, 3), uint8 or float32 in [0, 1]. Corners go by how a plate is read: one upside down is turned."""
+    found = [upright(plate) for plate in detector.detect(picture, HINT)]
     crop = has_crop_shape(picture)
     sure = [plate for plate in found if plate.score >= (SURE_OF_CROP if crop else SCORE)]
     if sure:
@@ -45,3 +50,10 @@ def has_crop_shape(picture: np.ndarray) -> bool:
     if not CROP_ASPECT[0] <= aspect <= CROP_ASPECT[1]:
         return False
     return width <= (LONG_PX if aspect >= LONG_ASPECT else CROP_PX)
+
+
+def upright(plate: Plate) -> Plate:
+    """The plate with its corners as it is read, where it surely lies upside down in the picture."""
+    if plate.turned_over <= TURNED[1]:
+        return plate
+    return replace(plate, corners=np.roll(plate.corners, 2, axis=0))
