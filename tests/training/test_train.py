@@ -16,11 +16,11 @@ from tiny_runs import as_flags, final_weights, make_tiles, read_rows, tiny_setti
 
 import train
 from training import loop
-from training.journal import read_log, sample_sheet
-from training.objective import Terms, TrainingFailed
+from training.failures import TrainingFailed, explain
+from training.objective import Terms
 from training.settings import Settings, parse
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_overflowing_gradients_are_usual_in_half_precision():
     ],
 )
 def test_known_troubles_are_explained(error, words):
-    code, text = train.explain(error, Settings())
+    code, text = explain(error, batch_size=32)
     assert code == 2
     assert words in text
     assert "\n" not in text
@@ -206,23 +206,7 @@ def test_a_generator_to_start_from_that_is_not_there_is_named(tiles, tmp_path, c
 
 def test_unknown_troubles_are_not_hidden():
     with pytest.raises(RuntimeError, match="a fault of ours"):
-        train.explain(RuntimeError("a fault of ours"), Settings())
-
-
-def test_torn_log_is_read_up_to_the_tear(tmp_path):
-    (tmp_path / "log.csv").write_text("stage,step,mse\npretrain,50,0.5\npretrain,10")
-    assert read_log(tmp_path / "log.csv") == [{"stage": "pretrain", "step": 50, "mse": 0.5}]
-
-
-def test_sample_sheet_shows_small_inputs_at_the_size_of_the_output():
-    lq, sr, hr = (
-        np.full((2, 4, 8, 3), 10, np.uint8),
-        np.full((2, 8, 16, 3), 20, np.uint8),
-        np.full((2, 8, 16, 3), 30, np.uint8),
-    )
-    sheet = sample_sheet(lq, sr, hr)
-    assert [int(value) for value in sheet[0, [0, 20, 40], 0]] == [10, 20, 30]
-    assert int(sheet[-1, -1, 0]) == 30
+        explain(RuntimeError("a fault of ours"))
 
 
 # -- the whole program, killed
