@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import random
@@ -11,13 +10,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import tensorflow as tf
 from tiny_runs import as_flags, final_weights, make_tiles, read_rows, tiny_settings
 
 import train
 from training import loop
-from training.failures import TrainingFailed, explain
-from training.objective import Terms
 from training.settings import Settings, parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,50 +159,11 @@ def test_tiles_of_another_size_are_found_before_anything_starts(tmp_path, capsys
     assert "expected 16x32, got 32x64" in capsys.readouterr().err
 
 
-def test_non_finite_term_stops_with_step_and_name():
-    terms = Terms(half=False)
-    terms.add(6, {"mse": 0.1, "vgg": 0.2})
-    terms.add(7, {"mse": 0.1, "vgg": float("nan")})
-    with pytest.raises(TrainingFailed, match="term vgg is nan at step 7 of stage adversarial"):
-        terms.look("adversarial")
-
-
-def test_overflowing_gradients_are_usual_in_half_precision():
-    terms = Terms(half=True)
-    terms.add(1, {"mse": 0.1, "g_gradient_norm": float("inf")})
-    terms.look("pretrain")
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device", "run/state.npz"), "disk is full"),
-        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"), "lower --batch-size, which is 32"),
-        (tf.errors.ResourceExhaustedError(None, None, "events.out; No space left on device"), "disk is full"),
-        (tf.errors.UnknownError(None, None, "BrokenProcessPool: A process was terminated"), "batches was killed"),
-        (
-            tf.errors.InvalidArgumentError(None, None, "ValueError: a.png cannot be read\nTraceback"),
-            "a.png cannot be read",
-        ),
-    ],
-)
-def test_known_troubles_are_explained(error, words):
-    code, text = explain(error, batch_size=32)
-    assert code == 2
-    assert words in text
-    assert "\n" not in text
-
-
 def test_a_generator_to_start_from_that_is_not_there_is_named(tiles, tmp_path, capsys):
     settings = tiny_settings(tiles, tmp_path / "run", init=str(tmp_path / "nowhere.keras"))
     assert train.main(as_flags(settings)) == 2
     assert "nowhere.keras: no such file; give a generator.keras" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def test_unknown_troubles_are_not_hidden():
-    with pytest.raises(RuntimeError, match="a fault of ours"):
-        explain(RuntimeError("a fault of ours"))
 
 
 # -- the whole program, killed
