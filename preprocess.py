@@ -11,26 +11,27 @@ import hashlib
 import sys
 import time
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 from data.buckets import (
+    NOT_LISTED,
     Job,
     absolute,
     agree_on_settings,
     bucket_count,
     clear,
+    code_checksum,
     into_buckets,
+    lies_in,
     parts_folder,
     remove_unfinished,
     write_manifest,
 )
 from data.locking import only_run_in
-from data.photos import Photo, decide_format, find_photos
+from data.photos import Photo, assign_splits, decide_format, find_photos, read_splits
 from data.preprocess_report import Summary, write_report
 from data.preprocessing import FAILED, KEPT, REJECTED, Recipe
 from data.settings import field, parse, path, require
 from data.text import printable
-from data.tiles import SPLITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +66,21 @@ def preprocess(settings: Settings) -> Summary:
     when the output cannot be written."""
     started = time.monotonic()
     raw, out = separate_folders(settings)
-    photos = find_photos(raw)[: settings.limit]
+    photos, unmatched = find_photos(raw, out)
+    listed = read_splits(settings.split_files) if settings.split_files else None
+    splits, lines = assign_splits(photos, listed) if listed else (None, [])
+    unmatched += lines
+    tell_unmatched(unmatched)
+    photos = photos[: settings.limit]
     recipe = recipe_of(settings, photos)
-    splits = read_splits(settings.split_files) if settings.split_files else None
     with only_run_in(out):
-        made_with = agree_on_settings(out, recipe, checksum(splits), bucket_count(len(photos)))
+        made_with = agree_on_settings(out, recipe, checksum(listed), bucket_count(len(photos)))
         count = made_with["buckets"]
         # imported late: Dask takes a second
         from data.cluster import connect, run_buckets
 
         with connect(settings.workers, settings.scheduler) as client:
-            job = Job(recipe, raw, out, parts_folder(out, count))
+            job = Job(recipe, raw, out, parts_folder(out, count), code_checksum())
             summary = run_buckets(client, job, into_buckets(photos, count), splits)
         # a worker killed on the way may have left some
         remove_unfinished(out, count)
@@ -83,14 +88,14 @@ def preprocess(settings: Settings) -> Summary:
             clear(out)
             raise ValueError(nothing_kept(raw, summary))
         write_manifest(out, count)
-        write_report(out, summary, made_with, time.monotonic() - started)
+        write_report(out, summary, unmatched, made_with, time.monotonic() - started)
     return summary
 
 
 def separate_folders(settings: Settings) -> tuple[str, str]:
-    """--raw and --out as workers find them. Raises ValueError where one holds the other."""
+    """--raw and --out as workers find them. Raises ValueError where --out is --raw or lies in it."""
     raw, out = absolute(settings.raw), absolute(settings.out)
-    if f"{out}/".startswith(f"{raw}/"):
+    if lies_in(out, raw):
         raise ValueError(f"--out {out} lies in --raw {raw}: its tiles would be taken for photos; give another folder")
     return raw, out
 
@@ -104,17 +109,10 @@ def recipe_of(settings: Settings, photos: list[Photo]) -> Recipe:
     return Recipe(**{each.name: getattr(settings, each.name) for each in fields(Recipe)} | {"form": form})
 
 
-def read_splits(folder: str) -> dict[str, str]:
-    """Photo path -> split, from train.txt, val.txt and test.txt as CCPD has them. Raises ValueError if there are
-    none."""
-    splits = {}
-    for split in SPLITS:
-        file = Path(folder) / f"{split}.txt"
-        if file.is_file():
-            splits |= {line.strip(): split for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
-    if not splits:
-        raise ValueError(f"--split-files {folder}: no train.txt, val.txt or test.txt with lines there")
-    return splits
+def tell_unmatched(unmatched: list[str]) -> None:
+    if unmatched:
+        some = ", ".join(map(printable, unmatched[:3]))
+        print(f"{len(unmatched)} entries of text.csv or split files name no photo here, such as {some}", flush=True)
 
 
 def checksum(splits: dict[str, str] | None) -> str:
@@ -124,11 +122,15 @@ def checksum(splits: dict[str, str] | None) -> str:
 def nothing_kept(raw: str, summary: Summary) -> str:
     """Why, and what to do."""
     reasons = [f"{reason} (such as {names[0]})" for reason, names in sorted(summary.names.items())]
-    advice = "give another --format, if the photos are not what it says"
-    if summary.verdicts[REJECTED]:
+    rejected = summary.reasons[REJECTED]
+    if rejected[NOT_LISTED] == rejected.total() > 0:
+        advice = "the lines of --split-files must end with the paths of photos in --raw"
+    elif rejected:
         advice = (
             "lower --min-plate-width, --min-contrast or --min-sharpness, or widen --brightness, if they are good enough"
         )
+    else:
+        advice = "give another --format, if the photos are not what it says"
     return f"no photo of {raw} could be used: {describe(summary)}: {'; '.join(reasons)}. {advice}"
 
 
@@ -153,6 +155,10 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     kept, seen, pairs = summary.verdicts[KEPT], summary.verdicts.total(), summary.splits.total()
     print(f"{kept} photos kept of {seen}, {pairs} pairs in {printable(settings.out)}")
+    if summary.lost:
+        print(f"{summary.lost} photos had lost tiles, which were made again")
+    for part in summary.damaged:
+        print(f"{printable(part)} was damaged: its photos were done again")
     if summary.reasons:
         print(f"not used: {printable(describe(summary))} (names in report.json)")
     return 1 if summary.verdicts[FAILED] else 0

@@ -6,30 +6,42 @@ keeps. What they leave in the output folder:
     OUT/.lock                        held by the run at work (data/locking.py)
 
 A photo's bucket follows from its path, so photos added later fall into the same buckets as before. A run that finds a
-bucket's part does only the photos that it lacks, or that have changed. Photos that are gone from the raw folder stay in
-the tiles.
+bucket's part does only the photos that it lacks, that have changed, or whose tiles are gone. Photos that are gone from
+the raw folder stay in the tiles.
+
+A bucket's part is written when its tiles are on the disk, and only then gets its name. So a power cut at any moment
+leaves nothing worse than tiles that are made once more.
 """
 
 import contextlib
+import hashlib
 import json
 import os
+import socket
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import fsspec
+import numpy as np
+import PIL
 
-from data.files import PART, is_local, replacing, write_bytes
+from data.files import PART, is_local, is_path, replacing, sync, write_bytes
 from data.locking import LOCK
 from data.photos import UNREADABLE, Photo
-from data.preprocess_report import Summary
+from data.preprocess_report import Summary, to_json
 from data.preprocessing import REJECTED, Outcome, Recipe, make_pairs
 from data.tiles import MANIFEST, SPLITS, Row, format_rows, tile_url
 
 PHOTOS_PER_BUCKET = 256
 # so that a small folder, too, keeps several workers busy
 FEWEST_BUCKETS = 16
+OTHER_CODE = "a worker has another version of this code, or of NumPy, OpenCV or Pillow: its tiles would differ"
+NOT_LISTED = "in none of the split files"
 SETTINGS = "settings.json"
 SIDES = tuple(f"{split}/{side}" for split in SPLITS for side in ("hr", "lq"))
 
@@ -39,7 +51,7 @@ def bucket_count(photos: int) -> int:
 
 
 def bucket_of(source: str, count: int) -> int:
-    return zlib.crc32(source.encode()) % count
+    return zlib.crc32(source.encode("utf-8", "surrogateescape")) % count
 
 
 def into_buckets(photos: list[Photo], count: int) -> list[list[Photo]]:
@@ -51,50 +63,101 @@ def into_buckets(photos: list[Photo], count: int) -> list[list[Photo]]:
 
 @dataclass(frozen=True)
 class Job:
-    """What all buckets of a run have in common. raw, out, parts: folders."""
+    """What all buckets of a run have in common. raw, out, parts: folders. code: `code_checksum` of the program that
+    asks for them, "" if it does not matter."""
 
     recipe: Recipe
     raw: str
     out: str
     parts: str
+    code: str = ""
+
+
+@lru_cache(maxsize=1)
+def code_checksum() -> str:
+    """Of all that decides a tile's bytes: this package's files, and the versions of what computes with pixels."""
+    digest = hashlib.sha256(repr((cv2.__version__, np.__version__, PIL.__version__)).encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def run_bucket(job: Job, number: int, photos: list[Photo], splits: dict[str, str] | None = None) -> Summary:
-    """Do what is missing of a bucket, write its part, and sum it up. splits: source -> split, of the dataset's own
-    lists."""
+    """Do what is missing of a bucket, write its part, and sum it up.
+
+    splits: source -> split, of the dataset's own lists. Raises OSError when the output cannot be written, RuntimeError
+    where this is not the code that asks for it.
+    """
+    if job.code not in ("", code_checksum()):
+        raise RuntimeError(f"{OTHER_CODE} ({Path(__file__).parent} on {socket.gethostname()})")
     # the processes are the parallelism
     cv2.setNumThreads(1)
-    known = {outcome.source: outcome for outcome in read_part(job.parts, number)}
-    new = 0
+    found, whole = read_part(job.parts, number)
+    lost = [outcome for outcome in found if not _has_its_tiles(job.out, outcome)]
+    known = {outcome.source: outcome for outcome in found}
+    for outcome in lost:
+        # what is left of them is of no use to anybody
+        _remove_tiles(job.out, known.pop(outcome.source).rows)
+    new = []
     for photo in photos:
         before = known.get(photo.source)
         if before is not None and before.stamp == photo.stamp and before.reason != UNREADABLE:
             continue
         known[photo.source] = _make(photo, job, splits)
         if before is not None:
-            _remove_stale(job.out, before, known[photo.source])
-        new += 1
+            kept = {(row.split, row.key) for row in known[photo.source].rows}
+            _remove_tiles(job.out, [row for row in before.rows if (row.split, row.key) not in kept])
+        new.append(known[photo.source])
     outcomes = sorted(known.values(), key=lambda outcome: outcome.source)
-    if new:
-        lines = (json.dumps(outcome, default=vars, ensure_ascii=False) + "\n" for outcome in outcomes)
-        write_bytes(part_url(job.parts, number), "".join(lines).encode())
-    return Summary.of(outcomes, new)
+    if new or lost or not whole:
+        _sync_tiles(job.out, [row for outcome in new for row in outcome.rows])
+        write_part(job.parts, number, outcomes)
+    return Summary.of(outcomes, len(new), len(lost), "" if whole else part_url(job.parts, number))
 
 
 def _make(photo: Photo, job: Job, splits: dict[str, str] | None) -> Outcome:
     if splits is not None and photo.source not in splits:
-        return Outcome(photo.source, photo.stamp, REJECTED, "in none of the split files")
+        return Outcome(photo.source, photo.stamp, REJECTED, NOT_LISTED)
     return make_pairs(photo, job.recipe, job.raw, job.out, splits and splits[photo.source])
 
 
-def _remove_stale(out: str, before: Outcome, after: Outcome) -> None:
-    """Tiles of a replaced photo that its successor does not have."""
+def _has_its_tiles(out: str, outcome: Outcome) -> bool:
+    """Whether the tiles are there in their sizes. Storage elsewhere is trusted: to ask it costs a request a tile."""
+    if not is_path(out):
+        return True
+    sizes = outcome.sizes or [(None, None)] * len(outcome.rows)
+    for row, pair in zip(outcome.rows, sizes, strict=False):
+        for side, size in zip(("hr", "lq"), pair, strict=False):
+            try:
+                found = os.stat(tile_url(out, row.split, side, row.key)).st_size
+            except FileNotFoundError:
+                return False
+            if not found or size not in (None, found):
+                return False
+    return True
+
+
+def _remove_tiles(out: str, rows: list[Row]) -> None:
     system, _ = fsspec.core.url_to_fs(out)
-    kept = {(row.split, row.key) for row in after.rows}
-    for row in before.rows:
-        if (row.split, row.key) not in kept:
-            for side in ("hr", "lq"):
+    for row in rows:
+        for side in ("hr", "lq"):
+            with contextlib.suppress(FileNotFoundError):
                 system.rm(tile_url(out, row.split, side, row.key))
+
+
+def _sync_tiles(out: str, rows: list[Row]) -> None:
+    """Wait until tiles are on the disk, not only in the system's memory."""
+    if not is_path(out):
+        return
+    # Linux waits until all is written, which takes a hundredth of what asking file by file does
+    if sys.platform == "linux":
+        os.sync()
+        return
+    for row in rows:
+        for side in ("hr", "lq"):
+            sync(tile_url(out, row.split, side, row.key))
+    for side in SIDES:
+        sync(f"{out}/{side}")
 
 
 def parts_folder(out: str, count: int) -> str:
@@ -105,25 +168,44 @@ def part_url(parts: str, number: int) -> str:
     return f"{parts}/{number:05d}.jsonl"
 
 
-def read_part(parts: str, number: int) -> list[Outcome]:
-    """What an earlier run did of a bucket; [] if nothing."""
+def write_part(parts: str, number: int, outcomes: list[Outcome]) -> None:
+    """A line an outcome; no part for none."""
+    url = part_url(parts, number)
+    if outcomes:
+        lines = [to_json(outcome, default=vars) + b"\n" for outcome in outcomes]
+        write_bytes(url, b"".join(lines), durable=True)
+    else:
+        system, path = fsspec.core.url_to_fs(url)
+        system.rm(path)
+
+
+def read_part(parts: str, number: int) -> tuple[list[Outcome], bool]:
+    """(what an earlier run did of a bucket, whether every line of it could be read); nothing where there is no part."""
     system, path = fsspec.core.url_to_fs(part_url(parts, number))
     try:
-        content = system.cat_file(path).decode()
+        lines = system.cat_file(path).split(b"\n")
     except FileNotFoundError:
-        return []
-    return [_parse(json.loads(line)) for line in content.splitlines()]
+        return [], True
+    outcomes = [_parse(line) for line in lines[:-1]]
+    # a whole part ends with the end of a line, and is never empty
+    whole = lines[-1] == b"" and len(lines) > 1 and None not in outcomes
+    return [outcome for outcome in outcomes if outcome is not None], whole
 
 
-def _parse(fields: dict) -> Outcome:
-    rows = [Row(**row) for row in fields.pop("rows")]
-    return replace(Outcome(**fields), rows=rows)
+def _parse(line: bytes) -> Outcome | None:
+    """None for a line that is damaged."""
+    try:
+        fields = json.loads(line)
+        rows = [Row(**row) for row in fields.pop("rows")]
+        return replace(Outcome(**fields), rows=rows)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def all_rows(parts: str, count: int) -> Iterator[Row]:
     """The manifest's rows, bucket after bucket: only one bucket is in memory at a time."""
     for number in range(count):
-        rows = [row for outcome in read_part(parts, number) for row in outcome.rows]
+        rows = [row for outcome in read_part(parts, number)[0] for row in outcome.rows]
         yield from sorted(rows, key=lambda row: row.key)
 
 
@@ -136,6 +218,16 @@ def absolute(folder: str) -> str:
     return root if is_local(system) else system.unstrip_protocol(root)
 
 
+def lies_in(folder: str, other: str) -> bool:
+    """Whether a folder, there or yet to be made, is `other` or lies in it, by whatever way it is named."""
+    if not (is_path(folder) and is_path(other)):
+        return f"{folder}/".startswith(f"{other}/")
+    real = Path(os.path.realpath(folder))
+    with contextlib.suppress(FileNotFoundError):
+        return any(each.exists() and each.samefile(other) for each in (real, *real.parents))
+    return False
+
+
 def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) -> dict:
     """The settings that the output was or will be made with. Raises ValueError for an output made with others.
 
@@ -145,9 +237,7 @@ def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) 
     wanted = json.loads(json.dumps({**asdict(recipe), "split_files": split_files}))
     if not system.exists(f"{root}/{SETTINGS}"):
         _start(system, root, out, {**wanted, "buckets": buckets})
-    stored = json.loads(system.cat_file(f"{root}/{SETTINGS}"))
-    # tiles of before there was a choice are not straightened
-    stored.setdefault("straighten", False)
+    stored = _read_settings(system, root)
     differing = [name for name, value in wanted.items() if stored.get(name) != value]
     if differing:
         had = ", ".join(f"{name} {stored.get(name)} (now {wanted[name]})" for name in differing)
@@ -158,14 +248,29 @@ def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) 
     return _grown(system, root, out, stored, buckets // stored["buckets"])
 
 
+def _read_settings(system: fsspec.AbstractFileSystem, root: str) -> dict:
+    try:
+        stored = json.loads(system.cat_file(f"{root}/{SETTINGS}"))
+        if stored["buckets"] < 1:
+            raise ValueError("no buckets")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{root}/{SETTINGS} is damaged, so nobody knows how its tiles were made ({error}); give another folder"
+        ) from None
+    # tiles of before there was a choice are not straightened
+    return {"straighten": False} | stored
+
+
 def _start(system: fsspec.AbstractFileSystem, root: str, out: str, settings: dict) -> None:
-    if system.isdir(root) and any(name.rsplit("/", 1)[-1] != LOCK for name in system.ls(root, detail=False)):
+    names = [name.rsplit("/", 1)[-1] for name in system.ls(root, detail=False)] if system.isdir(root) else []
+    # a run killed while it wrote its settings leaves an unfinished file
+    if any(name != LOCK and not name.endswith(PART) for name in names):
         raise ValueError(f"--out {out} is not empty and was not made by preprocess.py; give another folder")
     _write_settings(out, settings)
 
 
 def _write_settings(out: str, settings: dict) -> None:
-    write_bytes(f"{out}/{SETTINGS}", json.dumps(settings, indent=2).encode())
+    write_bytes(f"{out}/{SETTINGS}", json.dumps(settings, indent=2).encode(), durable=True)
 
 
 def remove_unfinished(out: str, buckets: int) -> None:
@@ -193,14 +298,14 @@ def _grown(system: fsspec.AbstractFileSystem, root: str, out: str, settings: dic
     before, after = settings["buckets"], settings["buckets"] * times
     system.makedirs(f"{root}/parts/{after}", exist_ok=True)
     for number in range(before):
-        with contextlib.suppress(FileNotFoundError):
-            lines = system.cat_file(part_url(f"{root}/parts/{before}", number)).decode().splitlines(keepends=True)
-            split: dict[int, str] = {}
-            for line in lines:
-                new = bucket_of(json.loads(line)["source"], after)
-                split[new] = split.get(new, "") + line
-            for new, text in split.items():
-                write_bytes(part_url(parts_folder(out, after), new), text.encode())
+        outcomes, whole = read_part(parts_folder(out, before), number)
+        if not whole:
+            print(f"{part_url(parts_folder(out, before), number)} is damaged: its photos are done again", flush=True)
+        split: dict[int, list[Outcome]] = {}
+        for outcome in outcomes:
+            split.setdefault(bucket_of(outcome.source, after), []).append(outcome)
+        for new, own in split.items():
+            write_part(parts_folder(out, after), new, own)
     # from here on the new parts count; the old ones are only in the way
     settings = {**settings, "buckets": after}
     _write_settings(out, settings)
@@ -220,7 +325,7 @@ def write_manifest(out: str, buckets: int) -> None:
     """manifest.csv from the buckets' parts, one bucket in memory at a time."""
     system, root = fsspec.core.url_to_fs(out)
     path = f"{root}/{MANIFEST}"
-    with replacing(path) if is_local(system) else system.open(path, "wb") as file:
+    with replacing(path, durable=True) if is_local(system) else system.open(path, "wb") as file:
         file.write(format_rows([]).encode())
         for row in all_rows(parts_folder(out, buckets), buckets):
             file.write(format_rows([row], header=False).encode())

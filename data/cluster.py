@@ -6,16 +6,16 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from importlib.util import find_spec
 
 import dask
 from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed
 from distributed.scheduler import KilledWorker
 from tqdm import tqdm
 
-from data.buckets import Job, run_bucket
+from data.buckets import Job, code_checksum, run_bucket
 from data.photos import Photo
 from data.preprocess_report import Summary
 
@@ -23,7 +23,13 @@ from data.preprocess_report import Summary
 AHEAD = 3
 ENVIRONMENT = "start `dask scheduler` and `dask worker` in this project's environment, its folder in PYTHONPATH"
 GONE = "the scheduler is gone; start again to go on from here"
-# Dask makes workers return memory to the system at once; to fetch it again for every photo cost a third of the time
+NO_WORKERS = "no worker is left at --scheduler; start some, then start again to go on from here"
+DYING = "workers keep dying, perhaps for lack of memory; start again with fewer --workers"
+# between two looks for finished buckets, and between two looks at the workers
+POLL_S, WATCH_S = 0.05, 1
+# without any worker that can work
+PATIENCE_S = 20
+# Dask makes workers return memory to the system at once; fetching it again for every photo cost a third of the time
 KEEP_MEMORY = {
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
@@ -38,7 +44,7 @@ def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: di
     splits: photo -> split of the dataset's own lists. Raises RuntimeError when the cluster is lost or unfit, OSError
     when the output cannot be written.
     """
-    total = Summary()
+    total, watch = Summary(), WorkerWatch(client)
     waiting = iter(enumerate(buckets))
     # of the buckets handed out, by task
     sizes = {}
@@ -55,13 +61,64 @@ def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: di
                 running.add(future)
 
         hand_out()
-        for future in running:
+        while not running.is_empty():
             if interrupted.is_set():
                 raise KeyboardInterrupt
+            if not running.has_ready():
+                watch.look()
+                time.sleep(POLL_S)
+                continue
+            future = next(running)
             total.merge(_result(future))
+            watch.note_progress()
             bar.update(sizes.pop(future.key))
             hand_out()
     return total
+
+
+class WorkerWatch:
+    """Notices that no work gets done any more: no worker is there, or they die before they finish anything."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._workers: set[str] = set()
+        self._most = self._deaths = 0
+        self._looked = self._able = time.monotonic()
+
+    def note_progress(self) -> None:
+        self._deaths, self._able = 0, time.monotonic()
+
+    def look(self) -> None:
+        """Raises RuntimeError when it is hopeless."""
+        now = time.monotonic()
+        if now - self._looked < WATCH_S:
+            return
+        self._looked = now
+        workers = _workers(self._client)
+        # a worker that is started again has another address
+        self._deaths += len(self._workers - workers.keys())
+        self._workers = set(workers)
+        self._most = max(self._most, len(workers))
+        if any(map(_can_work, workers.values())):
+            self._able = now
+        # a cluster may be made smaller, but not by more workers than it had
+        if self._deaths > self._most + 3:
+            raise RuntimeError(DYING)
+        if now - self._able > PATIENCE_S:
+            raise RuntimeError(DYING if workers or self._client.cluster else NO_WORKERS)
+
+
+def _can_work(worker: dict) -> bool:
+    """Not one that Dask has paused for lack of memory while it had nothing in work."""
+    return worker["status"] == "running" or bool(worker.get("metrics", {}).get("executing"))
+
+
+def _workers(client: Client) -> dict[str, dict]:
+    """What the scheduler knows of each worker, by address."""
+    try:
+        return client.sync(client.scheduler.identity, n_workers=-1)["workers"]
+    except OSError:
+        raise RuntimeError(GONE) from None
 
 
 @contextlib.contextmanager
@@ -96,9 +153,7 @@ def _result(future: Future) -> Summary:
     try:
         return future.result()
     except KilledWorker as error:
-        raise RuntimeError(
-            f"workers keep dying, perhaps for lack of memory; start again with fewer --workers ({error})"
-        ) from None
+        raise RuntimeError(f"{DYING} ({error})") from None
     except CancelledError:
         raise RuntimeError(GONE) from None
     except OSError:
@@ -108,8 +163,8 @@ def _result(future: Future) -> Summary:
         # the connection broke while the result was on its way
         raise RuntimeError(GONE) from None
     # of a worker that joined later
-    except ModuleNotFoundError as error:
-        raise RuntimeError(f"a worker lacks {error.name}: {ENVIRONMENT}") from None
+    except (ImportError, AttributeError) as error:
+        raise RuntimeError(f"a worker lacks this code ({error}): {ENVIRONMENT}") from None
 
 
 @contextlib.contextmanager
@@ -133,7 +188,11 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             yield client
         return
     with _local_cluster(workers or os.cpu_count()) as cluster, Client(cluster) as client:
-        client.register_plugin(IgnoreInterrupts())
+        try:
+            client.register_plugin(IgnoreInterrupts())
+        # the workers that were just started are gone
+        except OSError:
+            raise RuntimeError(DYING) from None
         try:
             yield client
         except KeyboardInterrupt:
@@ -152,10 +211,25 @@ def _local_cluster(workers: int) -> LocalCluster:
 
 
 def _check_code(client: Client) -> None:
-    """Raises RuntimeError for a cluster that cannot import this project: its workers would die of the first task."""
-    found = {"scheduler": client.run_on_scheduler(find_spec, "data"), **client.run(find_spec, "data")}
-    if lacking := [name for name, spec in found.items() if spec is None]:
+    """Raises RuntimeError for a cluster that has not exactly this code: its workers would die of the first task, or
+    make other tiles."""
+
+    # a function inside a function is sent as it is; others are sent by name, and looked for there
+    def checksum() -> str | None:
+        try:
+            from data.buckets import code_checksum
+        except ImportError:
+            return None
+        return code_checksum()
+
+    found = {"the scheduler": client.run_on_scheduler(checksum), **client.run(checksum)}
+    if lacking := [name for name, code in found.items() if code is None]:
         raise RuntimeError(f"--scheduler: {', '.join(lacking)} lacks this code: {ENVIRONMENT}")
+    if differing := [name for name, code in found.items() if code != code_checksum()]:
+        raise RuntimeError(
+            f"--scheduler: {', '.join(differing)} has another version of this code, or of NumPy, OpenCV or Pillow: the "
+            f"tiles would differ; {ENVIRONMENT}"
+        )
 
 
 class IgnoreInterrupts(WorkerPlugin):

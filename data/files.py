@@ -182,17 +182,17 @@ def replacing(path: Source, mode: str = "wb", durable: bool = False, **kwargs) -
         # of a link, the link is replaced and not what it points to
         os.replace(part, path)
         if durable:
-            sync_folder(folder)
+            sync(folder or ".")
     finally:
         if os.path.lexists(part):
             os.unlink(part)
 
 
-def sync_folder(folder: Source) -> None:
-    """Make the names in a folder survive a power cut, where the system can."""
+def sync(path: Source) -> None:
+    """Make a file's content, or the names in a folder, survive a power cut, where the system can."""
     if os.name != "posix":
         return
-    number = os.open(folder or ".", os.O_RDONLY)
+    number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
     finally:

@@ -33,7 +33,6 @@ from data.files import (  # noqa: F401  some are imported from here by code that
     read_bytes,
     read_text,
     replacing,
-    sync_folder,
     write_bytes,
     write_text,
 )  # fmt: skip

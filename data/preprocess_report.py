@@ -37,11 +37,15 @@ class Summary:
     samples: list[tuple[str, str]] = field(default_factory=list)
     # photos done in this run, not taken over from an earlier one
     new: int = 0
+    # photos whose tiles of an earlier run are gone or damaged
+    lost: int = 0
+    # files of an earlier run that say no more what became of their photos
+    damaged: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, outcomes: list[Outcome], new: int) -> "Summary":
-        """`new` of them were done in this run."""
-        summary, figures = cls(new=new), defaultdict(list)
+    def of(cls, outcomes: list[Outcome], new: int, lost: int = 0, damaged: str = "") -> "Summary":
+        """`new` of them were done in this run, and `lost` had been done before."""
+        summary, figures = cls(new=new, lost=lost, damaged=[damaged] if damaged else []), defaultdict(list)
         for outcome in outcomes:
             summary.verdicts[outcome.verdict] += 1
             if outcome.reason:
@@ -70,6 +74,8 @@ class Summary:
         self.splits += other.splits
         self.samples = _sample(self.samples + other.samples)
         self.new += other.new
+        self.lost += other.lost
+        self.damaged = _first_names(self.damaged + other.damaged)
 
 
 def _first_names(names: list[str]) -> list[str]:
@@ -80,15 +86,19 @@ def _sample(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return sorted(pairs, key=lambda pair: zlib.crc32(pair[1].encode()))[:SAMPLES]
 
 
-def write_report(out: str, summary: Summary, settings: dict, seconds: float) -> None:
-    """Both files, into the tile folder `out`."""
-    write_bytes(
-        f"{out}/report.json", json.dumps(_figures(summary, settings, seconds), indent=2, ensure_ascii=False).encode()
-    )
+def write_report(out: str, summary: Summary, unmatched: list[str], settings: dict, seconds: float) -> None:
+    """Both files, into the tile folder `out`. unmatched: the rows and lines of lists that name no photo."""
+    figures = _figures(summary, unmatched, settings, seconds)
+    write_bytes(f"{out}/report.json", to_json(figures, indent=2), durable=True)
     write_bytes(f"{out}/report.png", draw(summary, out))
 
 
-def _figures(summary: Summary, settings: dict, seconds: float) -> dict:
+def to_json(content: object, **options) -> bytes:
+    """UTF-8, for people to read. What is not Unicode in a file's name becomes an escape, as JSON has them."""
+    return json.dumps(content, ensure_ascii=False, **options).encode("utf-8", "backslashreplace")
+
+
+def _figures(summary: Summary, unmatched: list[str], settings: dict, seconds: float) -> dict:
     reasons = {
         reason: {"verdict": verdict, "count": count, "files": summary.names[reason]}
         for verdict, counts in sorted(summary.reasons.items())
@@ -98,6 +108,9 @@ def _figures(summary: Summary, settings: dict, seconds: float) -> dict:
         "photos": dict(summary.verdicts),
         "pairs": dict(sorted(summary.splits.items())),
         "reasons": reasons,
+        "listed_but_not_found": {"count": len(unmatched), "names": unmatched[:NAMES_PER_REASON]},
+        "tiles_lost_and_made_again": summary.lost,
+        "damaged_parts": summary.damaged,
         "done_in_this_run": summary.new,
         "seconds": round(seconds, 2),
         "photos_per_second": round(summary.new / seconds, 2),

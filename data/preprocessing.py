@@ -1,7 +1,12 @@
-"""One raw photo -> its pairs of tiles, or the reason why there are none. What each worker of preprocess.py does."""
+"""One raw photo -> its pairs of tiles, or the reason why there are none. What each worker of preprocess.py does.
 
+Nothing that a single photo is or is named costs more than that photo.
+"""
+
+import errno
 import hashlib
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as plain_field
 
@@ -24,6 +29,10 @@ TOO_SMALL = "plate too small"
 MARGIN = 0.1
 # of the photo's name in a key: CCPD's are longer than some file systems like
 KEY_CHARACTERS = 60
+# file systems take names of 255 bytes; the rest of a key and its suffix need some of them
+KEY_BYTES = 200
+# what file systems say of a name that they cannot take: too long, or with characters that they do not have
+UNFIT_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 SMALLEST_TILE_PX = 16
 
 
@@ -65,7 +74,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo. verdict: KEPT, REJECTED (a clean photo not good enough as a target) or FAILED."""
+    """What became of one photo. verdict: KEPT, REJECTED (a clean photo not good enough as a target) or FAILED.
+
+    sizes: bytes of the clean and of the low-quality tile of each row; () from runs of before they were noted.
+    """
 
     source: str
     stamp: str
@@ -73,12 +85,15 @@ class Outcome:
     reason: str = ""
     figures: dict[str, float] = plain_field(default_factory=dict)
     rows: list[Row] = plain_field(default_factory=list)
+    sizes: Sequence[tuple[int, int]] = ()
 
 
 def make_pairs(photo: Photo, recipe: Recipe, raw: str, out: str, split: str | None = None) -> Outcome:
     """Write the tiles of a photo below `raw` to `out`. `split`: from the dataset's own lists; None draws one by the
-    plate."""
+    plate. Raises OSError when the output cannot be written."""
     try:
+        if not _is_utf8(photo.source):
+            raise UnusablePhoto("the name is not UTF-8")
         known = annotate(photo, recipe.form)
         # known by the name alone: a photo that will not be used need not be decoded
         if known and (width_px := plate_width(known.corners)) < recipe.min_plate_width:
@@ -93,7 +108,22 @@ def make_pairs(photo: Photo, recipe: Recipe, raw: str, out: str, split: str | No
         return Outcome(photo.source, photo.stamp, REJECTED, reason, figures)
     text, country = (known.text, known.country) if known else photo.text or ("", "")
     row = Row("", split or draw_split(text, photo.source, recipe), photo.source, text, country, corners)
-    return Outcome(photo.source, photo.stamp, KEPT, "", figures, _write_pairs(tile, row, recipe, out))
+    try:
+        rows, sizes = _write_pairs(tile, row, recipe, out)
+    except OSError as error:
+        if error.errno in UNFIT_NAME:
+            return Outcome(photo.source, photo.stamp, FAILED, "no tile can have this name", figures)
+        raise
+    return Outcome(photo.source, photo.stamp, KEPT, "", figures, rows, sizes)
+
+
+def _is_utf8(name: str) -> bool:
+    """Python keeps the bytes of other names as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _cut(pixels: np.ndarray, known: Annotation | None, recipe: Recipe) -> tuple[np.ndarray, Corners, float]:
@@ -127,22 +157,24 @@ def _flaw(figures: dict[str, float], recipe: Recipe) -> str:
     return next((reason for fails, reason in checks if fails), "")
 
 
-def _write_pairs(tile: np.ndarray, row: Row, recipe: Recipe, out: str) -> list[Row]:
-    """One pair for each variant; `row` is what they have in common."""
+def _write_pairs(tile: np.ndarray, row: Row, recipe: Recipe, out: str) -> tuple[list[Row], list[tuple[int, int]]]:
+    """One pair for each variant, and the sizes of its files; `row` is what the variants have in common."""
     number = zlib.crc32(row.source.encode())
     # tells photos of one name in two folders, or with two suffixes, apart
     mark = hashlib.sha256(row.source.encode()).hexdigest()[:16]
     name = row.source.rsplit("/", 1)[-1].rsplit(".", 1)[0][:KEY_CHARACTERS].replace(":", "_")
+    name = name.encode()[:KEY_BYTES].decode(errors="ignore")
     clean, picture = encode_png(tile), to_float(tile)
-    rows = []
+    rows, sizes = [], []
     for variant in range(recipe.variants):
         steps = degrade.sample(np.random.default_rng([recipe.seed, number, variant]), recipe.preset)
-        lq = degrade.apply(picture, steps, recipe.scale)
+        lq = encode_png(degrade.apply(picture, steps, recipe.scale))
         key = f"{name}.{mark}.{variant}"
         write_bytes(tile_url(out, row.split, "hr", key), clean)
-        write_bytes(tile_url(out, row.split, "lq", key), encode_png(lq))
+        write_bytes(tile_url(out, row.split, "lq", key), lq)
         rows.append(replace(row, key=key, variant=variant, degradation=steps))
-    return rows
+        sizes.append((len(clean), len(lq)))
+    return rows, sizes
 
 
 def draw_split(text: str, source: str, recipe: Recipe) -> str:

@@ -209,7 +209,7 @@ def test_a_text_csv_above_the_photos_names_them_bare_or_by_path(tmp_path, quick)
     ):
         with open(tmp_path / folder / "text.csv", "w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
-    assert {photo.source: photo.text for photo in find_photos(str(tmp_path / "raw"))} == {
+    assert {photo.source: photo.text for photo in find_photos(str(tmp_path / "raw")).photos} == {
         f"a/{bare.name}": ("AA11", "DE"),
         f"a/b/{by_path.name}": ("BB22", "FR"),
         f"c/{nearer.name}": ("CC33", "GB"),
@@ -291,7 +291,7 @@ def test_linked_photos_and_folders_are_found_once(tmp_path):
     (tmp_path / "raw/deep").mkdir(parents=True)
     (tmp_path / "raw/linked").symlink_to(tmp_path / "far")
     (tmp_path / "raw/deep/circle").symlink_to(tmp_path / "raw")
-    assert [photo.source.split("/")[0] for photo in find_photos(str(tmp_path / "raw"))] == ["linked", "linked"]
+    assert [photo.source.split("/")[0] for photo in find_photos(str(tmp_path / "raw")).photos] == ["linked", "linked"]
 
 
 def test_a_photo_belongs_to_one_bucket_whatever_else_there_is():

@@ -2,6 +2,7 @@
 one."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -225,6 +226,50 @@ def test_workers_without_this_code_are_told_apart(tmp_path, raw, cluster):
     assert code == 2
     assert "lacks this code" in said
     assert "PYTHONPATH" in said
+
+
+@pytest.mark.parametrize("kind", ["any folder called data", "another version"])
+def test_workers_with_other_code_are_told_within_a_minute(tmp_path, raw, cluster, kind):
+    other = tmp_path / "other"
+    if kind == "another version":
+        shutil.copytree(FOLDER / "data", other / "data", ignore=shutil.ignore_patterns("__pycache__"))
+        with (other / "data/presets.py").open("a") as file:
+            file.write("# changed\n")
+    else:
+        (other / "data").mkdir(parents=True)
+    _, address = start_scheduler(cluster, tmp_path)
+    worker(cluster, address, path=str(other))
+    started = time.monotonic()
+    code, said = ended(start(raw, tmp_path / "out", "--scheduler", address))
+    assert code == 2
+    assert ("another version of this code" if kind == "another version" else "lacks this code") in said
+    assert time.monotonic() - started < 60
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_a_cluster_that_loses_all_workers(tmp_path, raw, cluster):
+    _, address = start_scheduler(cluster, tmp_path)
+    only, out = worker(cluster, address), tmp_path / "out"
+    process = start(raw, out, "--scheduler", address)
+    wait_for(lambda: parts(out), process)
+    only.kill()
+    lost = time.monotonic()
+    code, said = ended(process)
+    assert code == 2
+    assert "no worker is left" in said
+    assert time.monotonic() - lost < 60
+
+
+@pytest.mark.parametrize("fraction", ["TERMINATE=0.0026", "PAUSE=0.001"])
+def test_workers_without_memory_end_the_run_within_a_minute(tmp_path, raw, fraction):
+    name, value = fraction.split("=")
+    environment = os.environ | {f"DASK_DISTRIBUTED__WORKER__MEMORY__{name}": value}
+    started = time.monotonic()
+    code, said = ended(start(raw, tmp_path / "out", "--workers", "2", env=environment))
+    assert code == 2
+    assert "lack of memory" in said
+    assert "Traceback" not in said
+    assert time.monotonic() - started < 60
 
 
 def test_no_scheduler_there(tmp_path, raw):

@@ -2,8 +2,10 @@
 
 # ruff: noqa: F811 (fixtures)
 
+import json
 import os
 import signal
+import sys
 
 import pytest
 from fsspec import register_implementation
@@ -204,3 +206,135 @@ def test_what_a_worker_killed_in_the_middle_of_a_file_left_is_removed(tmp_path, 
 def test_an_unknown_storage_is_named(tmp_path, capsys):
     assert run("nosuch://raw", tmp_path / "out") == 2
     assert "nosuch" in capsys.readouterr().err
+
+
+# --- Files that a power cut, a disk or a person damaged ------------------------------------------------------
+
+
+def test_a_tile_removed_or_emptied_later_is_made_again(tmp_path, quick, capsys):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_photos(raw, 6)
+    assert run(raw, out, "--variants", 2) == 0
+    before = contents(out)
+    removed, emptied, cut, *_ = sorted(out.glob("*/*/*.png"))
+    removed.unlink()
+    emptied.write_bytes(b"")
+    cut.write_bytes(cut.read_bytes()[:100])
+    harmed = {path.name.rsplit(".", 2)[0] for path in (removed, emptied, cut)}
+    assert run(raw, out, "--variants", 2) == 0
+    assert contents(out) == before
+    assert report(out)["tiles_lost_and_made_again"] == report(out)["done_in_this_run"] == len(harmed)
+    assert f"{len(harmed)} photos had lost tiles" in capsys.readouterr().out
+
+
+def test_a_lost_tile_whose_photo_is_gone_leaves_the_manifest(tmp_path, quick):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    photo, *_ = write_photos(raw, 3)
+    assert run(raw, out) == 0
+    row = next(row for row in read_manifest(str(out)) if row.source == photo.name)
+    (out / row.split / "lq" / f"{row.key}.png").unlink()
+    photo.unlink()
+    assert run(raw, out) == 0
+    assert row.key not in rows_by_key(out)
+    # the partner would only stop whoever opens the folder
+    assert len(list(out.glob("*/hr/*.png"))) == len(list(out.glob("*/lq/*.png"))) == 2
+
+
+def test_parts_of_before_the_sizes_were_noted_are_good(tmp_path, quick):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_photos(raw, 3)
+    assert run(raw, out) == 0
+    for part in out.glob("parts/*/*.jsonl"):
+        lines = [json.loads(line) for line in part.read_text(encoding="utf-8").splitlines()]
+        assert all(line.pop("sizes") for line in lines)
+        part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert run(raw, out) == 0
+    assert report(out)["done_in_this_run"] == 0
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda b: b"", lambda b: bytes(len(b)), lambda b: b[: len(b) // 2], lambda b: b"[]\n"]
+)
+def test_a_damaged_part_is_named_and_its_photos_are_done_again(tmp_path, quick, capsys, harm):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_photos(raw, 6)
+    assert run(raw, out) == 0
+    before = contents(out)
+    part = next(out.glob("parts/*/*.jsonl"))
+    part.write_bytes(harm(part.read_bytes()))
+    assert run(raw, out) == 0
+    assert contents(out) == before
+    assert report(out)["damaged_parts"] == [str(part)]
+    assert f"{part} was damaged" in capsys.readouterr().out
+    assert run(raw, out) == 0
+    assert report(out)["damaged_parts"] == []
+    assert report(out)["done_in_this_run"] == 0
+
+
+def test_damaged_settings_are_named_and_nothing_is_touched(tmp_path, quick, capsys):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_photos(raw, 2)
+    assert run(raw, out) == 0
+    before = contents(out)
+    for content in (b"", bytes(100), b"[]", b"{}", b'{"buckets": "x"}'):
+        (out / "settings.json").write_bytes(content)
+        assert run(raw, out) == 2
+        assert "settings.json is damaged" in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def test_a_run_killed_while_it_wrote_its_settings_can_go_on(tmp_path, quick):
+    write_photos(tmp_path / "raw", 2)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.0123.part").write_bytes(b"{")
+    assert run(tmp_path / "raw", tmp_path / "out") == 0
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each tile is synced by itself")
+def test_tiles_are_on_the_disk_before_their_part_has_its_name(tmp_path, quick, monkeypatch):
+    """The order of a bucket: tiles written, synced; the part synced; only then renamed. The same for each file of the
+    output folder on which a later start rests."""
+    events = []
+
+    def noted(call):
+        def calling(*arguments):
+            name = os.path.basename(arguments[-1]) if call is replace else ""
+            events.append(f"{'tile' if name.endswith('.png') else name} named" if name else call.__name__)
+            return call(*arguments)
+
+        return calling
+
+    replace = os.replace
+    for name in ("sync", "fsync", "replace"):
+        monkeypatch.setattr(os, name, noted(getattr(os, name)))
+    write_photos(tmp_path / "raw", 1)
+    assert run(tmp_path / "raw", tmp_path / "out") == 0
+    whole = ["fsync", "{} named", "fsync"]
+    expected = [each.format("settings.json") for each in whole]
+    expected += ["tile named"] * 2 + ["sync"] + [each.format("00000.jsonl") for each in whole]
+    for name in ("manifest.csv", "report.json"):
+        expected += [each.format(name) for each in whole]
+    assert events[: len(expected)] == expected
+
+
+@pytest.mark.parametrize("way", ["raw/tiles", "raw/../raw/tiles", "linked/tiles", "into", "raw"])
+def test_an_output_inside_the_raw_folder_is_refused_by_whatever_way(tmp_path, quick, capsys, way):
+    write_photos(tmp_path / "raw", 1)
+    (tmp_path / "raw/deep").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "raw")
+    (tmp_path / "into").symlink_to(tmp_path / "raw/deep")
+    before = sorted(tmp_path.rglob("*"))
+    assert run(tmp_path / "raw", tmp_path / way) == 2
+    assert "lies in --raw" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_output_that_a_link_in_the_raw_folder_leads_to_is_no_input(tmp_path, quick):
+    raw, out = tmp_path / "raw", tmp_path / "elsewhere/tiles"
+    write_photos(raw, 3)
+    (tmp_path / "elsewhere").mkdir()
+    (raw / "link").symlink_to(tmp_path / "elsewhere")
+    for _ in range(2):
+        assert run(raw, out) == 0
+        assert report(out)["photos"] == {"kept": 3}

@@ -1,10 +1,16 @@
 """What a bucket's end is called: the faults of a cluster that no test with real processes brings about every time."""
 
+import shutil
 from concurrent.futures import CancelledError
+from pathlib import Path
 
 import pytest
 
+from data import buckets, cluster
+from data.buckets import Job, run_bucket
 from data.cluster import GONE, _result
+from data.photos import Photo
+from data.preprocessing import Recipe
 
 
 class Ended:
@@ -32,3 +38,92 @@ def test_a_scheduler_that_is_gone_is_called_that_however_it_shows(status, error)
 def test_storage_that_failed_is_no_lost_scheduler():
     with pytest.raises(OSError, match="No space left on device"):
         _result(Ended("error", OSError(28, "No space left on device")))
+
+
+class Cluster:
+    """A client whose scheduler tells of `workers`: address -> status. Time passes as the test says."""
+
+    cluster = None
+
+    def __init__(self, monkeypatch) -> None:
+        self.workers, self.now, self.scheduler = {}, 100.0, self
+        monkeypatch.setattr(cluster.time, "monotonic", lambda: self.now)
+
+    def identity(self):
+        raise AssertionError("called by sync alone")
+
+    def sync(self, function, n_workers):
+        assert n_workers == -1, "all of them"
+        return {"workers": {name: {"status": status, "metrics": {}} for name, status in self.workers.items()}}
+
+    def watch(self, watch, seconds):
+        for _ in range(seconds):
+            self.now += 1.01
+            watch.look()
+
+
+@pytest.fixture
+def fleet(monkeypatch):
+    return Cluster(monkeypatch)
+
+
+def test_workers_at_work_are_waited_for(fleet):
+    watch = cluster.WorkerWatch(fleet)
+    fleet.workers = {"a": "running", "b": "paused"}
+    fleet.watch(watch, 600)
+
+
+@pytest.mark.parametrize(
+    ("workers", "local", "told"),
+    [({}, None, "no worker is left"), ({}, "local", "workers keep dying"), ({"a": "paused"}, None, "lack of memory")],
+)
+def test_no_worker_that_can_work_ends_the_run_within_half_a_minute(fleet, workers, local, told):
+    watch = cluster.WorkerWatch(fleet)
+    fleet.cluster = local
+    fleet.workers = {"a": "running"}
+    fleet.watch(watch, 60)
+    fleet.workers = workers
+    fleet.watch(watch, 15)
+    with pytest.raises(RuntimeError, match=told):
+        fleet.watch(watch, 15)
+
+
+def test_workers_that_die_before_they_finish_anything_end_the_run(fleet):
+    watch = cluster.WorkerWatch(fleet)
+
+    def start_again(times):
+        for _ in range(times):
+            fleet.workers = {f"{name}{fleet.now}": "running" for name in "ab"}
+            fleet.watch(watch, 2)
+
+    start_again(2)
+    # once something is finished, they are counted anew
+    watch.note_progress()
+    start_again(2)
+    with pytest.raises(RuntimeError, match="lack of memory"):
+        start_again(4)
+
+
+def test_a_cluster_may_become_smaller(fleet):
+    watch = cluster.WorkerWatch(fleet)
+    fleet.workers = {str(number): "running" for number in range(100)}
+    fleet.watch(watch, 2)
+    fleet.workers = {"0": "running"}
+    fleet.watch(watch, 60)
+
+
+def test_a_worker_with_other_code_refuses_to_work(tmp_path):
+    job = Job(Recipe(), str(tmp_path), str(tmp_path), str(tmp_path), code="0123456789abcdef")
+    with pytest.raises(RuntimeError, match="another version of this code"):
+        run_bucket(job, 0, [Photo("a.jpg", "")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_checksum_of_the_code_follows_its_files(tmp_path, monkeypatch):
+    shutil.copytree(Path(buckets.__file__).parent, tmp_path / "data")
+    monkeypatch.setattr(buckets, "__file__", str(tmp_path / "data/buckets.py"))
+    checksum = buckets.code_checksum.__wrapped__
+    assert checksum() == buckets.code_checksum()
+    with (tmp_path / "data/sampler.py").open("a") as file:
+        file.write("# changed\n")
+    assert checksum() != buckets.code_checksum()

@@ -43,7 +43,7 @@ WORKERS = (1, 2)
 
 def copy_photos(raw: Path, folder: Path, count: int) -> list[Path]:
     """`count` photos in `folder`, those of `raw` again and again. Raises ValueError for photos without CCPD names."""
-    found = sorted(raw / photo.source for photo in find_photos(str(raw)))
+    found = sorted(raw / photo.source for photo in find_photos(str(raw)).photos)
     sources = itertools.islice(itertools.cycle(found), count)
     folder.mkdir()
     paths = []
@@ -72,7 +72,7 @@ def floor(paths: list[Path]) -> np.ndarray:
 
 def plain_loop(raw: Path, out: Path) -> np.ndarray:
     """`measured` per photo of making the pairs without buckets and Dask."""
-    photos = find_photos(str(raw))
+    photos = find_photos(str(raw)).photos
     out.mkdir()
     agree_on_settings(str(out), TAKE_ALL, "", 1)
     started = measured()
