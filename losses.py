@@ -1,4 +1,4 @@
-"""The terms of both objectives (README, "The recipe").
+"""The terms of both objectives; how much each weighs, `training/objective.py` says.
 
     discriminator = CE(D(G(x)), 0) + CE(D(y), 1)
     generator     = MSE(G(x), y) + 0.1 * VGG(G(x), y) + 0.2 * CE(D(G(x)), 1)
@@ -10,7 +10,6 @@ caller can average over the global batch, however many devices it is spread over
 from collections.abc import Collection
 
 import keras
-import numpy as np
 from keras import ops
 
 from data.quality import LUMA
@@ -18,7 +17,6 @@ from data.quality import LUMA
 # half a character's height or so
 DETAIL_BLOCK_PX = 16
 COLOUR_BLOCK_PX = 4
-MSE_WEIGHT, VGG_WEIGHT, ADVERSARIAL_WEIGHT = 1.0, 0.1, 0.2
 
 
 def mse(hr, sr):
@@ -65,7 +63,7 @@ def colour(hr, sr):
     divide by 4.
     """
     blocks = ops.average_pool(_difference(hr, sr), COLOUR_BLOCK_PX, COLOUR_BLOCK_PX)
-    return _mean(ops.abs(blocks - ops.sum(blocks * np.array(LUMA, np.float32), axis=-1, keepdims=True)))
+    return _mean(ops.abs(blocks - ops.sum(blocks * ops.convert_to_tensor(LUMA, "float32"), axis=-1, keepdims=True)))
 
 
 def _difference(hr, sr):

@@ -8,132 +8,123 @@ generator.keras (stage two), each with a .json saying how it was made, and state
 Exit code: 0 finished; 1 stopped on request, state saved; 2 could not begin or go on.
 """
 
-import errno
-import os
 import shutil
-import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from data.dataset import Batches
 from data.environment import prepare_libraries
 from data.text import printable
-from training.devices import choose_precision, choose_strategy, is_chief, on_jax, worker_name
+from training.balance import from_settings
+from training.devices import choose_precision, choose_strategy, is_chief, seed_everything, worker_name
+from training.failures import explain
+from training.journal import Journal
+from training.objective import stage_one, weights_of
 from training.run_folder import check_folder, describe, make_folder, stored_precision
-from training.settings import Settings, parse
+from training.settings import (
+    BalanceSettings,
+    DataSettings,
+    NetworkSettings,
+    ObjectiveSettings,
+    ScheduleSettings,
+    Settings,
+    WatchSettings,
+    parse,
+)
+from training.tile_pairs import cache_tiles, find_pairs, tile_size
 
 
 def train(settings: Settings, resume: bool = False) -> None:
     """Train as `settings` say. Raises ValueError for what is wrong with them, and Interrupted or TrainingFailed."""
-    from training.tile_pairs import find_pairs, tile_size
-
-    pairs, held_out = find_pairs(settings)
+    run = Path(settings.run)
+    # the data
+    pairs, held_out = find_pairs(settings.part(DataSettings))
+    tile = tile_size(pairs.hr_urls[0])
     if is_chief():
-        check_folder(settings, resume)
+        check_folder(run, resume)
+    say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
+
+    # the machine
     prepare_libraries()
     strategy, devices = choose_strategy()
-    precision, reason = stored_precision(settings) if resume else choose_precision(settings.precision)
-    if strategy is None and (settings.adversarial_steps or precision == "mixed_float16"):
-        raise ValueError("on JAX there is stage one only, in float32 or bfloat16: give --adversarial-steps 0")
-    # late: keras takes seconds
+    precision, reason = stored_precision(run) if resume else choose_precision(settings.precision)
+    seed_everything(settings.seed, settings.deterministic)
+    say(f"devices: {devices}; precision: {precision} ({reason})")
+
+    # the networks. Late, here and below: what imports Keras takes seconds
     from training.networks import keep_beginning, with_architecture
 
-    seed_everything(settings)
-    say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
-    say(f"devices: {devices}; precision: {precision} ({reason})")
-    if settings.adversarial_steps and settings.vgg_weights == "random":
-        say("VGG weights: random, as --vgg-weights says: the perceptual term is weaker than with trained ones")
-    tile = tile_size(pairs.hr_urls[0])
     trainer = make_trainer(settings, strategy, pairs.crop or tile, pairs.scale, precision)
     settings = with_architecture(settings, trainer.generator)
     if is_chief() and not resume:
         # first: without it the folder is no run yet
         keep_beginning(settings, trainer.generator)
         make_folder(settings, precision, devices)
-    course(settings, resume, trainer, pairs, held_out, describe(settings, tile, precision))
-    say(f"done: {settings.run} holds pretrain.keras and generator.keras, log.csv, curves.png, samples and tensorboard")
 
-
-def seed_everything(settings: Settings) -> None:
-    import keras
-
-    keras.utils.set_random_seed(settings.seed)
-    if settings.deterministic and not on_jax():
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
+    with sitting(settings, trainer, pairs, held_out, describe(settings, tile, precision)) as course:
+        if resume:
+            course.load()
+        # stage one: the MSE alone
+        course.train("pretrain")
+        # stage two: against the discriminator
+        course.train("adversarial")
+        course.finish()
+    say(f"done: {run} holds pretrain.keras and generator.keras, log.csv, curves.png, samples and tensorboard")
 
 
 def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int, precision: str):
     """The networks and optimisers, inside the strategy's scope. size: (height, width) of what the discriminator
     sees."""
-    from training import networks
-    from training.objective import OPTIONS
+    from training.networks import build_networks
 
-    weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
-    options = {name: getattr(settings, f"{name}_weight") for name in OPTIONS}
-    weights |= {name: weight for name, weight in options.items() if weight}
-    if strategy is None:
-        from training.jax_steps import JaxTrainer
+    schedule, weights = settings.part(ScheduleSettings), weights_of(settings.part(ObjectiveSettings))
+    terms = weights if schedule.adversarial_steps else stage_one(weights)
+    if strategy is None and (schedule.adversarial_steps or precision == "mixed_float16"):
+        raise ValueError("on JAX there is stage one only, in float32 or bfloat16: give --adversarial-steps 0")
+    if strategy is not None and schedule.batch_size % strategy.num_replicas_in_sync:
+        devices = strategy.num_replicas_in_sync
+        raise ValueError(f"--batch-size must be a multiple of the {devices} devices, got {schedule.batch_size}")
+    if "vgg" in terms and settings.vgg_weights == "random":
+        say("VGG weights: random, as --vgg-weights says: the perceptual term is weaker than with trained ones")
+    with nullcontext() if strategy is None else strategy.scope():
+        networks = build_networks(settings.part(NetworkSettings), terms, size, scale, precision, Path(settings.run))
+        if strategy is None:
+            from training.jax_steps import JaxTrainer
 
-        generator = networks.make_generator(settings, scale, precision)
-        return JaxTrainer(generator, networks.make_observers(settings, generator, precision), weights, settings)
-    from training.steps import Trainer
+            return JaxTrainer(networks, weights, schedule)
+        from training.steps import Trainer
 
-    if settings.batch_size % strategy.num_replicas_in_sync:
-        raise ValueError(
-            f"--batch-size must be a multiple of the {strategy.num_replicas_in_sync} devices, got {settings.batch_size}"
-        )
-    with strategy.scope():
-        generator = networks.make_generator(settings, scale, precision)
-        discriminator = networks.make_discriminator(settings, size, precision)
-        observers = networks.make_observers(settings, generator, precision)
-        half = precision == "mixed_float16"
-        return Trainer(strategy, generator, discriminator, observers, weights, settings, scale_loss=half)
+        return Trainer(strategy, networks, weights, schedule, scale_loss=precision == "mixed_float16")
 
 
-def course(settings: Settings, resume: bool, trainer, pairs, held_out, about: dict) -> None:
-    """Everything that lasts as long as the training: worker processes, journal, cache."""
-    from data.dataset import Batches
-    from training.journal import Journal
-    from training.loop import Run
-    from training.tile_pairs import cache_tiles
+@contextmanager
+def sitting(settings: Settings, trainer, pairs, held_out, about: dict) -> Iterator:
+    """A run (`training.loop.Run`) with what lasts as long as it: worker processes, journal, cache, signal handlers.
+    about: of the networks, for the .json beside each."""
+    from training.loop import Run, stoppable
     from training.validation import Shipping, choose_selection, make_validator
 
-    journal = Journal(Path(settings.run)) if is_chief() else None
-    validator = make_validator(settings, held_out) if is_chief() and held_out else None
-    select, reason = choose_selection(settings.select, validator)
+    watch, folder = settings.part(WatchSettings), Path(settings.run)
+    journal = Journal(folder) if is_chief() else None
+    validator = make_validator(settings.tiles, held_out, watch) if is_chief() and held_out else None
+    select, reason = choose_selection(watch.select, validator)
     if reason:
         say(reason)
-    cache = Path(settings.run) / f"cache-{worker_name()}"
+    cache = folder / f"cache-{worker_name()}"
     try:
         pairs = cache_tiles(pairs, cache) if settings.cache else pairs
         with Batches(pairs, settings.workers) as batches:
+            balance = from_settings(settings.part(BalanceSettings))
             shipping = Shipping(trainer, validator, select, about)
-            run = Run(settings, trainer, batches, journal, shipping, is_chief())
-            if resume:
-                run.load()
-            to_the_end(run)
+            run = Run(folder, settings.part(ScheduleSettings), watch, balance, trainer, batches, shipping, journal)
+            with stoppable(run):
+                yield run
     finally:
         shutil.rmtree(cache, ignore_errors=True)
         if journal is not None:
             journal.close()
-
-
-def to_the_end(run) -> None:
-    """Train until the last step; Ctrl-C and SIGTERM end the step, save and leave (a second one leaves at once)."""
-    from training.journal import Bar
-
-    def ask(number, _frame) -> None:
-        run.stop_asked = True
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        run.train(lambda stage, steps, done: Bar(stage, steps, done, silent=not is_chief()))
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def say(text: str) -> None:
@@ -147,57 +138,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings, resume = parse(__doc__, argv)
         train(settings, resume)
-    except KeyboardInterrupt:
-        return fail("interrupted before the first step", 1)
-    except Exception as error:
-        code, text = explain(error, settings)
-        return fail(text, code)
+    except (Exception, KeyboardInterrupt) as error:
+        code, text = explain(error, settings.batch_size if settings else 0)
+        print(f"train.py: {printable(text)}", file=sys.stderr)
+        return code
     return 0
-
-
-def fail(text: str, code: int) -> int:
-    print(f"train.py: {printable(text)}", file=sys.stderr)
-    return code
-
-
-def explain(error: Exception, settings: Settings | None) -> tuple[int, str]:
-    """(exit code, one line) for everything that is known to go wrong; raises the rest again."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
-        return 2, f"the disk is full; the state saved last is intact: make room, then go on with --resume ({text})"
-    if isinstance(error, (ValueError, OSError)):
-        return 2, text
-    from training.loop import Interrupted
-    from training.objective import TrainingFailed
-
-    if isinstance(error, Interrupted):
-        return 1, text
-    if isinstance(error, TrainingFailed):
-        return 2, text
-    if on_jax():
-        raise error
-    import tensorflow as tf
-
-    if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
-        return 2, f"out of memory; lower --batch-size, which is {settings.batch_size} (or --filters, --blocks)"
-    if isinstance(error, tf.errors.OpError) and "BrokenProcessPool" in str(error):
-        return (
-            2,
-            "a process that makes batches was killed, for want of memory perhaps: make room, then go on with --resume",
-        )
-    # raised where batches are made
-    if isinstance(error, tf.errors.InvalidArgumentError) and "ValueError: " in text:
-        return 2, text.partition("ValueError: ")[2]
-    if os.environ.get("TF_CONFIG") and isinstance(error, errors_of_a_lost_worker()):
-        return 2, f"another worker is gone; start all of them again with --resume ({text})"
-    raise error
-
-
-def errors_of_a_lost_worker() -> tuple[type, ...]:
-    """What TensorFlow raises in the others, depending on which call they are in."""
-    from tensorflow import errors
-
-    return errors.UnavailableError, errors.AbortedError, errors.InternalError, errors.DeadlineExceededError
 
 
 if __name__ == "__main__":

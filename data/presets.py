@@ -76,7 +76,7 @@ class Preset:
     # share of cars that pass by during a long exposure, hardly harmed otherwise
     passing: float = 0.0
     # median length of their motion, and the standard deviation of its logarithm
-    passing_px: Range = (23.0, 0.36)
+    passing_px: Range = (21.0, 0.4)
 
 
 PRESETS = {
@@ -159,7 +159,7 @@ PRESETS["severe"] = replace(PRESETS["street"], severity=(2.5, 1.1))
 PRESETS["lamps"] = replace(PRESETS["severe"], cast_strengths=((0.06, 0.5), (0.2, 0.2), (0.5, 0.3)))
 # The same, and often through a windscreen on which a brake lamp shines: all is pink, and white is clipped.
 PRESETS["windscreen"] = replace(PRESETS["lamps"], lamp=0.3)
-# Cars that pass by during a long exposure, in four samples of ten: straight motion of mostly 12 to 42 px and next to no
+# Cars that pass by during a long exposure, in four samples of ten: straight motion of mostly 11 to 41 px and next to no
 # noise, as measured on real pairs (docs/EXPERIMENTS.md). The others are as wide as "street", in the light of "lamps",
 # with more good pictures, so that a network also learns what to leave alone.
 PRESETS["traffic"] = replace(PRESETS["lamps"], severity=PRESETS["street"].severity, untouched=0.12, passing=0.4)

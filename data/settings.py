@@ -74,13 +74,19 @@ def parse(
 
 
 def make_parser(cls: type, description: str, prog: str | None = None) -> argparse.ArgumentParser:
-    """One flag per field, and --config. Flags that are not given leave no trace in the result."""
+    """One flag per field, and --config. Flags that are not given leave no trace in the result.
+
+    The flags of a class that `cls` inherits from stand in a group of their own, titled with its docstring.
+    """
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter)
-    hints = typing.get_type_hints(cls)
+    hints, groups = typing.get_type_hints(cls), {cls: parser}
     # what must be given comes first
     for each in sorted(dataclasses.fields(cls), key=_is_required, reverse=True):
-        parser.add_argument(flag_of(each), default=argparse.SUPPRESS, **_options(each, hints[each.name]))
+        part = _part_of(cls, each.name)
+        if part not in groups:
+            groups[part] = parser.add_argument_group(part.__doc__)
+        groups[part].add_argument(flag_of(each), default=argparse.SUPPRESS, **_options(each, hints[each.name]))
     text = "JSON file of settings; flags override them"
     parser.add_argument("--config", default=argparse.SUPPRESS, type=path, metavar="FILE", help=text)
     return parser
@@ -105,15 +111,20 @@ def read_config(cls: type, file: str, section: str = "") -> dict[str, Any]:
             content = content[key]
     if not isinstance(content, dict):
         raise ValueError(f"--config {file}: expected a JSON object of settings")
+    return from_json(cls, content, f"--config {file}")
+
+
+def from_json(cls: type, content: dict[str, Any], source: str) -> dict[str, Any]:
+    """Field name -> value, of the right type, from what a JSON object says. Raises ValueError that names the source."""
     known, hints = {each.name: each for each in dataclasses.fields(cls)}, typing.get_type_hints(cls)
     if unknown := sorted(content.keys() - known.keys()):
-        raise ValueError(f"--config {file}: unknown setting {', '.join(unknown)}; known are {', '.join(known)}")
+        raise ValueError(f"{source}: unknown setting {', '.join(unknown)}; known are {', '.join(known)}")
     values = {}
     for name, value in content.items():
         try:
             values[name] = _from_json(known[name], hints[name], value)
         except (TypeError, ValueError, argparse.ArgumentTypeError) as error:
-            raise ValueError(f"--config {file}: {name}: {error}") from None
+            raise ValueError(f"{source}: {name}: {error}") from None
     return values
 
 
@@ -121,6 +132,11 @@ def flag_of(each: dataclasses.Field) -> str:
     """The flag of a field: `batch_size` -> `--batch-size`."""
     name = each.metadata["flag"] or f"--{'no-' if each.default is True else ''}{each.name.replace('_', '-')}"
     return name if name.startswith("-") else each.name
+
+
+def _part_of(cls: type, name: str) -> type:
+    """The class that declares a field: `cls` itself, or one that it inherits from."""
+    return next(each for each in cls.__mro__ if name in each.__dict__.get("__annotations__", {}))
 
 
 def _is_required(each: dataclasses.Field) -> bool:

@@ -28,7 +28,7 @@ from keras import layers, ops
 
 from data.tiles import SCALES
 from models.layers import Relight, RepeatPixels, SpaceToDepth, Standardise, scaled_and_shifted
-from models.recogniser import COLUMN_WIDTH, PREFIX, read_cells, read_columns
+from models.recogniser import PREFIX, Shape, read_cells, read_columns, shape_of
 
 # pixels folded into channels before the body
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}
@@ -52,12 +52,12 @@ LISTEN_BLOCKS = 2
 
 
 def build_generator(
-    scale: int = 1, filters: int = 64, blocks: int = 16, body: str = "srresnet", reads: bool = False
+    scale: int = 1, filters: int = 64, blocks: int = 16, body: str = "srresnet", reads: Shape | None = None
 ) -> keras.Model:
     """A fully convolutional generator: (N, H, W, 3) -> (N, H*scale, W*scale, 3), for H and W that the stem's block
     divides.
 
-    reads: whether it carries a recogniser, whose weights `take_over` fills in.
+    reads: the shape of the recogniser that it carries, whose weights `take_over` fills in; None for none.
     Raises ValueError when the scale or the body is not one of those above.
     """
     if scale not in SCALES:
@@ -77,7 +77,7 @@ def build_generator(
     x = _conv(filters, STEM_KERNEL[scale], name="stem")(x)
     # the body knows the light, since noise grows in the dark
     x = shallow = _activate(layers.Add(name="stem_light")([x, layers.Dense(filters, name="light_features")(light)]))
-    columns = _columns(evened, scale) if reads else None
+    columns = _columns(evened, scale, reads) if reads else None
     for index in range(blocks):
         if reads:
             x = scaled_and_shifted(x, columns, [f"{part}{index + 1}" for part in HINT_LAYERS])
@@ -138,22 +138,23 @@ def architecture(generator: keras.Model) -> dict:
         return {}
     blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
     filters = generator.get_layer("stem").filters
-    return {"scale": int(scale), "filters": filters, "blocks": blocks, "body": body, "reads": "hint1" in names}
+    return {"scale": int(scale), "filters": filters, "blocks": blocks, "body": body, "reads": shape_of(generator)}
 
 
-def _columns(evened, scale: int):
+def _columns(evened, scale: int, shape: Shape):
     """(N, H, W, 3) -> (N, 1, W*scale/4, features): what the recogniser sees, in columns as wide as the body's cells."""
     if scale > 1:
         evened = layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge_to_read")(evened)
-    columns = ops.expand_dims(read_columns(read_cells(evened)), axis=1)
+    columns = ops.expand_dims(read_columns(read_cells(evened, shape), shape), axis=1)
     for index in range(LISTEN_BLOCKS):
-        y = _activate(_column_conv("he_normal", name=f"listen{index + 1}a")(columns))
-        columns = layers.Add(name=f"listen{index + 1}")([columns, _column_conv("zeros", name=f"listen{index + 1}b")(y)])
+        y = _activate(_column_conv(shape.column_width, "he_normal", name=f"listen{index + 1}a")(columns))
+        y = _column_conv(shape.column_width, "zeros", name=f"listen{index + 1}b")(y)
+        columns = layers.Add(name=f"listen{index + 1}")([columns, y])
     return columns
 
 
-def _column_conv(initializer: str, name: str) -> layers.Conv2D:
-    return layers.Conv2D(COLUMN_WIDTH, (1, 5), padding="same", kernel_initializer=initializer, name=name)
+def _column_conv(width: int, initializer: str, name: str) -> layers.Conv2D:
+    return layers.Conv2D(width, (1, 5), padding="same", kernel_initializer=initializer, name=name)
 
 
 def _new_light(features, light):

@@ -6,6 +6,9 @@ It is not the reader of evaluation, which training never sees: a generator that 
 please the judge.
 """
 
+import re
+from dataclasses import dataclass
+
 import keras
 from keras import layers, ops
 
@@ -13,11 +16,8 @@ from models.layers import FusedBatchNormalization, SpaceToDepth, Standardise, sc
 
 # of the picture, folded into channels at once: a character is 16 pixels wide or so, columns stay narrow
 COLUMN_PX = 4
-# width, strides and further residual blocks of each stage
-STAGES = ((64, (1, 1), 3), (96, (2, 1), 8), (128, (2, 1), 15))
-COLUMN_WIDTH = 192
-# each reaches two columns further to both sides: long blur spreads a character over its neighbours
-COLUMN_BLOCKS = 10
+# of each stage of the cells: characters keep their width, and lose height
+STRIDES = ((1, 1), (2, 1), (2, 1))
 NAME = "recogniser"
 # the layer that names characters, of no use to a generator
 HEAD = "logits"
@@ -25,24 +25,60 @@ HEAD = "logits"
 PREFIX = "read_"
 
 
-def build_recogniser(characters: int) -> keras.Model:
+@dataclass(frozen=True)
+class Shape:
+    """How wide and how deep a recogniser is: the three stages of its cells, and its columns.
+
+    widths, column_width: features. blocks, column_blocks: residual blocks. Each block of the columns reaches two
+    columns further to both sides, since long blur spreads a character over its neighbours.
+    """
+
+    widths: tuple[int, ...] = (64, 96, 128)
+    blocks: tuple[int, ...] = (3, 8, 15)
+    column_width: int = 192
+    column_blocks: int = 10
+
+    def deepened(self, other: "Shape") -> "Shape":
+        """As wide as this one, with the blocks of whichever of both has more."""
+        blocks = tuple(max(pair) for pair in zip(self.blocks, other.blocks, strict=True))
+        return Shape(self.widths, blocks, self.column_width, max(self.column_blocks, other.column_blocks))
+
+
+SHAPE = Shape()
+
+
+def build_recogniser(characters: int, shape: Shape = SHAPE) -> keras.Model:
     """Pictures (N, H, W, 3) float32 in [0, 1] of plates of one line -> logits (N, W/4, 1 + characters) of every column.
 
     Class 0 is the blank of CTC (Graves et al. 2006). Fully convolutional: a window of a plate has its answer, too.
     """
-    eye = build_eye()
+    eye = build_eye(shape)
     _, columns = eye.outputs
     logits = layers.Dense(1 + characters, dtype="float32", name=HEAD)(columns)
     return keras.Model(eye.inputs[0], logits, name=NAME)
 
 
-def build_eye() -> keras.Model:
+def build_eye(shape: Shape = SHAPE) -> keras.Model:
     """A recogniser without its names for characters: pictures -> [what it sees in each cell, and in each column]."""
     picture = keras.Input((None, None, 3), name="picture")
     # a plate says the same in any light
     evened, _, _ = Standardise(name="standardise")(picture)
-    cells = read_cells(evened)
-    return keras.Model(picture, [cells, read_columns(cells)], name="eye")
+    cells = read_cells(evened, shape)
+    return keras.Model(picture, [cells, read_columns(cells, shape)], name="eye")
+
+
+def shape_of(model: keras.Model) -> Shape | None:
+    """Of the recogniser that a model is or carries; None where there is none."""
+    named = {layer.name: layer for layer in model.layers}
+    if f"{PREFIX}columns" not in named:
+        return None
+
+    def count(stage: str) -> int:
+        return sum(re.fullmatch(rf"{PREFIX}{stage}_[0-9]+", name) is not None for name in named)
+
+    stages = [f"conv{stage}" for stage in range(1, len(STRIDES) + 1)]
+    widths = tuple(named[f"{PREFIX}{stage}"].filters for stage in stages)
+    return Shape(widths, tuple(map(count, stages)), named[f"{PREFIX}columns"].filters, count("columns"))
 
 
 def layers_of_recogniser(model: keras.Model) -> list[keras.Layer]:
@@ -50,10 +86,10 @@ def layers_of_recogniser(model: keras.Model) -> list[keras.Layer]:
     return [layer for layer in model.layers if layer.name.startswith(PREFIX)]
 
 
-def read_cells(evened):
+def read_cells(evened, shape: Shape):
     """Pictures without their light, (N, H, W, 3) -> what the recogniser sees in each cell, (N, H/16, W/4, 128)."""
     x = SpaceToDepth(COLUMN_PX, name=f"{PREFIX}fold")(evened)
-    for stage, (width, strides, blocks) in enumerate(STAGES, start=1):
+    for stage, (width, strides, blocks) in enumerate(zip(shape.widths, STRIDES, shape.blocks, strict=True), start=1):
         x = layers.ReLU()(_normed_conv(x, layers.Conv2D, width, 3, f"conv{stage}", strides))
         x = _in_context(x, f"context{stage}")
         for block in range(1, blocks + 1):
@@ -61,15 +97,15 @@ def read_cells(evened):
     return x
 
 
-def read_columns(cells):
-    """What the recogniser sees in each cell -> in each column, (N, W/4, COLUMN_WIDTH)."""
+def read_columns(cells, shape: Shape):
+    """What the recogniser sees in each cell -> in each column, (N, W/4, column_width)."""
     # the text lies at any height of a window: each column looks where there is something to see
     heights = layers.Softmax(axis=1, name=f"{PREFIX}heights")(layers.Conv2D(1, 1, name=f"{PREFIX}attention")(cells))
     x = ops.sum(layers.Multiply(name=f"{PREFIX}attended")([cells, heights]), axis=1)
-    x = layers.ReLU()(_normed_conv(x, layers.Conv1D, COLUMN_WIDTH, 5, "columns"))
+    x = layers.ReLU()(_normed_conv(x, layers.Conv1D, shape.column_width, 5, "columns"))
     x = _in_context(x, "columns_context")
-    for block in range(1, COLUMN_BLOCKS + 1):
-        x = _residual(x, layers.Conv1D, COLUMN_WIDTH, 5, f"columns_{block}")
+    for block in range(1, shape.column_blocks + 1):
+        x = _residual(x, layers.Conv1D, shape.column_width, 5, f"columns_{block}")
     return x
 
 

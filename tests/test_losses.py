@@ -45,10 +45,6 @@ def test_terms_follow_what_is_given():
     np.testing.assert_allclose(terms["adversarial"], math.log(2), rtol=1e-6)
 
 
-def test_the_recipe_has_its_published_weights():
-    assert (losses.MSE_WEIGHT, losses.VGG_WEIGHT, losses.ADVERSARIAL_WEIGHT) == (1.0, 0.1, 0.2)
-
-
 def test_detail_is_the_mse_without_each_blocks_mean():
     rng = np.random.default_rng(0)
     hr, sr = rng.random((2, 2, 32, 48, 3), dtype="float32")

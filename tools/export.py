@@ -1,4 +1,4 @@
-"""Write a generator in another format, and check on the spot that it still gives the same pictures.
+"""Write a generator, or a detector of plates, in another format, and check on the spot that it still gives the same.
 
     python export.py --checkpoint checkpoints/pretrained/generator.keras --format onnx --out generator.onnx
 
@@ -24,7 +24,7 @@ KERAS_FORMATS = {"onnx": "onnx", "saved_model": "tf_saved_model", "litert": "lit
 # a quarter of a step between two of the 256 levels of a picture
 TOLERANCE = 1e-3
 # height and width of the pictures compared; divided by the scale
-CHECKED_SIZES = ((96, 192), (64, 192), (112, 80))
+CHECKED_SIZES = ((96, 192), (64, 192), (128, 96))
 
 
 @dataclass(frozen=True)
@@ -49,27 +49,40 @@ class Config:
 
 def export(config: Config) -> float:
     """Write and check; the greatest difference from Keras. Raises ValueError or OSError, and then leaves nothing."""
-    from models.enhancer import load_generator
     from models.loading import load_model
 
-    generator = load_generator(config.checkpoint, "float32")
+    network = _network(config)
     model = load_model(Path(config.checkpoint), "float32")
     parent = os.path.dirname(os.path.abspath(config.out))
     os.makedirs(parent, exist_ok=True)
     # beside its place, so that the last step is a rename within one file system
     with tempfile.TemporaryDirectory(prefix=".export-", dir=parent) as folder:
         part = os.path.join(folder, "generator" + FORMATS[config.format])
-        write(model, generator, part, config.format)
-        difference = check(generator, READERS[config.format](part))
+        write(model, network, part, config.format)
+        difference = check(network, READERS[config.format](part))
         os.replace(part, config.out)
     return difference
+
+
+def _network(config: Config):
+    """What the archive computes, and what its .json says. A detector of plates is run and compared like a generator."""
+    from models.enhancer import Generator, load_generator
+    from models.loading import load_archive, read_info
+
+    info = read_info(Path(config.checkpoint))
+    if info.get("kind") != "detector":
+        return load_generator(config.checkpoint, "float32")
+    if config.format != "onnx":
+        raise ValueError(f"a detector can be exported to onnx, not to {config.format}")
+    model = load_archive(Path(config.checkpoint))
+    return Generator(lambda batch: model(batch, training=False).numpy(), info=info)
 
 
 def write(model, generator, path: str, format: str) -> None:
     """By Keras' own exporters, from the float32 network. Raises ValueError where a package is missing."""
     import numpy as np
 
-    side = 16
+    side = 64
     # Keras exports only what has been called
     model(np.zeros((1, side, side, 3), "float32"))
     try:
@@ -118,9 +131,11 @@ def check(generator, other: Callable) -> float:
 
 
 def read_onnx(path: str) -> Callable:
-    from models.loading import load_onnx
+    from models.loading import open_session
 
-    return load_onnx(Path(path), "float32")[0]
+    session = open_session(Path(path), threads=0)
+    name = session.get_inputs()[0].name
+    return lambda batch: session.run(None, {name: batch})[0]
 
 
 def read_saved_model(path: str) -> Callable:
@@ -166,7 +181,7 @@ def parse_arguments(argv: list[str] | None) -> Config:
     parser = argparse.ArgumentParser(
         description=first, epilog=rest[-1], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--checkpoint", required=True, help="the .keras archive of a generator")
+    parser.add_argument("--checkpoint", required=True, help="the .keras archive of a network")
     parser.add_argument("--format", required=True, choices=FORMATS, help="what to write")
     parser.add_argument("--out", required=True, help="the file to write: .onnx or .tflite, or a new folder")
     try:

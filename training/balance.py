@@ -8,6 +8,8 @@ the same.
 
 from dataclasses import asdict, dataclass
 
+from training.settings import BalanceSettings
+
 # of the running accuracy: about 50 updates of the discriminator
 MEMORY = 0.98
 # factor on the weak side's learning rate at each correction
@@ -73,7 +75,7 @@ class Balance:
         return asdict(self)
 
 
-def from_settings(settings) -> Balance:
+def from_settings(settings: BalanceSettings) -> Balance:
     """The balance at the start of stage two."""
     return Balance(
         adaptive=settings.balance == "adaptive",

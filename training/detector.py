@@ -7,8 +7,8 @@ name without its ending) with the bank of rendered vehicles and backgrounds, the
 command goes on where the last saved step ended.
 """
 
-import argparse
 import csv
+import dataclasses
 import json
 import os
 import sys
@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from data.environment import prepare_libraries
+from data.settings import field, parse, path, require
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import STRIDE, UNIT
 
@@ -31,6 +32,25 @@ VEHICLES, BACKGROUNDS = 5000, 1600
 WARM_UP, DECAY = 300, 0.35  # steps; share of the steps
 TARGETS = 13  # heat, 8 corners, two lines, turned over, weight of the corners, weight of the heat
 LEAST_SPREAD_PX = 4.5  # of a middle's heat: finer than a cell nothing can be told
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    out: str = field(type=path, help="archive to write (.keras)", metavar="FILE")
+    steps: int = field(7000, help="steps of training", metavar="N")
+    batch_size: int = field(16, help="scenes of a step", metavar="N")
+    learning_rate: float = field(2e-3, help="the highest, after the warm-up", metavar="F")
+    vehicles: int = field(VEHICLES, help="rendered vehicles that scenes are made of", metavar="N")
+    backgrounds: int = field(BACKGROUNDS, help="rendered backgrounds that scenes are made of", metavar="N")
+    validate_every: int = field(1000, help="steps between validations, a multiple of --log-every", metavar="N")
+    log_every: int = field(100, help="steps between rows of the log, where the state is saved, too", metavar="N")
+    workers: int = field(1, help="processes that make scenes", metavar="N")
+    seed: int = field(0, help="another seed, other pictures and weights", metavar="N")
+
+    def __post_init__(self) -> None:
+        require(self.out.endswith(".keras"), "--out", "a name that ends in .keras", self.out)
+        for name in ("steps", "batch_size", "vehicles", "backgrounds", "validate_every", "log_every", "workers"):
+            require(getattr(self, name) >= 1, f"--{name.replace('_', '-')}", "at least 1", getattr(self, name))
 
 
 def targets_of(scene: Scene) -> np.ndarray:
@@ -87,14 +107,14 @@ def _make_batch(seed: int, number: int, size: int) -> tuple[np.ndarray, np.ndarr
     return np.stack([scene.picture for scene in scenes]), np.stack([targets_of(scene) for scene in scenes])
 
 
-def batches(flags: argparse.Namespace, folder: Path, steps: range) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def batches(settings: Settings, folder: Path, steps: range) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(pictures uint8, targets) of each step, made by worker processes ahead of time."""
-    arguments = folder / "bank", (flags.seed, flags.vehicles, flags.backgrounds)
-    with ProcessPoolExecutor(flags.workers, get_context("spawn"), _start_worker, arguments) as pool:
+    arguments = folder / "bank", (settings.seed, settings.vehicles, settings.backgrounds)
+    with ProcessPoolExecutor(settings.workers, get_context("spawn"), _start_worker, arguments) as pool:
         pending: deque = deque()
         for step in range(steps.start, steps.stop + 12):
             if step < steps.stop:
-                pending.append(pool.submit(_make_batch, flags.seed, step, flags.batch_size))
+                pending.append(pool.submit(_make_batch, settings.seed, step, settings.batch_size))
             if step >= steps.start + 12 or step >= steps.stop:
                 if not pending:
                     return
@@ -128,26 +148,38 @@ def loss_terms(maps, targets) -> dict:
 # --- Training ---------------------------------------------------------------------------------------------------------
 
 
-def train(flags: argparse.Namespace) -> dict:
+def train(settings: Settings) -> dict:
     """Train and write the archive; returns what the .json beside it says."""
     prepare_libraries()
     import keras
-    import tensorflow as tf
 
     from models.detector import build_detector
-    from training.networks import write_archive
+    from training.archives import write_archive
 
-    out = Path(flags.out)
+    out = Path(settings.out)
     folder = out.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    open_bank(folder / "bank", flags.seed, flags.vehicles, flags.backgrounds, os.cpu_count() or 1)
-    held_out = open_bank(folder / "validation", flags.seed + 1, VALIDATION, VALIDATION // 2, os.cpu_count() or 1)
-    keras.utils.set_random_seed(flags.seed)
+    cores = os.cpu_count() or 1
+    open_bank(folder / "bank", settings.seed, settings.vehicles, settings.backgrounds, cores)
+    held_out = open_bank(folder / "validation", settings.seed + 1, VALIDATION, VALIDATION // 2, cores)
+    keras.utils.set_random_seed(settings.seed)
     model = build_detector()
-    optimizer = keras.optimizers.AdamW(flags.learning_rate, weight_decay=1e-4, global_clipnorm=4.0)
+    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=1e-4, global_clipnorm=4.0)
     optimizer.build(model.trainable_variables)
-    state = [*model.variables, *optimizer.variables]
-    done = load_state(folder / "state.npz", state)
+    fit(settings, model, optimizer, held_out)
+    about = {
+        "kind": "detector",
+        "settings": dataclasses.asdict(settings) | {"out": out.name},
+        "validation": validate(model, held_out, settings.seed + 1),
+    }
+    write_archive(model, out, about)
+    return about
+
+
+def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
+    """Train from where the saved state stands, if there is one, to the last step; logs, and saves the state."""
+    import tensorflow as tf
+    from tqdm import tqdm
 
     @tf.function
     def step(pictures, targets):
@@ -158,46 +190,36 @@ def train(flags: argparse.Namespace) -> dict:
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return terms
 
-    from tqdm import tqdm
-
-    bar, sums, began = tqdm(initial=done, total=flags.steps, unit="step", desc="detector"), [], time.perf_counter()
-    for number, (pictures, targets) in enumerate(batches(flags, folder, range(done, flags.steps)), start=done + 1):
-        optimizer.learning_rate.assign(learning_rate(flags, number))
-        terms = {name: float(value) for name, value in step(pictures, targets).items()}
-        if not np.isfinite(list(terms.values())).all():
-            raise ValueError(f"step {number}: the loss is not finite: {terms}")
-        sums.append(terms)
-        bar.update()
-        if number % flags.log_every == 0 or number == flags.steps:
-            means = {name: float(np.mean([row[name] for row in sums])) for name in terms}
-            seconds = (time.perf_counter() - began) / len(sums)
-            row = {
-                "step": number,
-                **means,
-                "learning_rate": float(optimizer.learning_rate),
-                "seconds_per_step": seconds,
-            }
-            if number % flags.validate_every == 0 or number == flags.steps:
-                row |= validate(model, held_out, flags.seed + 1)
-            write_row(folder / "log.csv", row)
-            bar.set_postfix({name: f"{value:.3f}" for name, value in row.items() if name != "step"})
-            save_state(folder / "state.npz", state, number)
-            sums, began = [], time.perf_counter()
-    bar.close()
-    about = {
-        "kind": "detector",
-        "settings": vars(flags) | {"out": out.name},
-        "validation": validate(model, held_out, flags.seed + 1),
-    }
-    write_archive(model, out, about)
-    return about
+    folder = Path(settings.out).with_suffix("")
+    state = [*model.variables, *optimizer.variables]
+    done = load_state(folder / "state.npz", state)
+    rows: list[dict] = []
+    began = time.perf_counter()
+    with tqdm(initial=done, total=settings.steps, unit="step", desc="detector", disable=None) as bar:
+        for number, some in enumerate(batches(settings, folder, range(done, settings.steps)), start=done + 1):
+            optimizer.learning_rate.assign(learning_rate(settings, number))
+            rows.append({name: float(value) for name, value in step(*some).items()})
+            bar.update()
+            if not np.isfinite(list(rows[-1].values())).all():
+                raise ValueError(f"step {number}: the loss is not finite: {rows[-1]}")
+            last = number == settings.steps
+            if number % settings.log_every == 0 or last:
+                row = {name: float(np.mean([each[name] for each in rows])) for name in rows[0]}
+                bar.set_postfix({name: f"{value:.3f}" for name, value in row.items()})
+                row |= {"step": number, "learning_rate": learning_rate(settings, number)}
+                row["seconds_per_step"] = (time.perf_counter() - began) / len(rows)
+                if number % settings.validate_every == 0 or last:
+                    row |= validate(model, held_out, settings.seed + 1)
+                write_row(folder / "log.csv", row)
+                save_state(folder / "state.npz", state, number)
+                rows, began = [], time.perf_counter()
 
 
-def learning_rate(flags: argparse.Namespace, step: int) -> float:
+def learning_rate(settings: Settings, step: int) -> float:
     """Warm-up, then constant, then down to nothing over the last part: until there, the number of steps changes
     nothing, and may still be chosen."""
-    left = (flags.steps - step) / (DECAY * flags.steps)
-    return flags.learning_rate * min(1.0, step / WARM_UP, left)
+    left = (settings.steps - step) / (DECAY * settings.steps)
+    return settings.learning_rate * min(1.0, step / WARM_UP, left)
 
 
 def validate(model, bank: Bank, seed: int) -> dict[str, float]:
@@ -270,31 +292,9 @@ def write_row(path: Path, row: dict) -> None:
         writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.detector",
-        description=__doc__.split("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--out", required=True, metavar="FILE", help="the archive to write (.keras)")
-    parser.add_argument("--steps", type=int, default=10000, help="training steps")
-    parser.add_argument("--batch-size", type=int, default=16, help="scenes a step")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="the highest, after the warm-up")
-    parser.add_argument("--vehicles", type=int, default=VEHICLES, help="rendered vehicles in the bank")
-    parser.add_argument("--backgrounds", type=int, default=BACKGROUNDS, help="rendered backgrounds in the bank")
-    parser.add_argument("--validate-every", type=int, default=1000, metavar="STEPS", help="a multiple of --log-every")
-    parser.add_argument("--log-every", type=int, default=100, metavar="STEPS", help="log and save the state")
-    parser.add_argument("--workers", type=int, default=1, help="processes that make scenes")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures and weights")
-    return parser.parse_args(argv)
-
-
 def main(argv: list[str] | None = None) -> int:
-    flags = parse(argv)
     try:
-        if not flags.out.endswith(".keras"):
-            raise ValueError(f"--out must end in .keras, got {flags.out}")
-        about = train(flags)
+        about = train(parse(Settings, __doc__, argv, "python -m training.detector", section="detector"))
     except (ValueError, OSError) as error:
         print(f"training.detector: {error}", file=sys.stderr)
         return 2

@@ -46,6 +46,17 @@ def choose_strategy():
     return tf.distribute.get_strategy(), "one GPU" if gpus else f"the CPU ({os.cpu_count()} threads)"
 
 
+def seed_everything(seed: int, deterministic: bool) -> None:
+    """deterministic: the same seed gives the same bits, where TensorFlow computes."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    if deterministic and not on_jax():
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
 def is_chief() -> bool:
     """Whether this process writes the files: by TF_CONFIG, the task "chief", else worker 0."""
     kind, index = _task()

@@ -12,7 +12,9 @@ import numpy as np
 
 import losses
 from data.dataset import Batches
+from training.networks import Networks
 from training.objective import stage_one
+from training.settings import ScheduleSettings
 
 # Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
@@ -36,15 +38,16 @@ class Slot:
 
 
 class JaxTrainer:
-    """The generator with its optimiser. observers, weights: as in `training.steps.Trainer`. The state has the same
-    names there and here."""
+    """The generator with its optimiser. weights: as in `training.steps.Trainer`. The state has the same names there
+    and here."""
 
     strategy = None
 
-    def __init__(self, generator, observers: dict, weights: dict, settings) -> None:
-        self.generator, self.observers, self.weights, self.settings = generator, observers, weights, settings
+    def __init__(self, networks: Networks, weights: dict, schedule: ScheduleSettings) -> None:
+        self.generator, _, self.observers = networks
+        self.weights, self.schedule = weights, schedule
         self.pretrain_weights = stage_one(weights)
-        self.g_variables = [Slot(each.value) for each in generator.trainable_variables]
+        self.g_variables = [Slot(each.value) for each in self.generator.trainable_variables]
         zeros = [jnp.zeros(slot.shape) for slot in self.g_variables]
         self.slots = {
             "generator": self.g_variables,
@@ -53,11 +56,11 @@ class JaxTrainer:
             "g_adam/counters": [Slot(number) for number in (0.0, 1.0, 0.0)],
         }
         self.g_adam, self.averages = SimpleNamespace(scale_loss=False), None
-        if settings.ema:
+        if schedule.ema:
             self.averages = SimpleNamespace(values=[Slot(slot.value) for slot in self.g_variables])
             self.slots |= {"averages/values": self.averages.values, "averages/counters": [Slot(0.0)]}
         # not constants of the compiled step: a recogniser alone is millions of numbers
-        models = {"generator": generator, **observers}
+        models = {"generator": self.generator, **self.observers}
         self.frozen = {name: [each.value for each in model.non_trainable_variables] for name, model in models.items()}
         self._step = jax.jit(self._pretrain, donate_argnums=0)
 
@@ -67,7 +70,7 @@ class JaxTrainer:
 
     def dataset(self, batches: Batches, first_step: int, steps: int):
         """The batches of steps first_step .. steps - 1."""
-        return batches.stream(first_step, steps, self.settings.batch_size)
+        return batches.stream(first_step, steps, self.schedule.batch_size)
 
     def pretrain(self, batch, g_rate) -> dict:
         """One step of stage one, on uint8 (lq, hr); returns the terms."""
@@ -90,7 +93,7 @@ class JaxTrainer:
 
         (whole, terms), gradients = jax.value_and_grad(loss, has_aux=True)(values["generator"])
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
-        factor = self.settings.clip_norm / jnp.maximum(norm, self.settings.clip_norm)
+        factor = self.schedule.clip_norm / jnp.maximum(norm, self.schedule.clip_norm)
         new = self._adam(values, [gradient * factor for gradient in gradients], rate)
         return new | self._average(values, new), terms | {"g_loss": whole, "g_gradient_norm": norm}
 
@@ -116,6 +119,6 @@ class JaxTrainer:
         if self.averages is None:
             return {}
         count = values["averages/counters"][0] + 1
-        warm = jnp.minimum(self.settings.ema_decay, (1 + count) / (10 + count))
+        warm = jnp.minimum(self.schedule.ema_decay, (1 + count) / (10 + count))
         pairs = zip(values["averages/values"], new["generator"], strict=True)
         return {"averages/values": [old - (1 - warm) * (old - now) for old, now in pairs], "averages/counters": [count]}

@@ -1,17 +1,23 @@
 """The course of a run: its two stages, step by step, with what happens between the steps (log, validation, saving)."""
 
 import math
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from data.dataset import Batches
-from training.balance import Balance, from_settings
-from training.journal import Clock
+from training.balance import Balance
+from training.failures import Interrupted
+from training.journal import Bar, Clock, Journal
 from training.objective import Terms
 from training.run_folder import STATE_NAME, load_state, restore, save_state
+from training.settings import ScheduleSettings, WatchSettings
+from training.validation import Shipping
 
 STAGES = ("pretrain", "adversarial")
 ARCHIVES = {"pretrain": "pretrain.keras", "adversarial": "generator.keras"}
@@ -21,10 +27,6 @@ COLLAPSE_ACCURACY = 0.995
 COLLAPSE_SPREAD = 0.1
 # of a stage, at most: short runs still reach the highest rate
 WARMUP_SHARE = 0.1
-
-
-class Interrupted(Exception):
-    """Somebody asked the run to stop; its state is saved."""
 
 
 @dataclass
@@ -47,12 +49,21 @@ class Progress:
 class Run:
     """One run in this process. journal: None in workers that are not the chief."""
 
-    def __init__(self, settings, trainer, batches: Batches, journal, shipping, chief: bool = True) -> None:
-        self.settings, self.trainer, self.batches = settings, trainer, batches
-        self.journal, self.shipping, self.chief = journal, shipping, chief
-        self.folder = Path(settings.run)
+    def __init__(
+        self,
+        folder: Path,
+        schedule: ScheduleSettings,
+        watch: WatchSettings,
+        balance: Balance,
+        trainer,
+        batches: Batches,
+        shipping: Shipping,
+        journal: Journal | None,
+    ) -> None:
+        self.folder, self.schedule, self.watch, self.balance = folder, schedule, watch, balance
+        self.trainer, self.batches, self.shipping, self.journal = trainer, batches, shipping, journal
+        self.chief = journal is not None
         self.progress = Progress()
-        self.balance: Balance = from_settings(settings)
         self.terms = Terms(half=trainer.g_adam.scale_loss)
         self.shown: dict = {}
         self.stop_asked = False
@@ -90,26 +101,29 @@ class Run:
     def _done(self) -> dict[str, int]:
         """Steps done of each stage begun."""
         before = STAGES[: STAGES.index(self.progress.stage)]
-        return {**{stage: self.settings.steps(stage) for stage in before}, self.progress.stage: self.progress.step}
+        return {**{stage: self.schedule.steps(stage) for stage in before}, self.progress.stage: self.progress.step}
 
     # -- the stages
 
-    def train(self, bar) -> None:
-        """Both stages from where the run stands. bar: makes a progress bar from (stage, steps, steps done)."""
-        for stage in STAGES[STAGES.index(self.progress.stage) :]:
-            if stage != self.progress.stage:
-                self._enter(stage)
-            steps = self.settings.steps(stage)
-            if self.progress.step < steps:
-                with bar(stage, steps, self.progress.step) as shown:
-                    self._run_stage(stage, steps, shown)
+    def train(self, stage: str) -> None:
+        """A stage, from where the run stands; nothing where it has been done."""
+        if STAGES.index(stage) < STAGES.index(self.progress.stage):
+            return
+        if stage != self.progress.stage:
+            self._enter(stage)
+        steps = self.schedule.steps(stage)
+        if self.progress.step < steps:
+            with Bar(stage, steps, self.progress.step, silent=not self.chief) as bar:
+                self._take_steps(stage, steps, bar)
+
+    def finish(self) -> None:
+        """Leave together: a worker that leaves early would look like one that died."""
         if self._is_cluster():
-            # a worker that leaves early would look like one that died
             self.trainer.any_worker(False)
 
     def _enter(self, stage: str) -> None:
         """Stage two starts from what stage one ships, with an optimiser that knows nothing of stage one."""
-        if self.settings.pretrain_steps and self.settings.steps(stage):
+        if self.schedule.pretrain_steps and self.schedule.steps(stage):
             weights = self.shipping.chosen_weights()
             # only the chief has validated
             if self._is_cluster():
@@ -118,14 +132,14 @@ class Run:
         self.shipping.forget_best()
         self.progress.stage, self.progress.step, self.progress.best = stage, 0, None
 
-    def _run_stage(self, stage: str, steps: int, bar) -> None:
+    def _take_steps(self, stage: str, steps: int, bar) -> None:
         iterator, clock = iter(self.trainer.dataset(self.batches, self.progress.step, steps)), Clock()
         for step in range(self.progress.step, steps):
             with clock.waiting():
                 batch = next(iterator)
             self._step(stage, step, batch)
             self.progress.step = step + 1
-            clock.count(self.settings.batch_size)
+            clock.count(self.schedule.batch_size)
             bar.update(1)
             self._between_steps(stage, steps, batch, clock, bar)
 
@@ -139,7 +153,7 @@ class Run:
 
     def rates(self, stage: str, step: int) -> dict[str, float]:
         """Learning rates of a step: the schedule, and in stage two the balance's factors."""
-        s, steps = self.settings, self.settings.steps(stage)
+        s, steps = self.schedule, self.schedule.steps(stage)
 
         def rate(highest: float) -> float:
             return rate_at(step, steps, highest, s.warmup_steps, s.final_rate)
@@ -154,10 +168,10 @@ class Run:
     # -- between the steps
 
     def _between_steps(self, stage: str, steps: int, batch, clock: Clock, bar) -> None:
-        s, done = self.settings, self.progress.step
+        watch, done = self.watch, self.progress.step
         last = done == steps
-        validates = last or done % s.validate_every == 0
-        logs = validates or done % s.log_every == 0
+        validates = last or done % watch.validate_every == 0
+        logs = validates or done % watch.log_every == 0
         if stage == "adversarial" and self.balance.is_due(done):
             self._look()
             self.balance.correct()
@@ -166,7 +180,7 @@ class Run:
         if last:
             self._ship(stage)
         stops = self._stops(logs)
-        if stops or last or time.monotonic() - self.saved_at > 60 * s.save_minutes:
+        if stops or last or time.monotonic() - self.saved_at > 60 * watch.save_minutes:
             self.save()
         if stops:
             raise Interrupted(f"stopped after step {done} of stage {stage}, as asked; go on with --resume")
@@ -202,7 +216,7 @@ class Run:
         if self.journal is not None:
             self.journal.add(row, self._whole_step())
             if batch is not None:
-                self.journal.draw_curves({"pretrain": 0, "adversarial": self.settings.pretrain_steps})
+                self.journal.draw_curves({"pretrain": 0, "adversarial": self.schedule.pretrain_steps})
         self.shown |= row
         bar.show(self.shown)
         # validating is not training
@@ -236,7 +250,7 @@ class Run:
     def _ship(self, stage: str) -> None:
         if not self.chief:
             return
-        final = ARCHIVES[stage] if self.settings.adversarial_steps or stage == "adversarial" else None
+        final = ARCHIVES[stage] if self.schedule.adversarial_steps or stage == "adversarial" else None
         # without a stage two, stage one's generator is the result
         for name in {final} if final else ARCHIVES.values():
             self.shipping.write(self.folder / name, stage, self.progress.step, self.progress.warnings)
@@ -244,6 +258,22 @@ class Run:
     def _whole_step(self) -> int:
         """Steps of both stages, for axes that they share."""
         return sum(self._done().values())
+
+
+@contextmanager
+def stoppable(run: Run) -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM let the run end its step, save and leave; a second one ends it at once."""
+
+    def ask(number, _frame) -> None:
+        run.stop_asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def rate_at(step: int, steps: int, highest: float, warmup_steps: int, final: float) -> float:

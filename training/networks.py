@@ -1,7 +1,9 @@
 """Builds the networks of a run inside its strategy: new ones, or those of an earlier run, grown where asked."""
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 
@@ -9,17 +11,50 @@ from models.discriminator import build_discriminator
 from models.features import build_features
 from models.generator import architecture, build_generator, change_nothing, freeze, take_over
 from models.loading import in_policy, load_archive
-from models.recogniser import HEAD, build_eye, layers_of_recogniser
+from models.recogniser import HEAD, Shape, build_eye, layers_of_recogniser, shape_of
 from models.recogniser import NAME as RECOGNISER
 from training.archives import load_given, rounded, save_archive
 from training.run_folder import INIT_NAME
+from training.settings import NetworkSettings, Settings
 
 
-def make_generator(settings, scale: int, policy: str) -> keras.Model:
-    """The generator that the run begins with, computing in `policy`: new, or that of --init, with --more-blocks; with
-    the recogniser of --recogniser built in, and with --light-only all else frozen, too. Raises ValueError for an --init
-    of another scale or one that cannot grow, and for files that are missing or hold something else."""
-    generator = _begun(settings, scale, policy)
+class Networks(NamedTuple):
+    """discriminator: None where there is no stage two. observers: name of a term of the loss -> the frozen network in
+    whose features clean and restored pictures are compared."""
+
+    generator: keras.Model
+    discriminator: keras.Model | None
+    observers: dict[str, keras.Model]
+
+
+def build_networks(
+    settings: NetworkSettings, terms: Collection[str], size: tuple[int, int], scale: int, policy: str, run: Path
+) -> Networks:
+    """The networks that the loss has a use for, computing in `policy`.
+
+    terms: of the loss, in both stages. size: (height, width) of what the discriminator sees. run: the run folder, from
+    which a resumed run takes the generator that it began with.
+    """
+    keras.mixed_precision.set_global_policy(policy)
+    generator = _generator(settings, scale, policy, run / INIT_NAME)
+    discriminator = build_discriminator(size, settings.discriminator_filters) if "adversarial" in terms else None
+    observers = {}
+    if "vgg" in terms:
+        observers["vgg"] = build_features(settings.vgg_weights, settings.vgg_layer)
+    if "reading" in terms:
+        observers["reading"] = _eye_of(generator)
+    return Networks(generator, discriminator, observers)
+
+
+def _generator(settings: NetworkSettings, scale: int, policy: str, begun: Path) -> keras.Model:
+    """The generator that the run begins with: that of the file `begun` where the run has one, that of --init, grown by
+    --more-blocks, or a new one; with the recogniser of --recogniser built in, and with --light-only all else frozen.
+
+    Raises ValueError for an --init of another scale or one that cannot grow, and for files that are missing or hold
+    something else.
+    """
+    known = begun.exists()
+    generator = in_policy(load_archive(begun), policy) if known else _beginning(settings, scale, policy)
     if settings.light_only and not architecture(generator):
         raise ValueError(
             f"--light-only: {settings.init} has no layers that judge the light; give one of train.py's generators"
@@ -28,14 +63,10 @@ def make_generator(settings, scale: int, policy: str) -> keras.Model:
     return generator
 
 
-def _begun(settings, scale: int, policy: str) -> keras.Model:
-    keras.mixed_precision.set_global_policy(policy)
-    begun = Path(settings.run) / INIT_NAME
-    if begun.exists():
-        return in_policy(load_archive(begun), policy)
+def _beginning(settings: NetworkSettings, scale: int, policy: str) -> keras.Model:
     recogniser = _asked_recogniser(settings)
     given = {"scale": scale, "filters": settings.filters, "blocks": settings.blocks, "body": settings.generator}
-    given["reads"] = recogniser is not None
+    given["reads"] = None if recogniser is None else shape_of(recogniser)
     if settings.init:
         return _grown(settings, given, recogniser, policy)
     generator = build_generator(**given)
@@ -44,7 +75,7 @@ def _begun(settings, scale: int, policy: str) -> keras.Model:
     return generator
 
 
-def _grown(settings, given: dict, recogniser: keras.Model | None, policy: str) -> keras.Model:
+def _grown(settings: NetworkSettings, given: dict, recogniser: keras.Model | None, policy: str) -> keras.Model:
     """The generator of --init, with more blocks and a recogniser where they are asked for."""
     init = load_given(settings.init, "--init", "a generator.keras that a run has left")
     own = init.compute_output_shape((1, 16, 16, 3))[1] // 16
@@ -54,8 +85,9 @@ def _grown(settings, given: dict, recogniser: keras.Model | None, policy: str) -
         return in_policy(init, policy)
     was = {**given, **architecture(init)}
     blocks = was["blocks"] + settings.more_blocks
-    generator = build_generator(**{**was, "blocks": blocks, "reads": was["reads"] or given["reads"]})
     try:
+        reads = _deeper(was["reads"], given["reads"])
+        generator = build_generator(**{**was, "blocks": blocks, "reads": reads})
         take_over(generator, init.layers)
         for block in range(was["blocks"] + 1, blocks + 1):
             change_nothing(generator, block)
@@ -66,7 +98,17 @@ def _grown(settings, given: dict, recogniser: keras.Model | None, policy: str) -
     return generator
 
 
-def _asked_recogniser(settings) -> keras.Model | None:
+def _deeper(own: Shape | None, given: Shape | None) -> Shape | None:
+    """The shape that a generator's recogniser takes from the one given. Raises ValueError for a shallower one, beside
+    which its own further blocks would remain."""
+    if own is None or given is None:
+        return own or given
+    if given.deepened(own) != given:
+        raise ValueError("its own recogniser has more blocks than the one given")
+    return given
+
+
+def _asked_recogniser(settings: NetworkSettings) -> keras.Model | None:
     """As it is to be carried: with kernels that deflate well."""
     if not settings.recogniser:
         return None
@@ -81,7 +123,7 @@ def _build_in(recogniser: keras.Model, generator: keras.Model) -> None:
     take_over(generator, (layer for layer in recogniser.layers if layer.name != HEAD))
 
 
-def with_architecture(settings, generator: keras.Model):
+def with_architecture(settings: Settings, generator: keras.Model) -> Settings:
     """The settings, saying what the generator is: that of --init may be another than the flags'."""
     found = architecture(generator)
     if not found:
@@ -89,34 +131,18 @@ def with_architecture(settings, generator: keras.Model):
     return dataclasses.replace(settings, generator=found["body"], filters=found["filters"], blocks=found["blocks"])
 
 
-def make_discriminator(settings, tile: tuple[int, int], policy: str) -> keras.Model | None:
-    """None where there is no stage two."""
-    keras.mixed_precision.set_global_policy(policy)
-    return build_discriminator(tile, settings.discriminator_filters) if settings.adversarial_steps else None
-
-
-def make_observers(settings, generator: keras.Model, policy: str) -> dict[str, keras.Model]:
-    """Name of a term -> the frozen network in whose features clean and restored pictures are compared. Raises
-    ValueError for a reading term where the generator carries no recogniser."""
-    keras.mixed_precision.set_global_policy(policy)
-    observers = {"vgg": build_features(settings.vgg_weights, settings.vgg_layer)} if settings.adversarial_steps else {}
-    if settings.reading_weight:
-        observers["reading"] = _eye_of(generator)
-    return observers
-
-
 def _eye_of(generator: keras.Model) -> keras.Model:
     """The recogniser that the generator carries, by itself."""
     inside = layers_of_recogniser(generator)
     if not inside:
         raise ValueError("--reading-weight needs a generator that carries a recogniser: see --recogniser")
-    eye = build_eye()
+    eye = build_eye(shape_of(generator))
     take_over(eye, inside)
     eye.trainable = False
     return eye
 
 
-def keep_beginning(settings, generator: keras.Model) -> None:
+def keep_beginning(settings: Settings, generator: keras.Model) -> None:
     """Keep the generator that the run begins with, where seed and flags alone do not make it again."""
     if settings.init or settings.recogniser:
         Path(settings.run).mkdir(parents=True, exist_ok=True)

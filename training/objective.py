@@ -1,8 +1,14 @@
-"""The loss terms of the steps, gathered until somebody looks: the device need not wait for the host at every step."""
+"""The terms of the generator's loss: their weights in both stages, and their values as training goes on.
+
+The values are gathered until somebody looks, so that the device need not wait for the host at every step.
+"""
 
 import math
 
 import numpy as np
+
+from training.failures import TrainingFailed
+from training.settings import ObjectiveSettings
 
 # beside the recipe, in both stages where they are asked for
 OPTIONS = ("detail", "strokes", "colour", "reading")
@@ -11,13 +17,16 @@ TERMS = ("mse", *OPTIONS, "vgg", "adversarial")
 CHECKED = (*TERMS, "g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm")
 
 
+def weights_of(settings: ObjectiveSettings) -> dict[str, float]:
+    """Name of a term -> its weight in stage two, of the recipe's terms and of those `OPTIONS` that are asked for."""
+    weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
+    options = {name: getattr(settings, f"{name}_weight") for name in OPTIONS}
+    return weights | {name: weight for name, weight in options.items() if weight}
+
+
 def stage_one(weights: dict[str, float]) -> dict[str, float]:
     """Of the terms' weights in stage two, those of stage one: the MSE, weighing 1 there, and the options."""
     return {"mse": 1.0} | {name: weights[name] for name in OPTIONS if name in weights}
-
-
-class TrainingFailed(Exception):
-    """The run cannot go on; the last good state is kept."""
 
 
 class Terms:

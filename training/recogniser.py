@@ -9,12 +9,11 @@ CTC alone stays for thousands of steps at "all blank". So the first steps assume
 over the plate, and show it the clean plates, too; only then CTC finds where they are.
 """
 
-import argparse
 import json
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,13 +21,14 @@ import numpy as np
 
 from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
 from data.environment import prepare_libraries
-from data.io import to_float
+from data.io import read_text, to_float
 from data.preprocessing import MARGIN as PLATE_MARGIN
 from data.presets import PRESETS
+from data.settings import field, from_json, parse, path, require
 from data.text import printable
 from data.tiles import Row, open_tiles, read_manifest
 from reading.matching import comparable, is_readable
-from training.settings import parse_window
+from training.settings import window
 from training.tile_pairs import cache_tiles, check_crop, spread_evenly, tile_size
 
 # of the classes; the characters follow from 1 on
@@ -43,6 +43,61 @@ LOOKED_AT = 240
 NAMED_FROM, NAMING_STEPS, NAMING_BATCH = 4000, 1500, 32
 # on each side of the plate, as a share of the tile's width
 MARGIN = PLATE_MARGIN / (1 + 2 * PLATE_MARGIN)
+# of the settings that a recipe has for several programs, in a file for --config
+SECTION = "recogniser"
+# residual blocks of the three stages of cells, and of the columns (models/recogniser.py)
+BLOCKS = (3, 8, 15, 10)
+# settings that do not decide the result
+INDIFFERENT = ("out", "workers", "cache", "validate_every")
+
+
+@dataclass(frozen=True)
+class RecogniserSettings:
+    """Raises ValueError naming the flag that is wrong."""
+
+    tiles: str = field(type=path, help="tile folder of preprocess.py, with texts in its manifest", metavar="DIR")
+    out: str = field(type=path, help="the archive to write (.keras)", metavar="FILE")
+    init: str = field("", type=path, help="recogniser, or generator that carries one, to start from", metavar="FILE")
+    blocks: tuple[int, ...] = field(BLOCKS, nargs=4, help="residual blocks: cells (3) and columns", metavar="N")
+    steps: int = field(6000, help="steps of training", metavar="N")
+    batch_size: int = field(32, help="plates per step", metavar="N")
+    learning_rate: float = field(2e-3, help="highest learning rate", metavar="F")
+    loss_power: float = field(
+        0.0,
+        help="0: CTC; above, up to 1: the worse a plate can be read, the less it counts; for training on with --init",
+        metavar="F",
+    )
+    preset: str = field("street", help="what damages the plates", choices=sorted(PRESETS))
+    randomise: bool = field(False, help="bend, turn, thin and thicken the plates: for rendered ones")
+    crop: tuple[int, ...] = field((), type=window, help="train on windows, as wide as the tiles", metavar="HxW")
+    echo: int = field(
+        1,
+        choices=tuple(range(1, HELD + 1)),
+        help=f"show each damaged plate N times (1 to {HELD}): for GPUs that learn faster than batches are made",
+        metavar="N",
+    )
+    precision: str = field(
+        "auto", help="number format of the computation", choices=("auto", "float32", "mixed_bfloat16")
+    )
+    validate_every: int = field(250, help="steps between two looks at validation tiles, and saves", metavar="N")
+    workers: int = field(1, help="processes that make the batches; 0: none", metavar="N")
+    cache: bool = field(False, help="keep the decoded tiles in one mapped file beside --out")
+    seed: int = field(0, help="seed of weights, order and damage", metavar="N")
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, "--steps", "at least 1", self.steps)
+        require(self.batch_size >= 1, "--batch-size", "at least 1", self.batch_size)
+        require(self.learning_rate > 0, "--learning-rate", "above 0", self.learning_rate)
+        require(0 <= self.loss_power <= 1, "--loss-power", "between 0 and 1", self.loss_power)
+        require(self.validate_every >= 1, "--validate-every", "at least 1", self.validate_every)
+        require(self.workers >= 0, "--workers", "0 or more", self.workers)
+        require(self.seed >= 0, "--seed", "0 or more", self.seed)
+        blocks = len(self.blocks) == 4 and min(self.blocks) >= 0
+        require(blocks, "--blocks", "four numbers of 0 or more", self.blocks)
+
+    def deciding(self) -> dict:
+        """What decides the result."""
+        return {name: value for name, value in asdict(self).items() if name not in INDIFFERENT}
 
 
 def readable(rows: list[Row], split: str) -> dict[str, str]:
@@ -52,25 +107,27 @@ def readable(rows: list[Row], split: str) -> dict[str, str]:
     return {key: text for key, text in texts.items() if len(text) <= LONGEST}
 
 
-def pairs_of(flags: argparse.Namespace, split: str, texts: dict[str, str]) -> Pairs:
+def pairs_of(settings: RecogniserSettings, split: str, texts: dict[str, str]) -> Pairs:
     """The clean tiles that have a text, to be damaged by --preset."""
-    found = [pair for pair in open_tiles(flags.tiles, split, clean_only=True).pairs if pair.key in texts]
+    found = [pair for pair in open_tiles(settings.tiles, split, clean_only=True).pairs if pair.key in texts]
     if not found:
-        raise ValueError(f"--tiles {flags.tiles}: no tile of the split {split} has a text in the manifest")
+        raise ValueError(f"--tiles {settings.tiles}: no tile of the split {split} has a text in the manifest")
     keys, urls, _ = zip(*found, strict=True)
-    return Pairs(keys, urls, preset=flags.preset, seed=flags.seed)
+    return Pairs(keys, urls, preset=settings.preset, seed=settings.seed)
 
 
-def windows_of(flags: argparse.Namespace, pairs: Pairs) -> Pairs:
+def windows_of(settings: RecogniserSettings, pairs: Pairs) -> Pairs:
     """The pairs as training shows them: changed a little each time, and windows of --crop."""
     height, width = tile_size(pairs.hr_urls[0])
-    crop = check_crop(parse_window(flags.crop), (height, width))
+    crop = check_crop(settings.crop, (height, width))
     if crop and crop[1] != width:
-        raise ValueError(f"--crop must be as wide as the tiles, {width}, or it cuts characters off; got {flags.crop}")
+        raise ValueError(
+            f"--crop must be as wide as the tiles, {width}, or it cuts characters off; got {crop[0]}x{crop[1]}"
+        )
     # each time another window of this one is shown
-    if crop and flags.echo > 1:
+    if crop and settings.echo > 1:
         crop = min(crop[0] + ROOM_PX, height), width
-    return replace(pairs, augment=True, randomise=flags.randomise, crop=crop)
+    return replace(pairs, augment=True, randomise=settings.randomise, crop=crop)
 
 
 def labels_of(pairs: Pairs, texts: dict[str, str], characters: str) -> np.ndarray:
@@ -90,13 +147,13 @@ def evenly_spread(labels: np.ndarray, columns: int) -> np.ndarray:
 
 
 def examples(
-    flags: argparse.Namespace, batches: Batches, answers: np.ndarray, steps: range, with_clean: bool
+    settings: RecogniserSettings, batches: Batches, answers: np.ndarray, steps: range, with_clean: bool
 ) -> Iterator[tuple]:
     """(tiles (N, H, W, 3) float32 in [0, 1], their answers) of each step: damaged ones, and half of them clean where
     asked."""
     from keras import ops
 
-    plates = flags.batch_size // 2 if with_clean else flags.batch_size
+    plates = settings.batch_size // 2 if with_clean else settings.batch_size
 
     def stream(first: int, last: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for number, (shown, clean) in enumerate(batches.stream(first, last, plates), start=first):
@@ -104,23 +161,23 @@ def examples(
             own = answers[tiles]
             yield (np.concatenate([shown, clean]), np.concatenate([own, own])) if with_clean else (shown, own)
 
-    if flags.echo == 1:
+    if settings.echo == 1:
         some = stream(steps.start, steps.stop)
     else:
-        height = parse_window(flags.crop)[0] if flags.crop else tile_size(batches.pairs.hr_urls[0])[0]
-        some = echoed(stream, steps, flags.echo, height)
+        height = settings.crop[0] if settings.crop else tile_size(batches.pairs.hr_urls[0])[0]
+        some = echoed(stream, steps, settings.echo, height)
     # to the device as bytes, a quarter of what floats would be
     for tiles, own in some:
         yield ops.cast(ops.convert_to_tensor(tiles), "float32") / 255, own
 
 
-def train(flags: argparse.Namespace) -> dict:
+def train(settings: RecogniserSettings) -> dict:
     """Train and write the archive; returns what the .json beside it says. Raises ValueError for tiles without texts."""
-    rows = read_manifest(flags.tiles)
+    rows = read_manifest(settings.tiles)
     texts = {split: readable(rows, split) for split in ("train", "val")}
     characters = "".join(sorted(set("".join(texts["train"].values()))))
-    pairs = windows_of(flags, pairs_of(flags, "train", texts["train"]))
-    held_out = pairs_of(flags, "val", texts["val"]) if texts["val"] else None
+    pairs = windows_of(settings, pairs_of(settings, "train", texts["train"]))
+    held_out = pairs_of(settings, "val", texts["val"]) if texts["val"] else None
 
     prepare_libraries()
     # late: keras takes seconds
@@ -128,100 +185,119 @@ def train(flags: argparse.Namespace) -> dict:
     from training.archives import write_archive
     from training.devices import choose_precision
 
-    precision, reason = choose_precision(flags.precision)
+    precision, reason = choose_precision(settings.precision)
     print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
     labels = labels_of(pairs, texts["train"], characters)
-    model = begin(flags, pairs, labels, characters, precision)
+    model = begin(settings, pairs, labels, characters, precision)
     seen = plates_to_read(held_out, texts["val"], LOOKED_AT) if held_out else None
-    cache = Path(flags.out).with_suffix(".cache")
+    cache = Path(settings.out).with_suffix(".cache")
     try:
-        with Batches(cache_tiles(pairs, cache) if flags.cache else pairs, flags.workers) as batches:
-            for step in fit(model, flags, batches, labels):
-                save_state(model, flags)
+        with Batches(cache_tiles(pairs, cache) if settings.cache else pairs, settings.workers) as batches:
+            for step in fit(model, settings, batches, labels):
+                save_state(model, settings)
                 if seen:
                     print(f"step {step}; read whole on validation: {reading_of(model, characters, *seen)}", flush=True)
     finally:
         shutil.rmtree(cache, ignore_errors=True)
-    about = {"characters": characters, "precision": precision, "settings": settings_of(flags)}
+    about = {"characters": characters, "precision": precision, "settings": settings.deciding()}
     model = in_policy(model, "float32")
     if held_out:
         about["validation"] = reading_of(model, characters, *plates_to_read(held_out, texts["val"]))
-    write_archive(model, Path(flags.out), about)
-    for path in state_files(flags):
-        path.unlink(missing_ok=True)
+    write_archive(model, Path(settings.out), about)
+    for file in state_files(settings):
+        file.unlink(missing_ok=True)
     return about
 
 
-def fit(model, flags: argparse.Namespace, batches: Batches, labels: np.ndarray) -> Iterator[int]:
+def fit(model, settings: RecogniserSettings, batches: Batches, labels: np.ndarray) -> Iterator[int]:
     """Train from where the model stands; gives the step after each part."""
     import keras
 
     from losses import GeneralisedCTC
     from models.recogniser import COLUMN_PX
 
-    done, first = int(model.optimizer.iterations), 0 if flags.init else round(flags.steps * EVENLY_SPREAD)
-    part = flags.validate_every
+    done, first = int(model.optimizer.iterations), 0 if settings.init else round(settings.steps * EVENLY_SPREAD)
+    part = settings.validate_every
     spread = evenly_spread(labels, tile_size(batches.pairs.hr_urls[0])[1] // COLUMN_PX)
-    for start, stop in pairwise([*range(0, first, part), *range(first, flags.steps, part), flags.steps]):
+    for start, stop in pairwise([*range(0, first, part), *range(first, settings.steps, part), settings.steps]):
         if start < done:
             continue
         by_ctc = start >= first
         # one optimiser for both losses: its schedule counts all steps
         if start in (done, first):
             per_column = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            model.compile(model.optimizer, GeneralisedCTC(flags.loss_power) if by_ctc else per_column)
+            model.compile(model.optimizer, GeneralisedCTC(settings.loss_power) if by_ctc else per_column)
         answers = labels if by_ctc else spread
-        some = examples(flags, batches, answers, range(start, stop), with_clean=not by_ctc)
+        some = examples(settings, batches, answers, range(start, stop), with_clean=not by_ctc)
         model.fit(some, steps_per_epoch=stop - start, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
         yield stop
 
 
-def begin(flags: argparse.Namespace, pairs: Pairs, labels: np.ndarray, characters: str, precision: str):
+def begin(settings: RecogniserSettings, pairs: Pairs, labels: np.ndarray, characters: str, precision: str):
     """The model with its optimiser: a new one, or the one that an interrupted run has saved. Raises ValueError where
     that run had other settings, and for an --init that holds no recogniser."""
     import keras
 
     import losses  # noqa: F401  the saved state's loss is looked up by name
-    from models.recogniser import build_recogniser
+    from models.recogniser import Shape, build_recogniser
     from training.run_folder import write_json
 
-    archive, about = state_files(flags)
+    archive, about = state_files(settings)
     archive.parent.mkdir(parents=True, exist_ok=True)
-    if about.exists() and json.loads(about.read_text(encoding="utf-8")) != settings_of(flags):
+    if about.exists() and interrupted(about, settings) != settings:
         raise ValueError(f"{about} is of an interrupted run with other settings: finish that one, or remove {about}")
     if about.exists() and archive.exists():
         return keras.saving.load_model(archive, safe_mode=True)
-    keras.utils.set_random_seed(flags.seed)
+    keras.utils.set_random_seed(settings.seed)
     keras.mixed_precision.set_global_policy(precision)
-    model, warmup = build_recogniser(len(characters)), max(1, flags.steps // 20)
-    if flags.init:
-        start_from(flags.init, model, pairs, labels, characters)
+    shape = Shape(blocks=settings.blocks[:3], column_blocks=settings.blocks[3])
+    if settings.init:
+        model = started_from(settings.init, shape, pairs, labels, characters)
+    else:
+        model = build_recogniser(len(characters), shape)
+    warmup = max(1, settings.steps // 20)
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, flags.steps - warmup, alpha=0.01, warmup_target=flags.learning_rate, warmup_steps=warmup
+        0.0, settings.steps - warmup, alpha=0.01, warmup_target=settings.learning_rate, warmup_steps=warmup
     )
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))
-    write_json(about, settings_of(flags))
+    write_json(about, settings.deciding())
     return model
 
 
-def start_from(init: str, model, pairs: Pairs, labels: np.ndarray, characters: str) -> None:
-    """Give the model the weights of a recogniser, or of the one that a generator carries. That has no names for
-    characters, and another alphabet's are of no use: then they are learned first. Raises ValueError where there is none
-    in `init`."""
+def interrupted(about: Path, settings: RecogniserSettings) -> RecogniserSettings:
+    """The settings of the interrupted run, those that do not decide the result being as they are now. Raises ValueError
+    that names the file where they cannot be read."""
+    try:
+        stored = json.loads(read_text(about))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{about} cannot be read: {error}; remove it to begin anew") from error
+    if not isinstance(stored, dict):
+        raise ValueError(f"{about} is damaged; remove it to begin anew")
+    known = {each.name for each in fields(RecogniserSettings)} - set(INDIFFERENT)
+    values = {name: value for name, value in stored.items() if name in known}
+    return replace(settings, **from_json(RecogniserSettings, values, str(about)))
+
+
+def started_from(init: str, shape, pairs: Pairs, labels: np.ndarray, characters: str):
+    """A recogniser with the weights of another, or of the one that a generator carries, and at least its blocks. That
+    of a generator has no names for characters, and another alphabet's are of no use: then they are learned first.
+    Raises ValueError where there is none in `init`."""
     from models.generator import take_over
-    from models.recogniser import HEAD, layers_of_recogniser
+    from models.recogniser import HEAD, build_recogniser, layers_of_recogniser, shape_of
     from models.shipped import read_info
     from training.archives import load_given
 
     source = load_given(init, "--init", "what training.recogniser has left, or a generator that carries it")
-    eye = layers_of_recogniser(source)
-    if not eye:
+    own = shape_of(source)
+    if own is None:
         raise ValueError(f"--init {init} holds no recogniser")
-    take_over(model, eye)
+    model = build_recogniser(len(characters), own.deepened(shape))
+    take_over(model, layers_of_recogniser(source))
     if read_info(Path(init)).get("characters") == characters:
         take_over(model, [source.get_layer(HEAD)])
     else:
         learn_names(model, pairs, labels)
+    return model
 
 
 def learn_names(model, pairs: Pairs, labels: np.ndarray) -> None:
@@ -245,24 +321,17 @@ def learn_names(model, pairs: Pairs, labels: np.ndarray) -> None:
     model.get_layer(HEAD).set_weights(head.get_weights())
 
 
-def save_state(model, flags: argparse.Namespace) -> None:
+def save_state(model, settings: RecogniserSettings) -> None:
     """Model and optimiser, whose count of steps says how far they are, in one move."""
     from training.archives import save_archive
 
-    save_archive(model, state_files(flags)[0])
+    save_archive(model, state_files(settings)[0])
 
 
-def state_files(flags: argparse.Namespace) -> tuple[Path, Path]:
+def state_files(settings: RecogniserSettings) -> tuple[Path, Path]:
     """The archive and the .json from which an interrupted run goes on."""
-    archive = Path(flags.out).with_suffix(".state.keras")
+    archive = Path(settings.out).with_suffix(".state.keras")
     return archive, archive.with_suffix(".json")
-
-
-def settings_of(flags: argparse.Namespace) -> dict:
-    """What decides the result."""
-    return {
-        name: value for name, value in vars(flags).items() if name not in ("out", "workers", "cache", "validate_every")
-    }
 
 
 def plates_to_read(pairs: Pairs, texts: dict[str, str], limit: int = 0) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -290,67 +359,17 @@ def decode(logits: np.ndarray, characters: str) -> list[str]:
     return ["".join(characters[i - 1] for i in row[kept & (row != BLANK)]) for row, kept in zip(best, new, strict=True)]
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.recogniser",
-        description=__doc__.split("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--tiles", required=True, metavar="DIR", help="tile folder of preprocess.py, with texts in its manifest")
-    add("--out", required=True, metavar="FILE", help="the archive to write (.keras)")
-    add("--steps", type=int, default=6000, metavar="N", help="steps of training")
-    add("--init", default="", metavar="FILE", help="recogniser, or generator that carries one, to start from")
-    add("--crop", default="", metavar="HxW", help="train on windows of this size, as wide as the tiles")
-    add("--batch-size", type=int, default=32, metavar="N", help="plates per step")
-    add(
-        "--echo",
-        type=int,
-        default=1,
-        choices=range(1, HELD + 1),
-        metavar="N",
-        help=f"show each damaged plate N times (1 to {HELD}), where a GPU learns faster than --workers make batches",
-    )
-    add("--learning-rate", type=float, default=2e-3, metavar="F", help="highest learning rate")
-    add(
-        "--loss-power",
-        type=float,
-        default=0.0,
-        metavar="F",
-        help="0: CTC; above, up to 1: the worse a plate can be read, the less it counts; for training on with --init",
-    )
-    add("--randomise", action="store_true", help="bend, turn, thin and thicken the plates, for rendered photos")
-    add("--preset", default="street", choices=sorted(PRESETS), help="degradation preset")
-    add(
-        "--precision",
-        default="auto",
-        choices=("auto", "float32", "mixed_bfloat16"),
-        help="number format of the computation",
-    )
-    add(
-        "--validate-every",
-        type=int,
-        default=250,
-        metavar="N",
-        help="steps between two looks at validation tiles, and saves",
-    )
-    add("--workers", type=int, default=1, metavar="N", help="processes that make the batches; 0: none")
-    add("--cache", action="store_true", help="keep the decoded tiles in one mapped file beside --out")
-    add("--seed", type=int, default=0, metavar="N", help="seed of weights, order and damage")
-    return parser.parse_args(argv)
-
-
 def main(argv: list[str] | None = None) -> int:
-    flags = parse(argv)
     try:
-        about = train(flags)
+        settings = parse(RecogniserSettings, __doc__, argv, prog="python -m training.recogniser", section=SECTION)
+        about = train(settings)
     except KeyboardInterrupt:
         print("training.recogniser: stopped; the same command goes on from the last saved part", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
         print(f"training.recogniser: {printable(error)}", file=sys.stderr)
         return 2
-    print(f"{printable(flags.out)}; read whole on validation: {about.get('validation', 'no tiles with texts')}")
+    print(f"{printable(settings.out)}; read whole on validation: {about.get('validation', 'no tiles with texts')}")
     return 0
 
 

@@ -25,9 +25,8 @@ STATE_NAME = "state.npz"
 FORMAT = 1
 
 
-def check_folder(settings: Settings, resume: bool) -> None:
+def check_folder(folder: Path, resume: bool) -> None:
     """Raises ValueError for a new run in a folder that holds something already."""
-    folder = Path(settings.run)
     if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(
             f"--run {folder} is not empty; --resume goes on with the run in it, another name starts a new one"
@@ -48,18 +47,20 @@ def write_json(path: Path, content: dict) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def stored_precision(settings: Settings) -> tuple[str, str]:
+def stored_precision(folder: Path) -> tuple[str, str]:
     """(the precision that the run was started with, whatever this machine would choose; why)."""
-    return read_config(Path(settings.run))["precision"], "as the run began"
+    return read_config(folder)["precision"], "as the run began"
 
 
 def describe(settings: Settings, tile: tuple[int, int], precision: str) -> dict:
-    """What the .json beside an archive says of its making."""
-    made = datetime.date.today().isoformat()
-    settings_dict = dataclasses.asdict(settings)
-    window = settings.window[0] if settings.window else 0
-    sizes = {"tile": list(tile), "window_px": window}
-    return {**sizes, "made": made, "precision": precision, "settings": settings_dict, **environment()}
+    """What the .json beside an archive says of its making.
+
+    window_px: the height of the windows that training cut from the tiles, 0 for whole tiles; who applies the generator
+    must know it (`models/enhancer.py`).
+    """
+    about = {"tile": list(tile), "window_px": settings.crop[0] if settings.crop else 0}
+    about |= {"made": datetime.date.today().isoformat(), "precision": precision}
+    return about | {"settings": dataclasses.asdict(settings), **environment()}
 
 
 def environment() -> dict[str, str]:

@@ -1,213 +1,234 @@
-"""Every setting of a training run: one frozen dataclass, from which the command line's flags are made.
+"""Every setting of a training run: one small frozen dataclass for each part of the program, and all of them together.
 
-The settings of a run lie in its `config.json`; a resumed run takes them from there.
+The command line is made from `Settings`. Each part of it goes to what needs it, and to nothing else. The settings of a
+run lie in its `config.json`; a resumed run takes them from there.
 """
 
-import argparse
-import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypeVar
+
+from data.io import read_text
+from data.presets import PRESETS
+from data.settings import field, flag_of, from_json, given, make_parser, path, require, size
+from data.tiles import SCALES
 
 CONFIG_NAME = "config.json"
-# on by default; their flags are --no-ema and --no-augment
-SWITCHES = ("ema", "augment")
+# of the settings that a recipe has for several programs, in a file for --config
+SECTION = "generator"
+
+P = TypeVar("P")
 
 
-def _flag(default, text: str, **options):
-    """A field whose flag takes `options` of `argparse`."""
-    return dataclasses.field(default=default, metadata={"help": text, **options})
+def window(text: str) -> tuple[int, ...]:
+    """ "64x160" as (64, 160), "" as ()."""
+    return size(text) if text else ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Checked settings of one run. Raises ValueError naming the flag that is wrong."""
+@dataclass(frozen=True)
+class DataSettings:
+    """the tiles, and how training shows them"""
 
-    tiles: str = _flag("", "tile folder, as preprocess.py writes it, or any folder of pairs with hr/ and lq/")
-    run: str = _flag("", "run folder, made new; it receives everything that the run leaves")
-    init: str = _flag("", "generator archive (.keras) to start from; its architecture rules", metavar="FILE")
-    # the two stages
-    pretrain_steps: int = _flag(20000, "steps of stage one (MSE only)", metavar="N")
-    adversarial_steps: int = _flag(5000, "steps of stage two (hybrid loss)", metavar="N")
-    batch_size: int = _flag(32, "tiles per step, over all devices together", metavar="N")
-    # the networks
-    generator: str = _flag("srresnet", "body of the generator", choices=("srresnet", "rrdb"))
-    filters: int = _flag(64, "width of the generator's body", metavar="N")
-    blocks: int = _flag(16, "residual blocks of the generator", metavar="N")
-    more_blocks: int = _flag(0, "residual blocks to add to those of --init", metavar="N")
-    light_only: bool = _flag(False, "train nothing but the layers that judge light and colours, of --init")
-    recogniser: str = _flag(
-        "", "archive of training.recogniser (.keras), to be built into the generator", metavar="FILE"
-    )
-    discriminator_filters: int = _flag(64, "width of the discriminator's first layer", metavar="N")
-    vgg_weights: str = _flag("imagenet", "imagenet (a download), random, or a .weights.h5 file", metavar="WEIGHTS")
-    vgg_layer: str = _flag("block2_conv2", "layer of VGG19 that the features come from", metavar="NAME")
-    # the losses
-    mse_weight: float = _flag(1.0, "weight of the MSE in stage two", metavar="F")
-    detail_weight: float = _flag(
-        0.0, "weight in both stages of the MSE less its blocks' means (0: as published)", metavar="F"
-    )
-    strokes_weight: float = _flag(
-        0.0, "weight in both stages of the absolute error less its blocks' means (0: as published)", metavar="F"
-    )
-    colour_weight: float = _flag(
-        0.0, "weight in both stages of the colours' absolute error, brightness taken off (0: as published)", metavar="F"
-    )
-    reading_weight: float = _flag(
-        0.0,
-        "weight in both stages of how far the result differs from the clean tile for the built-in recogniser (0: "
-        "as published)",
-        metavar="F",
-    )
-    vgg_weight: float = _flag(0.1, "weight of the VGG term in stage two", metavar="F")
-    adversarial_weight: float = _flag(0.2, "weight of the adversarial term in stage two", metavar="F")
-    # the optimisers
-    pretrain_learning_rate: float = _flag(5e-4, "highest learning rate of stage one", metavar="F")
-    g_learning_rate: float = _flag(1e-4, "highest learning rate of the generator in stage two", metavar="F")
-    d_learning_rate: float = _flag(5e-5, "highest learning rate of the discriminator", metavar="F")
-    warmup_steps: int = _flag(500, "steps of rising learning rate, at most a tenth of a stage", metavar="N")
-    final_rate: float = _flag(0.02, "learning rate at a stage's end, as a share of its highest (cosine)", metavar="F")
-    clip_norm: float = _flag(0.5, "limit of the gradients' global norm, after reduction over devices", metavar="F")
-    # the balance of the two sides
-    discriminator_every: int = _flag(1, "update the discriminator every Nth step only", metavar="N")
-    balance: str = _flag("fixed", "how the two sides are kept level", choices=("fixed", "adaptive"))
-    balance_low: float = _flag(0.6, "adaptive: running accuracy below which the discriminator is weak", metavar="F")
-    balance_high: float = _flag(0.85, "adaptive: running accuracy above which it is strong", metavar="F")
-    balance_max_factor: float = _flag(4.0, "adaptive: most that a learning rate is raised", metavar="F")
-    balance_max_every: int = _flag(4, "adaptive: longest interval between updates of one side", metavar="N")
-    balance_steps: int = _flag(50, "adaptive: steps between two corrections", metavar="N")
-    # averaged weights
-    ema: bool = _flag(True, "validate and ship the plain weights, not their running average")
-    ema_decay: float = _flag(0.999, "decay of the running average, reached after a warm-up", metavar="F")
-    # the input
-    degrade_online: bool = _flag(False, "take the clean tiles only, and damage them anew in every epoch")
-    preset: str = _flag("street", "degradation preset of --degrade-online", metavar="NAME")
-    scale: int = _flag(1, "with --degrade-online: how much smaller the low-quality tile is", choices=(1, 2, 4, 8))
-    augment: bool = _flag(True, "train on the tiles as they are: no shift, zoom, turn or colour change")
-    randomise: bool = _flag(
-        False, "with --degrade-online: bend, turn, thin and thicken the plates, for rendered photos"
-    )
-    crop: str = _flag("", "train on windows of this size, cut anew out of each tile: cheaper steps", metavar="HxW")
-    workers: int = _flag(2, "processes that make the batches; 0 makes them inside this process", metavar="N")
-    cache: bool = _flag(False, "keep the decoded tiles in one mapped file in the run folder")
-    # the machine
-    precision: str = _flag(
-        "auto", "number format of the computation", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16")
-    )
-    deterministic: bool = _flag(False, "the same seed gives the same bits, at some cost in speed")
-    seed: int = _flag(0, "seed of the weights, the order, the augmentation and the fresh degradations", metavar="N")
-    # watching and saving
-    log_every: int = _flag(50, "steps between two rows of log.csv", metavar="N")
-    validate_every: int = _flag(1000, "steps between two validations", metavar="N")
-    validation_limit: int = _flag(256, "validation tiles looked at, spread evenly; 0: all", metavar="N")
-    reading_limit: int = _flag(200, "validation tiles that are also read by the recogniser", metavar="N")
-    select: str = _flag(
-        "char_acc",
-        "which weights a stage ships: those read best, those of the highest PSNR, or the last",
-        choices=("char_acc", "psnr", "last"),
-    )
-    save_minutes: float = _flag(10.0, "minutes between two saves of the state", metavar="F")
+    tiles: str = field("", type=path, help="tile folder of preprocess.py, or any with hr/ and lq/", metavar="DIR")
+    degrade_online: bool = field(False, help="take the clean tiles only, and damage them anew in every epoch")
+    preset: str = field("street", help="what damages them, with --degrade-online", choices=sorted(PRESETS))
+    scale: int = field(1, help="how much smaller the damaged tile is, with --degrade-online", choices=SCALES)
+    augment: bool = field(True, help="train on the tiles as they are: no shift, zoom, turn or change of colour")
+    randomise: bool = field(False, help="bend, turn, thin and thicken the plates: for rendered ones damaged online")
+    crop: tuple[int, ...] = field((), type=window, help="train on windows cut anew out of each tile", metavar="HxW")
+    workers: int = field(2, help="processes that make the batches; 0 makes them inside this process", metavar="N")
+    cache: bool = field(False, help="keep the decoded tiles in one mapped file in the run folder")
+    seed: int = field(0, help="seed of weights, order, augmentation and damage", metavar="N")
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "filters", "discriminator_filters", "log_every", "validate_every", "balance_steps"):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("discriminator_every", "balance_max_every", "balance_max_factor"):
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("pretrain_steps", "adversarial_steps", "blocks", "more_blocks", "warmup_steps", "workers", "seed"):
-            _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("mse_weight", "detail_weight", "strokes_weight", "colour_weight", "reading_weight"):
-            _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("vgg_weight", "adversarial_weight", "validation_limit", "reading_limit"):
-            _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("pretrain_learning_rate", "g_learning_rate", "d_learning_rate", "clip_norm", "save_minutes"):
-            _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        for name in ("final_rate", "ema_decay", "balance_low", "balance_high"):
-            _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
-        _require(self.balance_low < self.balance_high, "balance_low", "below --balance-high", self.balance_low)
-        _require(bool(self.init) or not self.more_blocks, "more_blocks", "0 without --init", self.more_blocks)
-        _require(bool(self.init) or not self.light_only, "light_only", "off without --init", self.light_only)
-        self.window()
-        _require(self.pretrain_steps + self.adversarial_steps > 0, "pretrain_steps", "above 0 in one stage at least", 0)
+        _check(self, "0 or more", lambda value: value >= 0, "workers", "seed")
+        whole = not self.crop or (len(self.crop) == 2 and min(self.crop) > 0)
+        require(whole, "--crop", "HxW", self.crop)
+        if self.randomise and not self.degrade_online:
+            raise ValueError("--randomise changes the clean tiles, and needs --degrade-online to make their partners")
 
-    def window(self) -> tuple[int, int]:
-        """--crop as (height, width); () for whole tiles."""
-        return parse_window(self.crop)
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """the networks"""
+
+    generator: str = field("srresnet", help="body of the generator", choices=("srresnet", "rrdb"))
+    filters: int = field(64, help="width of the generator's body", metavar="N")
+    blocks: int = field(16, help="residual blocks of the generator", metavar="N")
+    init: str = field("", type=path, help="generator to start from (.keras), which keeps its shape", metavar="FILE")
+    more_blocks: int = field(0, help="residual blocks to add to those of --init", metavar="N")
+    light_only: bool = field(False, help="train only the layers of --init that judge illumination and colours")
+    recogniser: str = field("", type=path, help="recogniser to build in, of training.recogniser", metavar="FILE")
+    discriminator_filters: int = field(64, help="width of the discriminator's first layer", metavar="N")
+    vgg_weights: str = field("imagenet", help="imagenet (a download), random, or a .weights.h5", metavar="WEIGHTS")
+    vgg_layer: str = field("block2_conv2", help="layer of VGG19 that the features come from", metavar="NAME")
+
+    def __post_init__(self) -> None:
+        _check(self, "at least 1", lambda value: value >= 1, "filters", "discriminator_filters")
+        _check(self, "0 or more", lambda value: value >= 0, "blocks", "more_blocks")
+        require(bool(self.init) or not self.more_blocks, "--more-blocks", "0 without --init", self.more_blocks)
+        require(bool(self.init) or not self.light_only, "--light-only", "off without --init", self.light_only)
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """the losses: stage two's three terms, and terms that both stages may have beside them (0: as published)"""
+
+    mse_weight: float = field(1.0, help="weight of the MSE in stage two", metavar="F")
+    vgg_weight: float = field(0.1, help="weight of the VGG term in stage two", metavar="F")
+    adversarial_weight: float = field(0.2, help="weight of the adversarial term in stage two", metavar="F")
+    detail_weight: float = field(0.0, help="weight of the MSE less its blocks' means", metavar="F")
+    strokes_weight: float = field(0.0, help="weight of the absolute error less its blocks' means", metavar="F")
+    colour_weight: float = field(0.0, help="weight of the absolute error of the colours alone", metavar="F")
+    reading_weight: float = field(0.0, help="weight of the error in what --recogniser sees", metavar="F")
+
+    def __post_init__(self) -> None:
+        _check(self, "0 or more", lambda value: value >= 0, *(each.name for each in fields(ObjectiveSettings)))
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """the two stages: steps, batches, learning rates, averaged weights"""
+
+    pretrain_steps: int = field(20000, help="steps of stage one (MSE only)", metavar="N")
+    adversarial_steps: int = field(5000, help="steps of stage two (hybrid loss)", metavar="N")
+    batch_size: int = field(32, help="tiles per step, over all devices together", metavar="N")
+    pretrain_learning_rate: float = field(5e-4, help="highest learning rate of stage one", metavar="F")
+    g_learning_rate: float = field(1e-4, help="highest learning rate of the generator in stage two", metavar="F")
+    d_learning_rate: float = field(5e-5, help="highest learning rate of the discriminator", metavar="F")
+    warmup_steps: int = field(500, help="steps of rising learning rate, at most a tenth of a stage", metavar="N")
+    final_rate: float = field(0.02, help="learning rate at a stage's end, as a share of its highest", metavar="F")
+    clip_norm: float = field(0.5, help="limit of the gradients' global norm", metavar="F")
+    ema: bool = field(True, help="validate and ship the plain weights, not their running average")
+    ema_decay: float = field(0.999, help="decay of the running average, reached after a warm-up", metavar="F")
+
+    def __post_init__(self) -> None:
+        _check(self, "0 or more", lambda value: value >= 0, "pretrain_steps", "adversarial_steps", "warmup_steps")
+        _check(self, "at least 1", lambda value: value >= 1, "batch_size")
+        rates = ("pretrain_learning_rate", "g_learning_rate", "d_learning_rate", "clip_norm")
+        _check(self, "above 0", lambda value: value > 0, *rates)
+        _check(self, "between 0 and 1", lambda value: 0 <= value <= 1, "final_rate", "ema_decay")
+        steps = self.pretrain_steps + self.adversarial_steps
+        require(steps > 0, "--pretrain-steps", "above 0 in one stage at least", 0)
 
     def steps(self, stage: str) -> int:
         """Steps of "pretrain" or "adversarial"."""
         return {"pretrain": self.pretrain_steps, "adversarial": self.adversarial_steps}[stage]
 
 
-def parse_window(crop: str) -> tuple[int, int]:
-    """ "64x160" as (64, 160), "" as (). Raises ValueError for anything else."""
-    if not crop:
-        return ()
-    sides = crop.lower().split("x")
-    _require(len(sides) == 2 and all(side.isdigit() and int(side) > 0 for side in sides), "crop", "HxW", crop)
-    return int(sides[0]), int(sides[1])
+@dataclass(frozen=True)
+class BalanceSettings:
+    """the balance of generator and discriminator"""
+
+    balance: str = field("fixed", help="how the two are kept level", choices=("fixed", "adaptive"))
+    discriminator_every: int = field(1, help="update the discriminator every Nth step only", metavar="N")
+    balance_low: float = field(0.6, help="adaptive: accuracy below which the discriminator is weak", metavar="F")
+    balance_high: float = field(0.85, help="adaptive: accuracy above which it is strong", metavar="F")
+    balance_max_factor: float = field(4.0, help="adaptive: most that a learning rate is raised", metavar="F")
+    balance_max_every: int = field(4, help="adaptive: longest interval between updates of one side", metavar="N")
+    balance_steps: int = field(50, help="adaptive: steps between two corrections", metavar="N")
+
+    def __post_init__(self) -> None:
+        counts = ("discriminator_every", "balance_max_factor", "balance_max_every", "balance_steps")
+        _check(self, "at least 1", lambda value: value >= 1, *counts)
+        _check(self, "between 0 and 1", lambda value: 0 <= value <= 1, "balance_low", "balance_high")
+        require(self.balance_low < self.balance_high, "--balance-low", "below --balance-high", self.balance_low)
 
 
-def _require(holds: bool, name: str, allowed: str, got) -> None:
-    if not holds:
-        raise ValueError(f"{flag_name(name)} must be {allowed}, got {got}")
+@dataclass(frozen=True)
+class WatchSettings:
+    """looking and saving"""
+
+    log_every: int = field(50, help="steps between two rows of log.csv", metavar="N")
+    validate_every: int = field(1000, help="steps between two validations", metavar="N")
+    validation_limit: int = field(256, help="validation tiles looked at, spread evenly; 0: all", metavar="N")
+    reading_limit: int = field(200, help="validation tiles that the reader reads, too; 0: none", metavar="N")
+    select: str = field(
+        "char_acc",
+        help="which weights a stage ships: those read best, those of the highest PSNR, or the last",
+        choices=("char_acc", "psnr", "last"),
+    )
+    save_minutes: float = field(10.0, help="minutes between two saves of the state", metavar="F")
+
+    def __post_init__(self) -> None:
+        _check(self, "at least 1", lambda value: value >= 1, "log_every", "validate_every")
+        _check(self, "0 or more", lambda value: value >= 0, "validation_limit", "reading_limit")
+        _check(self, "above 0", lambda value: value > 0, "save_minutes")
 
 
-def flag_name(field: str) -> str:
-    """The flag of a field: `batch_size` -> `--batch-size`."""
-    return f"--no-{field}" if field in SWITCHES else f"--{field.replace('_', '-')}"
+PARTS = (DataSettings, NetworkSettings, ObjectiveSettings, ScheduleSettings, BalanceSettings, WatchSettings)
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
-    """The command line: one flag per field, and --resume. Flags that are not given leave no trace in the result."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for each in dataclasses.fields(Settings):
-        options = dict(each.metadata)
-        text = options.pop("help").replace("%", "%%")
-        if isinstance(each.default, bool):
-            options["action"] = "store_false" if each.default else "store_true"
-        else:
-            options["type"] = type(each.default)
-            text += f" (default: {each.default})" if each.default != "" else ""
-            if each.name in ("tiles", "run"):
-                options["metavar"] = "DIR"
-        parser.add_argument(flag_name(each.name), dest=each.name, default=argparse.SUPPRESS, help=text, **options)
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --run, with the settings it has")
-    return parser
+# a dataclass takes the fields of its last base first
+@dataclass(frozen=True)
+class Settings(WatchSettings, BalanceSettings, ScheduleSettings, ObjectiveSettings, NetworkSettings, DataSettings):
+    """All settings of one run. Raises ValueError naming the flag that is wrong."""
+
+    run: str = field("", type=path, help="run folder, made new, for everything that the run leaves", metavar="DIR")
+    precision: str = field(
+        "auto", help="number format of the computation", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16")
+    )
+    deterministic: bool = field(False, help="the same seed gives the same bits, at some cost in speed")
+
+    def __post_init__(self) -> None:
+        for part in PARTS:
+            part.__post_init__(self)
+
+    def part(self, kind: type[P]) -> P:
+        """The settings of one part alone."""
+        return kind(**{each.name: getattr(self, each.name) for each in fields(kind)})
+
+
+def _check(settings, allowed: str, holds: Callable, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        require(holds(value), f"--{name.replace('_', '-')}", allowed, value)
 
 
 def parse(description: str, argv: Sequence[str] | None) -> tuple[Settings, bool]:
     """(settings, whether the run is a resumed one). Raises ValueError, also for a flag that contradicts the run's."""
-    given = vars(make_parser(description).parse_args(argv))
-    resume = given.pop("resume")
-    if not given.get("run"):
+    parser = make_parser(Settings, description)
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --run, with the settings it has")
+    values = given(Settings, parser, argv, SECTION)
+    resume = values.pop("resume")
+    if not values.get("run"):
         raise ValueError("--run DIR is required: the folder that the run's files go to")
     if resume:
-        return resumed_settings(given), True
-    if not given.get("tiles"):
+        return resumed_settings(values), True
+    if not values.get("tiles"):
         raise ValueError("--tiles DIR is required: a folder that preprocess.py made")
-    return Settings(**given), False
+    return Settings(**values), False
 
 
-def resumed_settings(given: dict) -> Settings:
-    """The stored settings of the run `given["run"]`; every other given setting must agree with them."""
-    stored = read_config(Path(given["run"]))["settings"]
-    known = {each.name for each in dataclasses.fields(Settings)}
-    for name, value in given.items():
-        if name != "run" and stored.get(name) != value:
+def resumed_settings(values: dict) -> Settings:
+    """The stored settings of the run `values["run"]`; every other given setting must agree with them."""
+    file = Path(values["run"]) / CONFIG_NAME
+    stored = read_config(file.parent)["settings"]
+    known = {each.name for each in fields(Settings)}
+    stored = from_json(Settings, {name: value for name, value in stored.items() if name in known}, str(file))
+    settings = Settings(**{**stored, "run": values["run"]})
+    for each in fields(Settings):
+        value, own = values.get(each.name), getattr(settings, each.name)
+        if each.name in values and value != own:
             raise ValueError(
-                f"{flag_name(name)} {value} contradicts the run, which has {stored.get(name)}; leave it out to go on "
-                "with the run as it is, or start a new run"
+                f"{flag_of(each)} {value} contradicts the run, which has {own}; leave it out to go on with the run as "
+                "it is, or start a new run"
             )
-    return Settings(
-        **{name: value for name, value in stored.items() if name in known and name != "run"}, run=given["run"]
-    )
+    return settings
 
 
 def read_config(run: Path) -> dict:
-    """The run's `config.json`. Raises ValueError where there is none."""
+    """The run's `config.json`. Raises ValueError that names the file where there is none, or one that is broken."""
+    file = run / CONFIG_NAME
+    if not file.exists():
+        raise ValueError(f"--resume: {run} holds no {CONFIG_NAME}; there is no run to go on with")
     try:
-        return json.loads((run / CONFIG_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"--resume: {run} holds no {CONFIG_NAME}; there is no run to go on with") from None
-    except ValueError as error:
-        raise ValueError(f"--resume: {run / CONFIG_NAME} cannot be read: {error}") from error
+        config = json.loads(read_text(file))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"--resume: {file} cannot be read: {error}") from error
+    wanted = {"settings": dict, "precision": str}
+    if not isinstance(config, dict) or not all(isinstance(config.get(key), kind) for key, kind in wanted.items()):
+        raise ValueError(f"--resume: {file} is damaged: it does not say the run's settings and precision")
+    return config

@@ -11,8 +11,10 @@ import tensorflow as tf
 
 import losses
 from data.dataset import Batches
+from training.networks import Networks
 from training.objective import stage_one
 from training.optimiser import Adam, Averages, reduce_and_clip
+from training.settings import ScheduleSettings
 
 LAST_LAYER = "difference"
 
@@ -20,22 +22,21 @@ LAST_LAYER = "difference"
 class Trainer:
     """The networks with their optimisers. Make it inside `strategy.scope()`.
 
-    discriminator may be None where there is no stage two. observers: name of a term -> the frozen network in whose
-    features it compares. weights: name of a term -> its weight in stage two.
+    weights: name of a term -> its weight in stage two. scale_loss: for half precision, see `Adam`.
     """
 
     def __init__(
-        self, strategy, generator, discriminator, observers: dict, weights: dict, settings, scale_loss: bool
+        self, strategy, networks: Networks, weights: dict, schedule: ScheduleSettings, scale_loss: bool = False
     ) -> None:
-        self.strategy, self.weights, self.settings = strategy, weights, settings
+        self.strategy, self.weights, self.schedule = strategy, weights, schedule
         self.pretrain_weights = stage_one(weights)
-        self.generator, self.discriminator, self.observers = generator, discriminator, observers
-        self.g_variables = [each.value for each in generator.trainable_variables]
+        self.generator, self.discriminator, self.observers = networks
+        self.g_variables = [each.value for each in self.generator.trainable_variables]
         self.g_adam = Adam(strategy, self.g_variables, scale_loss)
-        self.averages = Averages(strategy, self.g_variables, settings.ema_decay) if settings.ema else None
-        self.last_kernel = generator.get_layer(LAST_LAYER).kernel.value
-        if discriminator is not None:
-            self.d_variables = [each.value for each in discriminator.trainable_variables]
+        self.averages = Averages(strategy, self.g_variables, schedule.ema_decay) if schedule.ema else None
+        self.last_kernel = self.generator.get_layer(LAST_LAYER).kernel.value
+        if self.discriminator is not None:
+            self.d_variables = [each.value for each in self.discriminator.trainable_variables]
             self.d_adam = Adam(strategy, self.d_variables, scale_loss)
 
     def state(self) -> dict[str, list]:
@@ -55,7 +56,7 @@ class Trainer:
         def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
             local = shares // context.num_input_pipelines
             own = range(context.input_pipeline_id * local, (context.input_pipeline_id + 1) * local)
-            return batches.dataset(first_step, steps, self.settings.batch_size, shares, own)
+            return batches.dataset(first_step, steps, self.schedule.batch_size, shares, own)
 
         if shares == 1:
             return make(tf.distribute.InputContext())
@@ -98,10 +99,8 @@ class Trainer:
 
     def of_the_chief(self, arrays: list[np.ndarray], chief: bool) -> list[np.ndarray]:
         """The chief's arrays, in every one of the processes; all of them must ask."""
-        flat = np.concatenate([*(array.ravel() for array in arrays), [1]]).astype(
-            np.float32
-            # 1: to count its replicas
-        )
+        # 1: to count its replicas
+        flat = np.concatenate([*(array.ravel() for array in arrays), [1]]).astype(np.float32)
         flat = np.asarray(self._sum_over_replicas(tf.constant(flat if chief else np.zeros_like(flat))))
         parts = np.split(flat[:-1] / flat[-1], np.cumsum([array.size for array in arrays])[:-1])
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
@@ -122,7 +121,7 @@ class Trainer:
 
     def _mean(self, per_picture):
         """This replica's share of the mean over the global batch."""
-        return tf.reduce_sum(per_picture) / self.settings.batch_size
+        return tf.reduce_sum(per_picture) / self.schedule.batch_size
 
     def _share(self, whole):
         """A number that every replica has alike, so that the sum over replicas is that number."""
@@ -136,7 +135,7 @@ class Trainer:
             loss = self._weighted(terms, self.pretrain_weights)
             scaled = loss * self.g_adam.loss_scale
         gradients = tape.gradient(scaled, self.g_variables)
-        gradients, norm, finite = reduce_and_clip(gradients, self.settings.clip_norm, self.g_adam.loss_scale)
+        gradients, norm, finite = reduce_and_clip(gradients, self.schedule.clip_norm, self.g_adam.loss_scale)
         terms |= {"g_loss": loss, "g_gradient_norm": self._share(norm)}
         return gradients, finite, terms | self._scale_term()
 
@@ -156,10 +155,10 @@ class Trainer:
                 d_scaled = d_loss * self.d_adam.loss_scale
         if update_g:
             gradients = tape.gradient(g_scaled, self.g_variables)
-            g_part = reduce_and_clip(gradients, self.settings.clip_norm, self.g_adam.loss_scale)
+            g_part = reduce_and_clip(gradients, self.schedule.clip_norm, self.g_adam.loss_scale)
         if update_d:
             gradients = tape.gradient(d_scaled, self.d_variables)
-            d_part = reduce_and_clip(gradients, self.settings.clip_norm, self.d_adam.loss_scale)
+            d_part = reduce_and_clip(gradients, self.schedule.clip_norm, self.d_adam.loss_scale)
             terms |= {"d_loss": d_loss, **self._judgement(real_logits, fake_logits)}
         terms |= g_terms | {"g_loss": self._weighted(g_terms, self.weights)}
         terms["fake_spread"] = self._share(_spread(sr) / _spread(hr))

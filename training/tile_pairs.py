@@ -10,8 +10,8 @@ import numpy as np
 
 from data.dataset import Pairs
 from data.io import PictureError, picture_size
-from data.presets import PRESETS
 from data.tiles import SCALES, open_tiles
+from training.settings import DataSettings
 
 # of a folder without splits, one key in so many is kept for validation
 HELD_OUT_EVERY = 20
@@ -19,15 +19,11 @@ HELD_OUT_EVERY = 20
 DIVISOR = 16
 
 
-def find_pairs(settings) -> tuple[Pairs, Pairs | None]:
+def find_pairs(settings: DataSettings) -> tuple[Pairs, Pairs | None]:
     """(tiles for training, tiles for validation, None where there are none).
 
     Raises ValueError where there are none for training, and for tiles that are no pairs of one size.
     """
-    if settings.degrade_online and settings.preset not in PRESETS:
-        raise ValueError(f"--preset must be one of {', '.join(PRESETS)}, got {settings.preset!r}")
-    if settings.randomise and not settings.degrade_online:
-        raise ValueError("--randomise changes the clean tiles, and needs --degrade-online to make their partners")
     train, val = (open_tiles(settings.tiles, split, settings.degrade_online).pairs for split in ("train", "val"))
     # a plain folder of pairs, without splits
     if train and train == val:
@@ -36,7 +32,7 @@ def find_pairs(settings) -> tuple[Pairs, Pairs | None]:
     if not train:
         raise ValueError(f"--tiles {settings.tiles} holds no tiles for training; make some with preprocess.py")
     pairs = _checked(settings, train)
-    crop = check_crop(settings.window(), tile_size(pairs.hr_urls[0]))
+    crop = check_crop(settings.crop, tile_size(pairs.hr_urls[0]))
     pairs = replace(pairs, augment=settings.augment, randomise=settings.randomise, crop=crop)
     return pairs, _checked(settings, val) if val else None
 
@@ -54,14 +50,14 @@ def _is_held_out(key: str) -> bool:
     return zlib.crc32(key.encode()) % HELD_OUT_EVERY == 0
 
 
-def _checked(settings, found: tuple) -> Pairs:
+def _checked(settings: DataSettings, found: tuple) -> Pairs:
     keys, hr_urls, lq_urls = zip(*found, strict=True)
     pairs = Pairs(keys, hr_urls, seed=settings.seed)
     if settings.degrade_online:
         pairs = replace(pairs, preset=settings.preset, scale=settings.scale)
         check_size(pairs, hr_urls, tile_size(hr_urls[0]))
         return pairs
-    pairs = replace(pairs, lq_urls=lq_urls, scale=_scale(settings, lq_urls[0], hr_urls[0]))
+    pairs = replace(pairs, lq_urls=lq_urls, scale=_scale(settings.scale, lq_urls[0], hr_urls[0]))
     height, width = tile_size(hr_urls[0])
     check_size(pairs, hr_urls, (height, width))
     check_size(pairs, lq_urls, (height // pairs.scale, width // pairs.scale))
@@ -95,7 +91,7 @@ def check_size(pairs: Pairs, urls: tuple[str, ...], expected: tuple[int, int]) -
             )
 
 
-def _scale(settings, lq_url: str, hr_url: str) -> int:
+def _scale(wanted: int, lq_url: str, hr_url: str) -> int:
     lq, hr = tile_size(lq_url), tile_size(hr_url)
     scale = hr[0] // lq[0] if lq[0] else 0
     if scale not in SCALES or (lq[0] * scale, lq[1] * scale) != hr:
@@ -103,10 +99,8 @@ def _scale(settings, lq_url: str, hr_url: str) -> int:
             f"the low-quality tile must be 1, 2, 4 or 8 times smaller than the clean one, got {lq[0]}x{lq[1]} and "
             f"{hr[0]}x{hr[1]}: {lq_url}"
         )
-    if settings.scale not in (1, scale):
-        raise ValueError(
-            f"--scale {settings.scale} contradicts the tiles, whose low-quality side is 1/{scale} of the clean"
-        )
+    if wanted not in (1, scale):
+        raise ValueError(f"--scale {wanted} contradicts the tiles, whose low-quality side is 1/{scale} of the clean")
     return scale
 
 

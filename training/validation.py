@@ -19,6 +19,7 @@ from models.enhancer import from_model, restore
 from models.loading import in_policy
 from reading.reader import Reader
 from training.archives import as_shipped, write_archive
+from training.settings import WatchSettings
 from training.tile_pairs import spread_evenly
 
 # rows of the sample picture
@@ -58,10 +59,10 @@ class Validator:
         return self.lq[shown], to_uint8(sr[shown]), self.hr[shown]
 
 
-def make_validator(settings, pairs: Pairs) -> Validator:
-    """The validation tiles, with their texts where there are any to be read."""
-    rows = {row.key: row for row in read_manifest(settings.tiles)} if settings.reading_limit else {}
-    return Validator(pairs, rows, settings.validation_limit, settings.reading_limit)
+def make_validator(tiles: str, pairs: Pairs, watch: WatchSettings) -> Validator:
+    """The validation tiles, with their texts where the manifest in the folder `tiles` has any to be read."""
+    rows = {row.key: row for row in read_manifest(tiles)} if watch.reading_limit else {}
+    return Validator(pairs, rows, watch.validation_limit, watch.reading_limit)
 
 
 def choose_selection(wanted: str, validator: Validator | None) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data import blur
+from data.operations import disc_kernel, line_kernel, path_kernel
 from data.synthetic.backgrounds import colour, draw_background, logo, sign, stripes, words
 from data.synthetic.vehicles import SIZE, CutOut, draw_vehicle
 from data.synthetic.wear import clouds
@@ -311,12 +311,12 @@ def _kernel(rng: np.random.Generator, strength: float) -> np.ndarray:
         line = cv2.getGaussianKernel(side, sigma)
         return (line @ line.T).astype(np.float32)
     if kind < 0.5:
-        return blur.disc_kernel(max(0.5, 0.08 * strength))
+        return disc_kernel(max(0.5, 0.08 * strength))
     length = max(1.0, 0.25 * strength)
     if kind < 0.8:
         angle = rng.normal(0, 15) if rng.random() < 0.5 else rng.uniform(0, 180)
-        return blur.line_kernel(length, angle)
-    return blur.path_kernel(length, rng.uniform(0, 360), rng.uniform(0.1, 1), int(rng.integers(2**31)))
+        return line_kernel(length, angle)
+    return path_kernel(length, rng.uniform(0, 360), rng.uniform(0.1, 1), int(rng.integers(2**31)))
 
 
 def _curves(rng: np.random.Generator) -> np.ndarray:

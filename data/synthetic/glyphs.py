@@ -22,7 +22,7 @@ FIXED = ("B612Mono-Bold.otf", "LiberationMono-Bold.ttf")
 DIN = ("BarlowSemiCondensed-SemiBold.ttf", "Barlow-SemiBold.ttf", "OSP-DIN.ttf")
 SQUARE = ("Rajdhani-Bold.ttf", "ChakraPetch-SemiBold.ttf", "FjallaOne-Regular.ttf")
 ROUND = ("PlateRound-Regular.ttf", "PlateRound-Narrow.ttf")
-HANZI_LIGHT = "DroidSansFallback-provinces.ttf"
+HANZI_LIGHT, HANZI_KAI = "DroidSansFallback-provinces.ttf", "PlateKai-Bold-provinces.ttf"
 # height at which characters are drawn before they are shrunk to their place
 _DRAWN_PX = 128
 

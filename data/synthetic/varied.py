@@ -29,8 +29,12 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 
 
 def hanzi(rng: np.random.Generator) -> tuple[str, int]:
-    """Two faces, thinner and bolder: real provinces are drawn in finer strokes than the letters beside them."""
-    choices = ((glyphs.HANZI, -2), (glyphs.HANZI, -3), (glyphs.HANZI_LIGHT, 0), (glyphs.HANZI_LIGHT, 1))
+    """Three faces, thinner and bolder: real provinces are drawn in finer strokes than the letters beside them."""
+    choices = (
+        *((glyphs.HANZI, -2), (glyphs.HANZI, -3)),
+        *((glyphs.HANZI_LIGHT, 0), (glyphs.HANZI_LIGHT, 1)),
+        *((glyphs.HANZI_KAI, 0), (glyphs.HANZI_KAI, 1)),
+    )
     return choices[rng.integers(len(choices))]
 
 

@@ -1,13 +1,8 @@
-import dataclasses
-
 import numpy as np
 import pytest
-from tiny_runs import TILE, make_tiles, tiny_settings
 
 from data import augment
 from data.augment import randomised
-from data.dataset import Pairs
-from training.tile_pairs import find_pairs
 
 
 @pytest.fixture
@@ -51,25 +46,3 @@ def test_the_plate_stays_in_the_tile(striped, monkeypatch):
     for plate in many(striped):
         edge = np.concatenate([plate[0], plate[-1], plate[:, 0], plate[:, -1]])
         assert edge.min() > 0.7
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return make_tiles(tmp_path_factory.mktemp("tiles"), train=10)
-
-
-def test_the_clean_tile_is_varied_before_it_is_damaged_and_never_for_validation(folder, tmp_path):
-    settings = tiny_settings(folder, tmp_path / "run", degrade_online=True, randomise=True, augment=False)
-    train, val = find_pairs(settings)
-    plain = dataclasses.replace(train, randomise=False)
-    varied = [not np.array_equal(train.pair(0, tile)[1], plain.pair(0, tile)[1]) for tile in range(10)]
-    assert sum(varied) >= 5
-    assert train.pair(0, 0)[0].shape == (*TILE, 3)
-    np.testing.assert_array_equal(train.pair(0, 0)[1], train.pair(0, 0)[1])
-    assert isinstance(val, Pairs)
-    np.testing.assert_array_equal(val.fixed(0)[1], val.read("hr", 0))
-
-
-def test_stored_partners_cannot_follow(folder, tmp_path):
-    with pytest.raises(ValueError, match="needs --degrade-online"):
-        find_pairs(tiny_settings(folder, tmp_path / "run", randomise=True))

@@ -3,12 +3,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tiny_runs import TILE, make_tiles, tiny_settings
+from tiny_runs import TILE, make_tiles
 
 from data import augment
 from data.dataset import HELD, Batches, Pairs, echoed, order
 from data.tiles import open_tiles
-from training.tile_pairs import cache_tiles, find_pairs
 
 
 @pytest.fixture(scope="module")
@@ -164,47 +163,6 @@ def test_window_is_cut_at_the_same_place_of_both_tiles(tmp_path, scale):
         lq, hr = pairs.pair(0, tile)
         assert hr.shape == (8, 16, 3)
         np.testing.assert_array_equal(lq, hr[scale // 2 :: scale, scale // 2 :: scale] // 2)
-
-
-def test_clean_tiles_are_enough_to_damage_them_anew(tmp_path):
-    import shutil
-
-    folder = make_tiles(tmp_path / "tiles")
-    for split in ("train", "val"):
-        shutil.rmtree(folder / split / "lq")
-    settings = tiny_settings(folder, tmp_path / "run", degrade_online=True)
-    train, val = find_pairs(settings)
-    assert (len(train), len(val)) == (12, 4)
-    assert train.pair(0, 0)[0].shape == (*TILE, 3)
-    with pytest.raises(ValueError, match="lack a partner"):
-        find_pairs(dataclasses.replace(settings, degrade_online=False))
-
-
-def test_folder_without_splits_keeps_some_pairs_for_validation(tmp_path):
-    folder = make_tiles(tmp_path, train=60, val=0) / "train"
-    train, val = find_pairs(tiny_settings(folder, "run"))
-    assert len(train) + len(val) == 60
-    assert 0 < len(val) < 12
-    assert not set(train.keys) & set(val.keys)
-
-
-def test_window_that_does_not_fit_is_refused(folder):
-    with pytest.raises(ValueError, match=r"--crop must divide by 16 and fit into the tiles of 16x32, got 32x32"):
-        find_pairs(tiny_settings(folder, "run", crop="32x32"))
-
-
-def test_scale_is_that_of_the_tiles(tmp_path):
-    folder = make_tiles(tmp_path, scale=2)
-    assert find_pairs(tiny_settings(folder, "run"))[0].scale == 2
-    with pytest.raises(ValueError, match="--scale 4 contradicts the tiles, whose low-quality side is 1/2"):
-        find_pairs(tiny_settings(folder, "run", scale=4))
-
-
-def test_cached_tiles_are_the_same_tiles(pairs, tmp_path):
-    cached = cache_tiles(pairs, tmp_path)
-    assert set(cached.caches) == {"hr", "lq"}
-    cached = dataclasses.replace(cached, hr_urls=(), lq_urls=())
-    assert_same([cached.batch(0, 10)], [pairs.batch(0, 10)])
 
 
 def test_error_in_a_worker_reaches_the_caller(pairs):

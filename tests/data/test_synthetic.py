@@ -236,6 +236,7 @@ def test_fonts_have_every_character_and_a_licence():
         FIXED,
         FONT_FOLDER,
         HANZI,
+        HANZI_KAI,
         HANZI_LIGHT,
         NARROW,
         ROADGEEK,
@@ -245,14 +246,14 @@ def test_fonts_have_every_character_and_a_licence():
 
     fonts = {*ROADGEEK, *NARROW, *BROAD, *FIXED, *DIN, *SQUARE, *ROUND}
     files = {path.name for path in FONT_FOLDER.iterdir() if path.suffix in (".ttf", ".otf")}
-    assert files == {*fonts, HANZI, HANZI_LIGHT}
+    assert files == {*fonts, HANZI, HANZI_KAI, HANZI_LIGHT}
     for name, characters in [
         *((font, registrations.LETTERS + registrations.DIGITS) for font in fonts),
-        *((font, registrations.CHINESE + "警") for font in (HANZI, HANZI_LIGHT)),
+        *((font, registrations.CHINESE + "警") for font in (HANZI, HANZI_KAI, HANZI_LIGHT)),
     ]:
         face = ImageFont.truetype(FONT_FOLDER / name, 40)
         missing = bytes(face.getmask("\uffff"))
         for character in characters:
             assert face.getmask(character).getbbox(), f"{name} lacks {character}"
             assert bytes(face.getmask(character)) != missing, f"{name} lacks {character}"
-    assert len(list(FONT_FOLDER.glob("LICENCE-*.txt"))) == 15
+    assert len(list(FONT_FOLDER.glob("LICENCE-*.txt"))) == 16

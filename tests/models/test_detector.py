@@ -7,7 +7,18 @@ import pytest
 
 from data.synthetic.detection import SCENE, damage, make_scene, open_bank
 from models import detector
-from models.detector import CHANNELS, STRIDE, UNIT, Detector, Plate, decode, is_quadrangle, quad_iou, without_overlaps
+from models.detector import (
+    CHANNELS,
+    STRIDE,
+    UNIT,
+    Detector,
+    Plate,
+    decode,
+    is_quadrangle,
+    load_detector,
+    quad_iou,
+    without_overlaps,
+)
 from training.detector import targets_of
 
 PLATE = np.array([[60.0, 28.0], [20.0, 28.0], [20.0, 16.0], [60.0, 16.0]])
@@ -136,3 +147,41 @@ def test_damage_keeps_size_and_type(bank):
         damaged = damage(np.random.default_rng(number), picture, 60)
         assert damaged.shape == picture.shape
         assert damaged.dtype == np.uint8
+
+
+# --- Training ---------------------------------------------------------------------------------------------------------
+
+
+def test_interrupted_and_resumed_is_a_straight_run(tmp_path, monkeypatch):
+    from training import detector as training
+
+    monkeypatch.setattr(training, "VALIDATION", 2)
+    few = {"steps": 3, "batch_size": 2, "vehicles": 4, "backgrounds": 4, "log_every": 1, "validate_every": 3}
+    training.train(training.Settings(out=str(tmp_path / "straight.keras"), **few))
+    save = training.save_state
+
+    def save_and_stop(path, variables, step):
+        save(path, variables, step)
+        if step == 2:
+            raise KeyboardInterrupt
+
+    halves = training.Settings(out=str(tmp_path / "halves.keras"), **few)
+    monkeypatch.setattr(training, "save_state", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(halves)
+    monkeypatch.setattr(training, "save_state", save)
+    about = training.train(halves)
+    assert set(about["validation"]) == {"recall", "threshold", "corner_error"}
+    one, other = (np.load(tmp_path / name / "state.npz") for name in ("straight", "halves"))
+    for name in one.files:
+        assert one[name] == pytest.approx(other[name], abs=1e-5)
+    assert (tmp_path / "halves/log.csv").read_text().count("\n") == 4
+    assert load_detector(tmp_path / "halves.keras").detect(np.zeros((50, 90, 3), np.uint8)) == []
+
+
+def test_the_rate_rises_stays_and_falls():
+    from training.detector import Settings, learning_rate
+
+    settings = Settings(out="x.keras", steps=2000)
+    rates = [learning_rate(settings, step) for step in (150, 300, 1299, 1650, 2000)]
+    assert rates == pytest.approx([1e-3, 2e-3, 2e-3, 1e-3, 0])

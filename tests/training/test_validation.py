@@ -1,5 +1,6 @@
 """Which weights a stage ships."""
 
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,6 +69,9 @@ def test_kernels_are_shipped_as_training_computed_with_them(tmp_path, precision,
         variable.assign(rng.normal(size=variable.shape))
     trainer = SimpleNamespace(generator=generator, averages=None, g_variables=variables)
     Shipping(trainer, None, "last", {"precision": precision}).write(tmp_path / "it.keras", "pretrain", 1, [])
+    with zipfile.ZipFile(tmp_path / "it.keras") as packed:
+        weights = packed.getinfo("model.weights.h5")
+    assert weights.compress_size < 0.6 * weights.file_size
     for trained, shipped in zip(
         generator.get_weights(), load_archive(tmp_path / "it.keras").get_weights(), strict=True
     ):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import as_flags, make_tiles, read_rows, tiny_settings
+from tiny_runs import SHAPE, as_flags, make_tiles, read_rows, tiny_settings
 
 import train
 from data.tiles import Row, format_rows
@@ -18,7 +18,8 @@ from models.loading import load_archive
 from models.recogniser import build_recogniser
 
 pytest.importorskip("jax")
-ROOT = Path(__file__).parents[1]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("graphs")]
+ROOT = Path(__file__).parents[2]
 CHARACTERS = "0123456789"
 
 
@@ -36,7 +37,7 @@ def given(tmp_path_factory) -> dict[str, Path]:
     rows = [Row(f"{split}{i:02d}", split, "p.jpg", f"{i}7", "DE") for split in ("train", "val") for i in range(4)]
     (tiles / "manifest.csv").write_text(format_rows(rows), encoding="utf-8")
     paths = {"tiles": tiles, "init": folder / "init.keras", "recogniser": folder / "recogniser.keras"}
-    generator, recogniser = build_generator(1, 8, 2), build_recogniser(len(CHARACTERS))
+    generator, recogniser = build_generator(1, 8, 2), build_recogniser(len(CHARACTERS), SHAPE)
     rng = np.random.default_rng(0)
     # else the pictures hardly depend on the rest
     for name in ("difference", "gain"):
@@ -102,7 +103,7 @@ def test_a_recogniser_trains(given, tmp_path):
     path = tmp_path / "further.keras"
     done = with_jax(
         "-m", "training.recogniser", "--tiles", str(given["tiles"]), "--out", str(path), "--steps", "6",
-        "--batch-size", "4",
+        "--batch-size", "4", "--blocks", "0", "0", "0", "1",
         "--workers", "1", "--cache", "--validate-every", "3", "--learning-rate", "1e-3",
         "--precision", "mixed_bfloat16",
     )  # fmt: skip

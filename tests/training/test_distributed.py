@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import make_tiles, read_rows, tiny_settings
+from tiny_runs import as_flags, make_tiles, read_rows, tiny_settings
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 500
 
 # Runs train.py's own code, then writes down every variable as this worker has it.
@@ -24,14 +24,14 @@ import numpy as np
 import train
 from training import loop
 
-course = loop.Run.train
+finish = loop.Run.finish
 
-def train_and_write_down(run, bar):
-    course(run, bar)
+def finish_and_write_down(run):
+    finish(run)
     groups = {f"{name}/{i}": np.asarray(v) for name, vs in run.trainer.state().items() for i, v in enumerate(vs)}
     np.savez(sys.argv[1], **groups)
 
-loop.Run.train = train_and_write_down
+loop.Run.finish = finish_and_write_down
 sys.exit(train.main(sys.argv[2:]))
 """
 
@@ -70,8 +70,6 @@ def finish(processes: list[subprocess.Popen], folder: Path) -> None:
 
 
 def flags_of(tiles: Path, run: Path, **changes) -> list[str]:
-    from tiny_runs import as_flags
-
     return as_flags(tiny_settings(tiles, run, **{"deterministic": True, "degrade_online": True, **changes}))
 
 

@@ -1,10 +1,11 @@
 from itertools import pairwise
 
 import pytest
-from tiny_runs import tiny_settings
+from tiny_runs import tiny_part
 
 from training.balance import Balance, from_settings
 from training.loop import rate_at
+from training.settings import BalanceSettings
 
 
 def make_balance(**changes) -> Balance:
@@ -62,9 +63,9 @@ def test_running_accuracy_follows_the_seen_ones():
     assert balance.accuracy == pytest.approx(0.9, abs=0.01)
 
 
-def test_corrections_fall_at_fixed_steps_and_only_when_adaptive(tmp_path):
+def test_corrections_fall_at_fixed_steps_and_only_when_adaptive():
     assert [step for step in range(1, 31) if make_balance().is_due(step)] == [10, 20, 30]
-    fixed = from_settings(tiny_settings(tmp_path, tmp_path, balance="fixed", discriminator_every=2))
+    fixed = from_settings(tiny_part(BalanceSettings, balance="fixed", discriminator_every=2))
     assert not any(fixed.is_due(step) for step in range(1, 1000))
     assert fixed.d_every == 2
 

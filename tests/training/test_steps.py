@@ -2,36 +2,37 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_runs import tiny_settings
+from tiny_runs import tiny_part
 
 import losses
 from models.discriminator import build_discriminator
 from models.features import build_features
 from models.generator import build_generator
+from training.networks import Networks
+from training.settings import ScheduleSettings
 from training.steps import Trainer
+
+pytestmark = pytest.mark.usefixtures("graphs")
 
 WEIGHTS = {"mse": 1.0, "vgg": 0.1, "adversarial": 0.2}
 RATE = tf.constant(1e-3)
 
 
 @pytest.fixture(scope="module")
-def trainer() -> Trainer:
+def trainer(graphs) -> Trainer:
     keras.utils.set_random_seed(0)
     generator = build_generator(1, filters=8, blocks=1)
     generator.get_layer("difference").kernel.assign(np.full((3, 3, 8, 3), 0.02, "float32"))
-    others = build_discriminator((16, 32), filters=4), {"vgg": build_features("random", "block1_conv1")}
-    return Trainer(
-        tf.distribute.get_strategy(), generator, *others, WEIGHTS, tiny_settings("", "run"), scale_loss=False
-    )
+    observers = {"vgg": build_features("random", "block1_conv1")}
+    networks = Networks(generator, build_discriminator((16, 32), filters=4), observers)
+    return Trainer(tf.distribute.get_strategy(), networks, WEIGHTS, tiny_part(ScheduleSettings))
 
 
 @pytest.fixture(scope="module")
 def batch():
     rng = np.random.default_rng(0)
-    hr = (
-        rng.integers(0, 256, (4, 4, 8, 3), dtype=np.uint8).repeat(4, axis=1).repeat(4, axis=2)
-        # a colour per cell of the stem
-    )
+    # a colour per cell of the stem
+    hr = rng.integers(0, 256, (4, 4, 8, 3), dtype=np.uint8).repeat(4, axis=1).repeat(4, axis=2)
     return tf.constant(hr // 2), tf.constant(hr)
 
 

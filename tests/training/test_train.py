@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import random
@@ -11,16 +10,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import tensorflow as tf
 from tiny_runs import as_flags, final_weights, make_tiles, read_rows, tiny_settings
 
 import train
 from training import loop
-from training.journal import read_log, sample_sheet
-from training.objective import Terms, TrainingFailed
 from training.settings import Settings, parse
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -163,66 +159,11 @@ def test_tiles_of_another_size_are_found_before_anything_starts(tmp_path, capsys
     assert "expected 16x32, got 32x64" in capsys.readouterr().err
 
 
-def test_non_finite_term_stops_with_step_and_name():
-    terms = Terms(half=False)
-    terms.add(6, {"mse": 0.1, "vgg": 0.2})
-    terms.add(7, {"mse": 0.1, "vgg": float("nan")})
-    with pytest.raises(TrainingFailed, match="term vgg is nan at step 7 of stage adversarial"):
-        terms.look("adversarial")
-
-
-def test_overflowing_gradients_are_usual_in_half_precision():
-    terms = Terms(half=True)
-    terms.add(1, {"mse": 0.1, "g_gradient_norm": float("inf")})
-    terms.look("pretrain")
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device", "run/state.npz"), "disk is full"),
-        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"), "lower --batch-size, which is 32"),
-        (tf.errors.ResourceExhaustedError(None, None, "events.out; No space left on device"), "disk is full"),
-        (tf.errors.UnknownError(None, None, "BrokenProcessPool: A process was terminated"), "batches was killed"),
-        (
-            tf.errors.InvalidArgumentError(None, None, "ValueError: a.png cannot be read\nTraceback"),
-            "a.png cannot be read",
-        ),
-    ],
-)
-def test_known_troubles_are_explained(error, words):
-    code, text = train.explain(error, Settings())
-    assert code == 2
-    assert words in text
-    assert "\n" not in text
-
-
 def test_a_generator_to_start_from_that_is_not_there_is_named(tiles, tmp_path, capsys):
     settings = tiny_settings(tiles, tmp_path / "run", init=str(tmp_path / "nowhere.keras"))
     assert train.main(as_flags(settings)) == 2
     assert "nowhere.keras: no such file; give a generator.keras" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def test_unknown_troubles_are_not_hidden():
-    with pytest.raises(RuntimeError, match="a fault of ours"):
-        train.explain(RuntimeError("a fault of ours"), Settings())
-
-
-def test_torn_log_is_read_up_to_the_tear(tmp_path):
-    (tmp_path / "log.csv").write_text("stage,step,mse\npretrain,50,0.5\npretrain,10")
-    assert read_log(tmp_path / "log.csv") == [{"stage": "pretrain", "step": 50, "mse": 0.5}]
-
-
-def test_sample_sheet_shows_small_inputs_at_the_size_of_the_output():
-    lq, sr, hr = (
-        np.full((2, 4, 8, 3), 10, np.uint8),
-        np.full((2, 8, 16, 3), 20, np.uint8),
-        np.full((2, 8, 16, 3), 30, np.uint8),
-    )
-    sheet = sample_sheet(lq, sr, hr)
-    assert [int(value) for value in sheet[0, [0, 20, 40], 0]] == [10, 20, 30]
-    assert int(sheet[-1, -1, 0]) == 30
 
 
 # -- the whole program, killed

@@ -1,0 +1,163 @@
+"""The training of the recogniser."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tiny_runs import SHAPE, make_plates, make_recogniser, make_tiles, tiny_part
+
+from data.presets import PRESETS
+from models.generator import build_generator
+from models.loading import load_archive
+from models.recogniser import HEAD, PREFIX
+from training import recogniser
+from training.networks import build_networks
+from training.settings import NetworkSettings
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory):
+    return make_plates(tmp_path_factory.mktemp("plates"))
+
+
+def test_repetitions_and_blanks_are_left_out():
+    best = [[0, 1, 1, 0, 1, 2, 2, 0], [0] * 8]
+    assert recogniser.decode(np.eye(3)[best], "AB") == ["AAB", ""]
+
+
+def test_characters_are_spread_evenly_between_the_margins():
+    spread = recogniser.evenly_spread(np.array([[5, 7, 0], [3, 0, 0]]), 12)
+    assert spread.tolist() == [[0, 5, 5, 5, 5, 5, 7, 7, 7, 7, 7, 0], [0] + [3] * 10 + [0]]
+
+
+@pytest.fixture(scope="module")
+def archive(graphs, plates, tmp_path_factory):
+    """A trained one, for tests of the slow tier."""
+    path = tmp_path_factory.mktemp("recogniser") / "recogniser.keras"
+    # damage is for tiles nine times as large
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "street", replace(PRESETS["street"], untouched=1.0))
+        patch.setattr(recogniser, "EVENLY_SPREAD", 0.6)
+        assert recogniser.main(as_command(plates, path, (1, 1, 2, 2))) == 0
+    return path
+
+
+def as_command(plates, path, blocks=(0, 0, 0, 1), **changes) -> list[str]:
+    flags = {"steps": 320, "batch-size": 8, "workers": 0, "learning-rate": 2e-3, "precision": "float32"} | changes
+    shape = ["--blocks", *map(str, blocks)]
+    return ["--tiles", str(plates), "--out", str(path), *shape, *(f"--{name}={v}" for name, v in flags.items())]
+
+
+@pytest.mark.slow
+def test_it_learns_to_read(archive):
+    about = json.loads(archive.with_suffix(".json").read_text(encoding="utf-8"))
+    assert about["characters"] == "0123456789"
+    # the plate of two lines is left out
+    assert about["validation"]["n"] == 7
+    assert about["validation"]["clean"] >= 0.7
+    # an optimiser would make the file three times as large
+    assert not keras.saving.load_model(archive).compiled
+
+
+@pytest.mark.parametrize("more", [{}, pytest.param({"echo": 3, "crop": "16x64"}, marks=pytest.mark.slow)])
+def test_an_interrupted_training_goes_on_to_the_same_recogniser(more, plates, tmp_path, monkeypatch, capsys):
+    weights = {}
+    monkeypatch.setattr(recogniser, "EVENLY_SPREAD", 0.5)
+    for name, stopped_after in (("straight", None), ("stopped", 1)):
+        path = tmp_path / f"{name}.keras"
+        command = as_command(plates, path, steps=4, **{"validate-every": 2}, **more)
+        if stopped_after:
+            parts = []
+            with monkeypatch.context() as patch:
+                patch.setattr(recogniser, "save_state", stop_after(parts, stopped_after, recogniser.save_state))
+                assert recogniser.main(command) == 1
+            assert recogniser.main(as_command(plates, path, steps=6)) == 2
+            assert "interrupted run with other settings" in capsys.readouterr().err
+        assert recogniser.main(command) == 0
+        weights[name] = load_archive(path).get_weights()
+        assert {each.name for each in tmp_path.glob(f"{name}*")} == {f"{name}.keras", f"{name}.json"}
+    for one, other in zip(*weights.values(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_goes_on_in_a_new_process(plates, tmp_path, monkeypatch):
+    monkeypatch.setattr(recogniser, "save_state", stop_after([], 2, recogniser.save_state))
+    command = as_command(plates, tmp_path / "recogniser.keras", steps=6, **{"validate-every": 2})
+    assert recogniser.main(command) == 1
+    root = Path(recogniser.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "training.recogniser", *command], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def stop_after(parts: list, count: int, save_state):
+    def save(*arguments):
+        save_state(*arguments)
+        parts.append(arguments)
+        if len(parts) == count:
+            raise KeyboardInterrupt
+
+    return save
+
+
+def test_windows_must_show_the_whole_text(plates, tmp_path, capsys):
+    assert recogniser.main(as_command(plates, tmp_path / "r.keras", crop="32x48")) == 2
+    assert "--crop must be as wide as the tiles, 64" in capsys.readouterr().err
+
+
+def test_a_recogniser_goes_on_from_another(plates, tmp_path, capsys):
+    path, archive = tmp_path / "further.keras", make_recogniser(tmp_path / "first.keras", SHAPE)
+    assert recogniser.main(as_command(plates, path, init=archive, steps=4, **{"learning-rate": 1e-9})) == 0
+    name = f"{PREFIX}conv1"
+    for old, new in zip(*(load_archive(each).get_layer(name).get_weights() for each in (archive, path)), strict=True):
+        np.testing.assert_allclose(old, new, atol=1e-6)
+    assert recogniser.main(as_command(plates, tmp_path / "other.keras", init=tmp_path / "nowhere.keras")) == 2
+    assert "nowhere.keras: no such file" in capsys.readouterr().err
+    assert not list(tmp_path.glob("other*"))
+
+
+@pytest.mark.slow
+def test_the_recogniser_that_a_generator_carries_goes_on_too(archive, plates, tmp_path, capsys):
+    """It has no names for characters any more: they are learned again, from clean tiles."""
+    path = tmp_path / "again.keras"
+    generator = tmp_path / "generator.keras"
+    networks = tiny_part(NetworkSettings, recogniser=str(archive))
+    build_networks(networks, ("mse",), (32, 64), 1, "float32", tmp_path).generator.save(generator)
+    assert recogniser.main(as_command(plates, path, init=generator, steps=4, **{"learning-rate": 1e-9})) == 0
+    for name in (f"{PREFIX}conv1", f"{PREFIX}columns_2b"):
+        old, new = (load_archive(each).get_layer(name).kernel for each in (generator, path))
+        np.testing.assert_allclose(old, new, atol=1e-6)
+    old, new = (json.loads(each.with_suffix(".json").read_text(encoding="utf-8")) for each in (archive, path))
+    # one plate of seven
+    assert new["validation"]["clean"] >= old["validation"]["clean"] - 0.15
+    blind = tmp_path / "blind.keras"
+    build_generator(1, 8, 1).save(blind)
+    assert recogniser.main(as_command(plates, tmp_path / "other.keras", init=blind)) == 2
+    assert "blind.keras holds no recogniser" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_names_of_another_alphabet_are_not_taken_for_these(archive, plates, tmp_path):
+    model, other = load_archive(archive), tmp_path / "other.keras"
+    kernel, bias = model.get_layer(HEAD).get_weights()
+    model.get_layer(HEAD).set_weights([each[..., [0, *range(10, 0, -1)]] for each in (kernel, bias)])
+    model.save(other)
+    about = json.loads(archive.with_suffix(".json").read_text(encoding="utf-8"))
+    other.with_suffix(".json").write_text(json.dumps(about | {"characters": "9876543210"}), encoding="utf-8")
+    path = tmp_path / "further.keras"
+    assert recogniser.main(as_command(plates, path, init=other, steps=4, **{"learning-rate": 1e-9})) == 0
+    read = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["validation"]
+    assert read["clean"] >= about["validation"]["clean"] - 0.15
+
+
+def test_tiles_without_texts_teach_nothing(tmp_path, capsys):
+    tiles = make_tiles(tmp_path / "tiles")
+    assert recogniser.main(["--tiles", str(tiles), "--out", str(tmp_path / "r.keras")]) == 2
+    assert "no tile of the split train has a text" in capsys.readouterr().err
