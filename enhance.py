@@ -1,14 +1,17 @@
-"""Enhance pictures of licence plates: crops, whole photos with their corners, folders of them, or several frames of one
-plate.
+"""Enhance pictures of licence plates: crops, whole photos with their corners, folders of them, several frames of one
+plate, or films.
 
     python enhance.py plate.jpg more/ --read --side-by-side
+    python enhance.py clip.mp4 --from 00:12 --to 00:20
 
 leaves in --out one PNG per picture, under its own relative path and name, and report.csv with a row per picture: sizes,
-brightness, contrast, sharpness, consistency, readings, warnings, seconds. With --burst, one burst.png of all.
+brightness, contrast, sharpness, consistency, readings, warnings, seconds. With --burst, one burst.png of all. A film
+leaves a folder with a combined picture, the best frame and a contact sheet of each plate in it.
 Exit code: 0 all well, 1 some inputs failed, 2 nothing could be done. A restored plate is a hint, not evidence.
 """
 
 import argparse
+import math
 import os
 import re
 import signal
@@ -19,12 +22,30 @@ from dataclasses import dataclass
 
 from data.console import prepare_console, say
 from data.settings import field, parse, path, require
-from enhancing.finding import Found, find_inputs, identity, parse_corner
+from enhancing.finding import (
+    FilmJob,
+    Found,
+    Part,
+    find_inputs,
+    identities,
+    identity,
+    parse_corner,
+    parse_time,
+    take_films,
+)
 from models.shipped import check_checkpoint, default_checkpoint
 
 INTERRUPTED = 130
 # a corner with a negative number, which would be taken for a flag
 NEGATIVE_CORNER = re.compile(r"-[\d.]+,-?[\d.]+")
+
+
+def seconds(text: str) -> float:
+    """The type of --from and --to."""
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def corner(text: str) -> tuple[float, float]:
@@ -38,7 +59,7 @@ def corner(text: str) -> tuple[float, float]:
 @dataclass(frozen=True)
 class Settings:
     inputs: tuple[str, ...] = field(
-        flag="inputs", type=path, nargs="+", metavar="INPUT", help="a picture, or a folder with pictures at any depth"
+        flag="inputs", type=path, nargs="+", metavar="INPUT", help="a picture, a film, or a folder of them at any depth"
     )
     out: str = field("enhanced", type=path, metavar="DIR", help="folder for the results and report.csv")
     checkpoint: str | None = field(
@@ -51,6 +72,14 @@ class Settings:
     corners: tuple[tuple[float, float], ...] | None = field(
         None, type=corner, nargs=4, metavar="x,y", help="of the plate in the photo, in px: straighten it"
     )
+    film: bool = field(False, help="the pictures of each folder are the frames of one film, in their names' order")
+    start_s: float = field(
+        0.0, flag="--from", type=seconds, metavar="TIME", help="of films: from here, as 12.5 or 00:12 or 1:02:03"
+    )
+    end_s: float | None = field(
+        None, flag="--to", type=seconds, metavar="TIME", help="of films: to before here (default: to the end)"
+    )
+    every: int = field(1, metavar="N", help="of films: look at every N-th frame")
     strip_metadata: bool = field(False, help="leave time, place and camera of the picture out of its result")
     workers: int = field(os.cpu_count() or 1, metavar="N", help="threads that decode and encode")
     batch_size: int = field(16, metavar="N", help="pictures that the generator takes at once")
@@ -70,6 +99,8 @@ class Settings:
     def __post_init__(self) -> None:
         require(self.workers >= 1, "--workers", "at least 1", self.workers)
         require(self.batch_size >= 1, "--batch-size", "at least 1", self.batch_size)
+        require(self.every >= 1, "--every", "at least 1", self.every)
+        require(self.end_s is None or self.end_s > self.start_s, "--to", "later than --from", self.end_s)
         require(self.limit >= 0, "--limit", "at least 0", self.limit)
         require(self.strength is None or 0 <= self.strength <= 1, "--strength", "a number of 0 to 1", self.strength)
 
@@ -112,8 +143,21 @@ def enhance(settings: Settings) -> int:
         batch_size=settings.batch_size,
     )
     results = Results(settings.out, settings.side_by_side, settings.uncertainty, settings.strip_metadata)
-    work = enhance_burst if settings.burst else enhance_each
-    return work(examiner, found, results, settings.corners, settings.workers)
+    if settings.burst:
+        return enhance_burst(examiner, found, results, settings.corners, settings.workers)
+    films, pictures = take_films(found, settings.film)
+    rows = film_rows(settings, examiner, films, found) if films else ()
+    return enhance_each(examiner, pictures, results, settings.corners, settings.workers, rows)
+
+
+def film_rows(settings: Settings, examiner, films: Sequence[FilmJob], found: Sequence[Found]):
+    """The results of films, one after another. Raises ValueError where no plates can be looked for."""
+    from enhancing.films import enhance_films, plates_in_frames
+
+    if settings.corners:
+        raise ValueError("--corners are a photo's; the plates of a film are found")
+    part = Part(settings.start_s, math.inf if settings.end_s is None else settings.end_s, settings.every)
+    return enhance_films(examiner, plates_in_frames(), films, settings.out, part, identities(found))
 
 
 def find(settings: Settings) -> list[Found]:

@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 import av
 import numpy as np
 
-from data.files import file_reason, film_container, has_picture_extension, looks_like_film, open_regular
+from data.files import file_reason, film_container, open_regular
 from data.io import (
     MAX_FRAMES,
     MAX_SIDE_PX,
@@ -68,11 +68,6 @@ class Film:
     frames: Iterator[Frame]
     expected: int | None
     faults: list[str] = field(default_factory=list)
-
-
-def is_moving(path: str) -> bool:
-    """Whether a file is a film by its first bytes, or an animated picture."""
-    return looks_like_film(path) or (has_picture_extension(path) and animation_length(path) > 1)
 
 
 @contextmanager

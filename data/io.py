@@ -27,6 +27,7 @@ from data.files import (  # noqa: F401  some are imported from here by code that
     has_picture_extension,
     is_local,
     is_path,
+    looks_like_film,
     looks_like_picture,
     open_file,
     open_regular,
@@ -105,6 +106,11 @@ def decode_picture(content: bytes, *, upright: bool = True, max_pixels: int = MA
     # damaged files make Pillow's many parsers raise nearly anything
     except Exception as error:
         raise _explained(content, error) from error
+
+
+def is_moving(path: str) -> bool:
+    """Whether a file is a film by its first bytes, or an animated picture."""
+    return looks_like_film(path) or (has_picture_extension(path) and animation_length(path) > 1)
 
 
 def animation_length(path: Source) -> int:

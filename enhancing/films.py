@@ -1,38 +1,74 @@
 """Films on disk to a result for each plate in them: combined from its best views, read by a vote, reported."""
 
 import os
-import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data.film import Film, Frame
+from data.console import say
+from data.film import Film, Frame, open_film, open_pictures
 from data.io import PictureError, to_float
-from data.text import printable
 from enhancing import drawing
 from enhancing.burst import Burst, combine
 from enhancing.examining import Examiner, Result
+from enhancing.finding import FilmJob, Part, output_names
 from enhancing.following import Followed, View, follow
+from enhancing.locating import find_plates
 from enhancing.opening import Source
 from enhancing.writing import Row, listed, write_picture
+from models.detector import SCORE, Plate, load_detector
 from models.enhancer import resize, to_working_size
+from reading.reader import Reader
 
 # what is written for each plate, behind NAME/plate-1
 COMBINED, BEST, SHEET = ".png", ".frame.png", ".sheet.png"
+# around the plate in somebody's crop, on each side, of its width and height
+CROP_MARGIN = 0.1
+NO_PLATE = "no plate"
 
 Detect = Callable[[np.ndarray], Sequence]
 
 
-def parse_time(text: str) -> float:
-    """Seconds of "12", "12.5", "00:12" or "1:02:03.5". Raises ValueError."""
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text, re.ASCII):
-        raise ValueError(f"a time is given as seconds, MM:SS or HH:MM:SS, got {text!r}")
-    return sum(float(number) * 60**power for power, number in enumerate(reversed(text.split(":"))))
+def enhance_films(
+    examiner: Examiner,
+    detect: Detect,
+    jobs: Sequence[FilmJob],
+    out: str,
+    part: Part,
+    inputs: frozenset[tuple[int, int]],
+) -> Iterator[Row]:
+    """The rows of all films, their results in a folder each. inputs: the identities of files that must not be written
+    to."""
+    # many views stand in for the second opinions on one
+    examiner = replace(examiner, reader=Reader(keep_steps=True), second=None, ask_again=False)
+    names = output_names([job.relative for job in jobs], out, [""], inputs)
+    for job, name in zip(jobs, names, strict=True):
+        film = open_pictures(job.frames, *part) if job.frames else open_film(job.path, *part)
+        yield from enhance_film(film, job.path, name, out, examiner, detect)
+
+
+def plates_in_frames() -> Detect:
+    """By the shipped detector. A frame that looks like a crop of a plate, but shows none for sure, is one: as for
+    pictures. Raises ValueError where there is no detector."""
+    detector = load_detector()
+
+    def detect(picture: np.ndarray) -> Sequence[Plate]:
+        located = find_plates(picture, detector)
+        return [_whole(picture)] if located.whole else located.plates
+
+    return detect
+
+
+def _whole(picture: np.ndarray) -> Plate:
+    """The plate that fills a crop but for its margin."""
+    height, width = picture.shape[:2]
+    inner = np.array([[1, 1], [0, 1], [0, 0], [1, 0]]) * (1 - 2 * CROP_MARGIN) + CROP_MARGIN
+    return Plate(inner * (width, height), SCORE, 0.0, 0.0)
 
 
 def enhance_film(
@@ -48,11 +84,12 @@ def enhance_film(
                 row.track = found
                 yield row
             faults = "; ".join(opened.faults)
-            if faults:
-                print(printable(f"{path}: {faults}"), file=sys.stderr)
-            if not found:
+            if found and faults:
+                say(f"{path}: {faults}", error=True)
+            elif not found:
                 reason = f"no plate found in {seen[0]} frames" if seen[0] else "no frame could be used"
-                yield Row(path, status="failed", reason="; ".join(filter(None, [reason, faults])))
+                status = NO_PLATE if seen[0] else "failed"
+                yield Row(path, status=status, reason="; ".join(filter(None, [reason, faults])))
     except (PictureError, MemoryError) as error:
         yield Row(path, status="failed", reason=str(error) or "not enough memory")
 
@@ -83,7 +120,7 @@ def _enhance_plate(examiner: Examiner, followed: Followed, path: str, out: str, 
 
 def _source(examiner: Examiner, view: View) -> Source:
     lq = to_working_size(examiner.generator, to_float(view.tile))
-    return Source(lq, view.tile.shape[:2], view.tile_px, view.frame_size)
+    return Source(lq, view.tile.shape[:2], view.tile_px, view.frame_size, lambda: view.tile)
 
 
 def contact_sheet(views: Sequence[View], results: Sequence[Result], burst: Burst) -> np.ndarray:

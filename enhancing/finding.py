@@ -1,9 +1,10 @@
-"""Finding the pictures that the command line names, and naming their results.
+"""Finding the pictures and films that the command line names, and naming their results.
 
 Opens no picture beyond its first bytes, and writes nothing.
 """
 
 import hashlib
+import math
 import os
 import re
 import unicodedata
@@ -11,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from data.files import file_reason, looks_like_picture, open_regular
+from data.files import file_reason, looks_like_film, looks_like_picture, open_regular
 
 SKIPPED = "no picture"
 # of common file systems
@@ -30,6 +31,47 @@ class Found(NamedTuple):
     def skipped(self) -> bool:
         """Neither a picture nor said to be one: named in the report, but no failure."""
         return self.problem == SKIPPED
+
+
+class FilmJob(NamedTuple):
+    """path: of the film, or of a folder. relative: as in `Found`. frames: the folder's pictures."""
+
+    path: str
+    relative: str
+    frames: tuple[str, ...] = ()
+
+
+class Part(NamedTuple):
+    """Which frames of a film are looked at: those from second `start_s` to before `end_s`, every so manieth."""
+
+    start_s: float = 0.0
+    end_s: float = math.inf
+    every: int = 1
+
+
+def take_films(found: Sequence[Found], folders_too: bool) -> tuple[list[FilmJob], list[Found]]:
+    """The films among the inputs, and all the others. folders_too: the pictures of each folder are one film's frames,
+    in the order of their names; numbers in names count as numbers."""
+    from data.io import is_moving
+
+    films, others, frames = [], [], defaultdict(list)
+    for each in found:
+        if each.problem:
+            others.append(each)
+        elif is_moving(each.path):
+            films.append(FilmJob(each.path, each.relative))
+        elif folders_too:
+            frames[os.path.dirname(each.path), os.path.dirname(each.relative)].append(each.path)
+        else:
+            others.append(each)
+    for (folder, relative), paths in frames.items():
+        name = relative or os.path.basename(os.path.abspath(folder))
+        films.append(FilmJob(folder, name, tuple(sorted(paths, key=_by_number))))
+    return films, others
+
+
+def _by_number(path: str) -> list:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path)]
 
 
 def find_inputs(inputs: Sequence[str], out: str) -> Iterator[Found]:
@@ -97,7 +139,7 @@ def _is_text(start: bytes) -> bool:
 
 
 def _problem(path: str) -> str:
-    if looks_like_picture(path):
+    if looks_like_picture(path) or looks_like_film(path):
         return ""
     try:
         os.stat(path)
@@ -117,6 +159,13 @@ def _is_folder(entry: os.DirEntry) -> bool:
     # a link to itself
     except OSError:
         return False
+
+
+def parse_time(text: str) -> float:
+    """Seconds of "12", "12.5", "00:12" or "1:02:03.5". Raises ValueError."""
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text, re.ASCII):
+        raise ValueError(f"a time is given as seconds, MM:SS or HH:MM:SS, got {text!r}")
+    return sum(float(number) * 60**power for power, number in enumerate(reversed(text.split(":"))))
 
 
 def parse_corner(text: str) -> tuple[float, float]:

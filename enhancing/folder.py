@@ -17,12 +17,12 @@ import cv2
 from tqdm import tqdm
 
 from data.console import say
-from data.io import read_exif
+from data.io import is_moving, read_exif
 from enhancing import drawing
 from enhancing.burst import Burst, combine
 from enhancing.examining import Examiner, Look, Result
 from enhancing.finding import Found, identities, output_names, skipped_kinds
-from enhancing.opening import Corners, Source, load_source
+from enhancing.opening import Corners, Source, load_source, make_source
 from enhancing.writing import InOrder, Row, fill, listed, open_report, tell, tell_in_words, write_picture
 
 REPORT = "report.csv"
@@ -64,15 +64,21 @@ class Results:
 
 
 def enhance_each(
-    examiner: Examiner, found: Sequence[Found], results: Results, corners: Corners | None = None, workers: int = 1
+    examiner: Examiner,
+    found: Sequence[Found],
+    results: Results,
+    corners: Corners | None = None,
+    workers: int = 1,
+    films: Iterable[Row] = (),
 ) -> int:
-    """A result for each picture, and the report. Returns the exit code."""
+    """A result for each picture, and the report. films: rows of other results, made as they are asked for. Returns the
+    exit code."""
     started, counts = time.perf_counter(), Counter()
     jobs = _jobs(results, found)
     alone = sum(not job.problem for job in jobs) == 1
     with (
         open_report(os.path.join(results.out, REPORT)) as report,
-        tqdm(total=len(jobs), unit="picture", disable=None) as progress,
+        tqdm(total=len(jobs), unit="picture", disable=None if jobs else True) as progress,
     ):
 
         def receive(row: Row) -> None:
@@ -84,8 +90,12 @@ def enhance_each(
             progress.update()
 
         _run(examiner, jobs, results, corners, workers, InOrder(receive))
+        progress.close()
+        for row in films:
+            receive(row)
     _summary(counts, found, results.out, time.perf_counter() - started)
-    return 2 if not counts["done"] else int(counts["failed"] > 0)
+    looked_at = counts["done"] + counts["no plate"]
+    return int(counts["done"] < looked_at + counts["failed"]) if looked_at else 2
 
 
 def _jobs(results: Results, found: Sequence[Found]) -> list[Job]:
@@ -152,6 +162,23 @@ def load(examiner: Examiner, job: Job, corners: Corners | None) -> Loaded:
     return Loaded(job, source, problem, time.perf_counter() - started)
 
 
+def load_frames(examiner: Examiner, job: Job, corners: Corners | None) -> list[Loaded]:
+    """`load` for frames of a burst: of an animation all frames are frames."""
+    if job.problem or not is_moving(job.path):
+        return [load(examiner, job, corners)]
+    from data.film import open_film
+
+    loaded = []
+    try:
+        with open_film(job.path) as film:
+            for frame in islice(film.frames, MAX_FRAMES + 1):
+                loaded.append(Loaded(job, make_source(examiner.generator, frame.picture, corners), "", 0.0))
+            faults = film.faults
+    except (ValueError, MemoryError, cv2.error) as error:
+        faults = [str(error) or "not enough memory"]
+    return loaded + [Loaded(job, None, fault, 0.0) for fault in faults]
+
+
 def _finish(examiner: Examiner, loaded: Loaded, look: Look | None, share: float, results: Results) -> Row:
     """Judge and write one result."""
     started, row = time.perf_counter(), Row(loaded.job.path)
@@ -193,7 +220,9 @@ def enhance_burst(
         raise ValueError(f"--burst takes at most {MAX_FRAMES} frames of one plate, got {len(frames)}")
     with ThreadPoolExecutor(workers, thread_name_prefix="pictures") as pool:
         jobs = [Job(each.path, "", each.problem) for each in frames]
-        loaded = list(pool.map(lambda job: load(examiner, job, corners), jobs))
+        loaded = [one for some in pool.map(lambda job: load_frames(examiner, job, corners), jobs) for one in some]
+    if len(loaded) > MAX_FRAMES:
+        raise ValueError(f"--burst takes at most {MAX_FRAMES} frames of one plate; the animations hold {len(loaded)}")
     enhanced = examiner.enhance([each.source for each in loaded if each.source is not None])
     if not enhanced:
         raise ValueError(f"no frame of the burst can be read; {loaded[0].job.path}: {loaded[0].problem}")

@@ -67,7 +67,7 @@ class Row:
 
     input: str
     output: str = ""
-    # or "failed", "skipped"
+    # or "failed", "skipped", "no plate"
     status: str = "done"
     reason: str = ""
     width: int | str = ""

@@ -27,6 +27,7 @@ def write_film(
     path: Path, frames, rate: int = 10, codec: str = "libx264", times_ms=None, options=None, **stream_fields
 ):
     """times_ms: of each frame, where they do not come at `rate`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape[:2]

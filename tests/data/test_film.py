@@ -7,8 +7,8 @@ import pytest
 from films import SIZE, flat_frames, level, turn_film, write_film
 from PIL import Image
 
-from data.film import MAX_FRAME_PX, is_moving, open_film
-from data.io import PictureError
+from data.film import MAX_FRAME_PX, open_film
+from data.io import PictureError, is_moving
 
 CODECS = {"a.mp4": "libx264", "a.mov": "libx264", "a.avi": "mpeg4", "a.mkv": "libx265", "a.webm": "libvpx-vp9"}
 

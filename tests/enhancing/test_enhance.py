@@ -8,9 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from drawn_plates import moved, noisy, plate
+from films import write_film
 from odd_files import png_of
 from PIL import Image
 from tiny_generators import write_onnx
@@ -20,6 +22,7 @@ from data.quality import measure
 from data.text import printable
 from enhance import main, parse_arguments
 from enhancing.examining import TOO_LITTLE, Examiner, make_examiner
+from models.detector import Plate
 from models.enhancer import enhance, load_generator, load_second
 from models.shipped import default_checkpoint
 
@@ -560,3 +563,105 @@ def test_a_sharp_large_picture_stays_sharp_and_is_measured_as_written(generator,
     assert float(rows["crisp.png"]["sharpness_before"]) == pytest.approx(before.sharpness, rel=1e-3)
     assert float(rows["crisp.png"]["sharpness_after"]) == pytest.approx(after.sharpness, rel=1e-3)
     assert after.contrast == pytest.approx(2 * before.contrast, rel=0.05)
+
+
+# --- Films --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finds_plates(monkeypatch):
+    """A detector that takes the brightest rectangle of a frame for a plate."""
+
+    class Brightest:
+        def detect(self, picture, threshold=0.5):
+            ys, xs = np.nonzero(cv2.blur(to_uint8(picture)[..., 1], (9, 9)) > 150)
+            if not len(ys):
+                return []
+            left, right, top, bottom = xs.min(), xs.max() + 1, ys.min(), ys.max() + 1
+            corners = np.array([[right, bottom], [left, bottom], [left, top], [right, top]], float)
+            return [Plate(corners, 0.9, 0.0, 0.0)]
+
+    monkeypatch.setattr("enhancing.films.load_detector", Brightest)
+
+
+def film_frames(count=6, text="B742KX"):
+    frames = []
+    for number in range(count):
+        frame = np.full((240, 480, 3), 60, np.uint8)
+        frame[60 + 3 * number : 156 + 3 * number, 40 + 8 * number : 232 + 8 * number] = to_uint8(plate(text))
+        frames.append(frame)
+    return frames
+
+
+def test_a_film_leaves_a_folder(generator, tmp_path, capsys, finds_plates):
+    path = write_film(tmp_path / "clip.mp4", film_frames())
+    code, rows = run(generator, path, out=tmp_path / "out")
+    assert code == 0
+    expected = ["clip/plate-1.frame.png", "clip/plate-1.png", "clip/plate-1.sheet.png", "report.csv"]
+    assert files_in(tmp_path / "out") == expected
+    row = rows["clip.mp4"]
+    assert (row["track"], row["first_second"], row["last_second"], row["frames"]) == ("1", "0.00", "0.50", "6")
+    assert row["reading"] == "B742KX"
+    assert "B742KX" in capsys.readouterr().out
+
+
+def test_part_of_a_film(generator, tmp_path, finds_plates):
+    path = write_film(tmp_path / "clip.mp4", film_frames(12))
+    code, rows = run(generator, path, "--from", "00:00.3", "--to", "0.9", "--every", "2", out=tmp_path / "out")
+    assert code == 0
+    row = rows["clip.mp4"]
+    assert (row["first_second"], row["last_second"], row["frames"]) == ("0.30", "0.70", "3")
+
+
+def test_films_and_pictures_together(generator, tmp_path, finds_plates):
+    write_film(tmp_path / "in" / "clip.avi", film_frames(), codec="mjpeg")
+    animated = [Image.fromarray(frame) for frame in film_frames()]
+    animated[0].save(tmp_path / "in" / "clip.gif", save_all=True, append_images=animated[1:], duration=100)
+    save(tmp_path / "in" / "a.png")
+    code, rows = run(generator, tmp_path / "in", out=tmp_path / "out")
+    assert code == 0
+    assert set(rows) == {"a.png", "clip.avi", "clip.gif"}
+    names = [name for name in files_in(tmp_path / "out") if name.endswith("plate-1.png")]
+    assert names == ["clip.avi/plate-1.png", "clip.gif/plate-1.png"]
+
+
+def test_folders_of_frames_are_films_where_asked(generator, tmp_path, finds_plates):
+    # the tenth comes after the ninth
+    for number, frame in enumerate(film_frames(11)):
+        save(tmp_path / "in" / "drive" / f"frame{number}.png", frame)
+    code, rows = run(generator, tmp_path / "in", "--film", out=tmp_path / "out")
+    assert code == 0
+    assert (rows["drive"]["frames"], rows["drive"]["last_second"]) == ("11", "1.00")
+    assert "drive/plate-1.png" in files_in(tmp_path / "out")
+
+
+def test_a_film_without_plates_gives_exit_code_1(generator, tmp_path, capsys, finds_plates):
+    path = write_film(tmp_path / "clip.mp4", [np.full((240, 480, 3), 60, np.uint8)] * 4)
+    code, rows = run(generator, path, out=tmp_path / "out")
+    assert code == 1
+    assert rows["clip.mp4"]["status"] == "no plate"
+    assert "no plate found in 4 frames" in capsys.readouterr().err
+
+
+def test_a_film_that_cannot_be_opened_gives_exit_code_2(generator, tmp_path, finds_plates):
+    (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(50))
+    code, rows = run(generator, tmp_path / "clip.mp4", out=tmp_path / "out")
+    assert code == 2
+    assert rows["clip.mp4"]["status"] == "failed"
+
+
+def test_times_and_corners_of_films_are_checked(generator, tmp_path, finds_plates):
+    path = str(write_film(tmp_path / "clip.mp4", film_frames(3)))
+    out = ["--out", str(tmp_path / "out"), "--checkpoint", str(generator)]
+    for wrong in (["--from", "x"], ["--to", "1:2:3:4"], ["--from", "5", "--to", "4"], ["--every", "0"]):
+        with pytest.raises((SystemExit, ValueError)):
+            parse_arguments([path, *wrong, *out])
+    assert main([path, "--corners", "0,0", "9,0", "9,9", "0,9", *out]) == 2
+
+
+def test_all_frames_of_an_animation_belong_to_a_burst(generator, tmp_path):
+    frames = [Image.fromarray(to_uint8(moved(plate("B742KX"), 2 * n, n) * 0.45)) for n in range(3)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=100)
+    code, rows = run(generator, tmp_path / "a.png", "--burst", out=tmp_path / "out")
+    assert code == 0
+    assert rows["burst of 3"]["reading"] == "B742KX"

@@ -10,7 +10,8 @@ from PIL import Image
 from data.film import Film, Frame, open_film, open_pictures
 from data.io import open_picture, to_uint8
 from enhancing.examining import Examiner
-from enhancing.films import clock, enhance_film, parse_time
+from enhancing.films import clock, enhance_film
+from enhancing.finding import parse_time
 from models.enhancer import Generator
 
 PLATE_H, PLATE_W = 48, 96
@@ -94,7 +95,7 @@ def film_of_frames(frames):
 def test_a_film_without_plates_is_said_to_have_none(tmp_path, examiner):
     path = write_film(tmp_path / "clip.mp4", frames_of(5), rate=RATE)
     (row,) = enhance_film(open_film(str(path)), "clip.mp4", "clip", str(tmp_path), examiner, lambda picture: [])
-    assert (row.status, row.reason) == ("failed", "no plate found in 5 frames")
+    assert (row.status, row.reason) == ("no plate", "no plate found in 5 frames")
     assert files_in(tmp_path) == ["clip.mp4"]
 
 
