@@ -14,13 +14,11 @@ import argparse
 import math
 import os
 import re
-import signal
 import sys
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from data.console import prepare_console, say
+from data.console import ended_early, prepare_console, say
 from data.settings import field, parse, path, require
 from enhancing.finding import (
     FilmJob,
@@ -189,26 +187,6 @@ def parse_arguments(argv: Sequence[str] | None) -> Settings:
     argv = sys.argv[1:] if argv is None else argv
     # what begins with a space is no flag to argparse, and float() takes it
     return parse(Settings, __doc__, [f" {word}" if NEGATIVE_CORNER.fullmatch(word) else word for word in argv])
-
-
-@contextmanager
-def ended_early():
-    """A plain kill and a closed terminal end the program as Ctrl-C does: what was done is reported."""
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    try:
-        before = {number: signal.signal(number, interrupt) for number in numbers}
-    # only a program's main thread may
-    except ValueError:
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""What a program says: lines on the terminal that no name, no encoding and no closed pipe can turn into a failure."""
+"""A program and its terminal: lines that no name, no encoding and no closed pipe can turn into a failure, and a tidy
+end."""
 
 import os
+import signal
 import sys
+from contextlib import contextmanager
 
 from data.text import printable
 
@@ -39,3 +42,24 @@ def _silence(stream) -> None:
     # a stream without a file, as tests have them
     except (OSError, ValueError):
         return
+
+
+@contextmanager
+def ended_early():
+    """Within it, a plain kill and a closed terminal raise KeyboardInterrupt, as Ctrl-C does: what was done is reported,
+    and what is half done is cleared away."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    try:
+        before = {number: signal.signal(number, interrupt) for number in numbers}
+    # only a program's main thread may
+    except ValueError:
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,11 +10,10 @@ measures it (from the picture alone: the true degradation of a user's picture is
 other.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -22,10 +21,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data.files import replacing
+from data.console import prepare_console, say
+from data.files import read_text, write_text
 from data.io import to_float
 from data.labelled import Pair, Plate, from_tiles, load, pick
-from data.text import printable
+from data.settings import field, parse, path, require
 from enhancing.examining import Examiner
 from enhancing.opening import make_source
 from models.enhancer import Generator, load_generator, load_second, mix, restore_each, to_working_size
@@ -137,48 +137,51 @@ def trials_table(trials: Sequence[Trial]) -> str:
 
 
 def write(checkpoint: str, strength: float, width: float) -> None:
-    path = Path(checkpoint).with_suffix(".json")
-    info = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    file = Path(checkpoint).with_suffix(".json")
+    info = json.loads(read_text(file)) if file.is_file() else {}
     known = {"strength": strength, "min_effective_width_px": round(width, 1)}
-    with replacing(str(path), "w", encoding="utf-8") as file:
-        json.dump(info | known, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+    write_text(file, json.dumps(info | known, indent=2, ensure_ascii=False) + "\n")
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--tiles", required=True, help="a tile folder with a manifest")
-    parser.add_argument("--checkpoint", required=True)
-    parser.add_argument("--split", default="val", help="not test, by which the generator is judged afterwards")
-    parser.add_argument("--limit", type=int, default=500, help="plates; 0: all")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of plates")
-    parser.add_argument("--strength", type=float, metavar="F", help="of 0 to 1, where it was chosen by other plates")
-    parser.add_argument(
-        "--write", action="store_true", help="write strength and width to the JSON beside the checkpoint"
-    )
-    arguments = parser.parse_args(argv)
-    given = arguments.strength
-    if given is not None and not 0 <= given <= 1:
-        parser.error(f"--strength is a number of 0 to 1, not {given:g}")
+@dataclass(frozen=True)
+class Settings:
+    tiles: str = field(type=path, metavar="DIR", help="a tile folder with a manifest")
+    checkpoint: str = field(type=path, metavar="FILE", help="the generator")
+    split: str = field("val", help="not test, by which the generator is judged afterwards")
+    limit: int = field(500, metavar="N", help="plates; 0: all")
+    seed: int = field(0, help="of the choice of plates")
+    strength: float | None = field(None, metavar="F", help="of 0 to 1, where it was chosen by other plates")
+    write: bool = field(False, help="write strength and width to the JSON beside the checkpoint")
+
+    def __post_init__(self) -> None:
+        require(self.strength is None or 0 <= self.strength <= 1, "--strength", "a number of 0 to 1", self.strength)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    prepare_console()
     try:
-        generator, reader = load_generator(arguments.checkpoint), Reader()
-        pairs, _ = load(known_plates(arguments.tiles, arguments.split, arguments.limit, arguments.seed))
-        trials = try_strengths(generator, reader, pairs)
-        chosen = replace(generator, strength=best(trials).strength if given is None else given)
-        examiner = Examiner(chosen, load_second(arguments.checkpoint, chosen), reader, ask_again=True)
-        measured = measure(examiner, pairs)
-        width = least_width(measured)
-        if arguments.write:
-            write(arguments.checkpoint, chosen.strength, width)
+        return calibrate(parse(Settings, __doc__, argv, prog="python -m enhancing.calibrate"))
     except (ValueError, OSError) as error:
-        print(f"calibrate: {printable(error)}", file=sys.stderr)
+        say(f"calibrate: {error}", error=True)
         return 2
+
+
+def calibrate(settings: Settings) -> int:
+    """Try the strengths, measure at the best one, print the tables, write the JSON. Raises ValueError or OSError."""
+    generator, reader = load_generator(settings.checkpoint), Reader()
+    pairs, _ = load(known_plates(settings.tiles, settings.split, settings.limit, settings.seed))
+    trials = try_strengths(generator, reader, pairs)
+    strength = best(trials).strength if settings.strength is None else settings.strength
+    chosen = replace(generator, strength=strength)
+    examiner = Examiner(chosen, load_second(settings.checkpoint, chosen), reader, ask_again=True)
+    measured = measure(examiner, pairs)
+    width = least_width(measured)
+    if settings.write:
+        write(settings.checkpoint, strength, width)
     print(f"{len(pairs)} plates", trials_table(trials), sep="\n\n", end="\n\n")
     print(table(measured, 0, WIDTHS_PX, "effective width, px"), table(measured, 1, AGREEMENTS, "agreement"), sep="\n\n")
-    why = "as many plates are read right as at any, within the error of their number" if given is None else "as given"
-    print(f"\nstrength {chosen.strength:g}: {why}")
+    reason = "the lowest that reads as many plates as any, but for chance" if settings.strength is None else "as given"
+    print(f"\nstrength {strength:g}: {reason}")
     print(f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
     return 0
 

@@ -6,79 +6,98 @@ leaves the file (a folder for saved_model) at --out, or an error and nothing. He
 Exit code: 0 written and checked, 2 not. ONNX needs the packages of requirements-export.txt.
 """
 
-import argparse
 import json
 import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.text import printable
+from data.console import ended_early, prepare_console, say
+from data.settings import field, parse, path, require
+from models.shipped import check_checkpoint, read_info
 
 # and the endings that their names must have
 FORMATS = {"onnx": ".onnx", "saved_model": "", "litert": ".tflite"}
 KERAS_FORMATS = {"onnx": "onnx", "saved_model": "tf_saved_model", "litert": "litert"}
 # a quarter of a step between two of the 256 levels of a picture
 TOLERANCE = 1e-3
+# weights of a layer worth shortening
+LARGE = 1024
 # height and width of the pictures compared; divided by the scale
 CHECKED_SIZES = ((96, 192), (64, 192), (128, 96))
 
 
 @dataclass(frozen=True)
-class Config:
-    checkpoint: str
-    format: str
-    out: str
+class Settings:
+    checkpoint: str = field(type=path, metavar="FILE", help="the .keras archive of a network")
+    format: str = field(choices=tuple(FORMATS), help="what to write")
+    out: str = field(type=path, metavar="PATH", help="the file to write, .onnx or .tflite, or a new folder")
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise ValueError(f"--format must be one of {', '.join(FORMATS)}, got {self.format!r}")
-        if not self.checkpoint.endswith(".keras"):
-            raise ValueError(f"--checkpoint must be a .keras archive, got {self.checkpoint}")
+        require(self.checkpoint.endswith(".keras"), "--checkpoint", "a .keras archive", self.checkpoint)
         ending = FORMATS[self.format]
-        if ending and not self.out.endswith(ending):
-            raise ValueError(f"--out of format {self.format} must end in {ending}, got {self.out}")
-        if not ending and os.path.lexists(self.out):
+        if ending:
+            require(self.out.endswith(ending), f"--out of {self.format}", f"a name that ends in {ending}", self.out)
+        elif os.path.lexists(self.out):
             raise ValueError(f"--out {self.out} exists already: remove it, or give another name for the folder")
         if os.path.isdir(self.out):
             raise ValueError(f"--out {self.out} is a folder")
 
 
-def export(config: Config) -> float:
+def main(argv: Sequence[str] | None = None) -> int:
+    prepare_console()
+    try:
+        settings = parse(Settings, __doc__, argv)
+        check_checkpoint(settings.checkpoint)
+        with ended_early():
+            difference = export(settings)
+    except (ValueError, OSError) as error:
+        say(f"export: {error}", error=True)
+        return 2
+    except KeyboardInterrupt:
+        say("export: interrupted; nothing was written", error=True)
+        return 130
+    say(f"{settings.out}: the same as Keras within {difference:.1g} on {len(CHECKED_SIZES)} pictures")
+    return 0
+
+
+def export(settings: Settings) -> float:
     """Write and check; the greatest difference from Keras. Raises ValueError or OSError, and then leaves nothing."""
     from models.loading import load_model
 
-    network = _network(config)
-    model = load_model(Path(config.checkpoint), "float32")
-    parent = os.path.dirname(os.path.abspath(config.out))
+    network = _network(settings)
+    model = load_model(Path(settings.checkpoint), "float32")
+    parent = os.path.dirname(os.path.abspath(settings.out))
     os.makedirs(parent, exist_ok=True)
     # beside its place, so that the last step is a rename within one file system
     with tempfile.TemporaryDirectory(prefix=".export-", dir=parent) as folder:
-        part = os.path.join(folder, "generator" + FORMATS[config.format])
-        write(model, network, part, config.format)
-        difference = check(network, READERS[config.format](part))
-        os.replace(part, config.out)
+        part = os.path.join(folder, "generator" + FORMATS[settings.format])
+        write(model, network, part, settings.format)
+        difference = check(network, READERS[settings.format](part))
+        if settings.format == "onnx":
+            difference = shorten(network, part, difference)
+        os.replace(part, settings.out)
     return difference
 
 
-def _network(config: Config):
+def _network(settings: Settings):
     """What the archive computes, and what its .json says. A detector of plates is run and compared like a generator."""
     from models.enhancer import Generator, load_generator
-    from models.loading import load_archive, read_info
+    from models.loading import load_archive
 
-    info = read_info(Path(config.checkpoint))
+    info = read_info(Path(settings.checkpoint))
     if info.get("kind") != "detector":
-        return load_generator(config.checkpoint, "float32")
-    if config.format != "onnx":
-        raise ValueError(f"a detector can be exported to onnx, not to {config.format}")
-    model = load_archive(Path(config.checkpoint))
+        return load_generator(settings.checkpoint, "float32")
+    if settings.format != "onnx":
+        raise ValueError(f"a detector can be exported to onnx, not to {settings.format}")
+    model = load_archive(Path(settings.checkpoint))
     return Generator(lambda batch: model(batch, training=False).numpy(), info=info)
 
 
-def write(model, generator, path: str, format: str) -> None:
+def write(model, generator, file: str, format: str) -> None:
     """By Keras' own exporters, from the float32 network. Raises ValueError where a package is missing."""
     import numpy as np
 
@@ -89,7 +108,7 @@ def write(model, generator, path: str, format: str) -> None:
         with warnings.catch_warnings():
             # Keras asks NumPy for names that it is about to redefine
             warnings.simplefilter("ignore", FutureWarning)
-            model.export(path, format=KERAS_FORMATS[format], verbose=False)
+            model.export(file, format=KERAS_FORMATS[format], verbose=False)
     except ImportError as error:
         raise ValueError(f"{format} needs more packages: pip install -r requirements-export.txt ({error})") from error
     # the converters of several projects stand behind this, and raise nearly anything
@@ -97,17 +116,47 @@ def write(model, generator, path: str, format: str) -> None:
         hint = "; LiteRT needs Keras 3.13 or later, hence Python 3.11" if format == "litert" else ""
         raise ValueError(f"Keras cannot export {format}: {type(error).__name__}: {error}{hint}") from error
     if format == "onnx":
-        _describe(path, generator)
+        _describe(file, generator)
 
 
-def _describe(path: str, generator) -> None:
+def _describe(file: str, generator) -> None:
     """What the JSON beside the archive says goes into the ONNX file, which then needs none."""
     import onnx
 
-    network = onnx.load(path)
+    network = onnx.load(file)
     onnx.helper.set_model_props(network, {"info": json.dumps(generator.info)})
     onnx.checker.check_model(network)
-    onnx.save(network, path)
+    onnx.save(network, file)
+
+
+def shorten(generator, file: str, difference: float) -> float:
+    """Store the large weights of an ONNX file in 16 bits, where that is as good: half the file. They are made 32 bits
+    again when it is loaded, and computed with as before. Returns the greatest difference from Keras then."""
+    import numpy as np
+    import onnx
+
+    network, longer = onnx.load(file), []
+    for weights in network.graph.initializer:
+        values = onnx.numpy_helper.to_array(weights)
+        if values.dtype == np.float32 and values.size >= LARGE:
+            name = weights.name
+            # what is too large becomes infinite, which the check sees
+            with np.errstate(over="ignore"):
+                values = values.astype(np.float16)
+            weights.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}/16"))
+            longer.append(onnx.helper.make_node("Cast", [f"{name}/16"], [name], to=onnx.TensorProto.FLOAT))
+    for node in reversed(longer):
+        network.graph.node.insert(0, node)
+    onnx.checker.check_model(network)
+    short = file.replace(".onnx", "-16.onnx")
+    onnx.save(network, short)
+    try:
+        difference = check(generator, read_onnx(short))
+    # weights beyond what 16 bits hold
+    except ValueError:
+        return difference
+    os.replace(short, file)
+    return difference
 
 
 def check(generator, other: Callable) -> float:
@@ -130,23 +179,23 @@ def check(generator, other: Callable) -> float:
     return worst
 
 
-def read_onnx(path: str) -> Callable:
+def read_onnx(file: str) -> Callable:
     from models.loading import open_session
 
-    session = open_session(Path(path), threads=0)
+    session = open_session(Path(file), threads=0)
     name = session.get_inputs()[0].name
     return lambda batch: session.run(None, {name: batch})[0]
 
 
-def read_saved_model(path: str) -> Callable:
+def read_saved_model(file: str) -> Callable:
     import tensorflow as tf
 
     # kept alive by the function below: its endpoint alone forgets its weights
-    loaded = tf.saved_model.load(path)
+    loaded = tf.saved_model.load(file)
     return lambda batch: loaded.serve(batch)
 
 
-def read_litert(path: str) -> Callable:
+def read_litert(file: str) -> Callable:
     """Through the interpreter that TensorFlow carries, or the package that follows it."""
     import numpy as np
 
@@ -156,7 +205,7 @@ def read_litert(path: str) -> Callable:
         import tensorflow as tf
 
         Interpreter = tf.lite.Interpreter
-    interpreter = Interpreter(path, num_threads=os.cpu_count())
+    interpreter = Interpreter(file, num_threads=os.cpu_count())
 
     def run(batch: np.ndarray) -> np.ndarray:
         place = interpreter.get_input_details()[0]["index"]
@@ -174,31 +223,6 @@ READERS: dict[str, Callable[[str], Callable]] = {
     "saved_model": read_saved_model,
     "litert": read_litert,
 }
-
-
-def parse_arguments(argv: list[str] | None) -> Config:
-    first, *rest = __doc__.splitlines()
-    parser = argparse.ArgumentParser(
-        description=first, epilog=rest[-1], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--checkpoint", required=True, help="the .keras archive of a network")
-    parser.add_argument("--format", required=True, choices=FORMATS, help="what to write")
-    parser.add_argument("--out", required=True, help="the file to write: .onnx or .tflite, or a new folder")
-    try:
-        return Config(**vars(parser.parse_args(argv)))
-    except ValueError as error:
-        parser.error(str(error))
-
-
-def main(argv: list[str] | None = None) -> int:
-    config = parse_arguments(argv)
-    try:
-        difference = export(config)
-    except (ValueError, OSError) as error:
-        print(f"export: {printable(error)}", file=sys.stderr)
-        return 2
-    print(f"{printable(config.out)}: the same as Keras within {difference:.1g} on {len(CHECKED_SIZES)} pictures")
-    return 0
 
 
 if __name__ == "__main__":

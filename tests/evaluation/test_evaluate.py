@@ -12,12 +12,13 @@ from tiny_generators import write_onnx
 from data.io import encode_png
 from data.labelled import Pair, Plate, from_tiles, pick
 from data.tiles import Row, format_rows, tile_url
-from evaluate import Config, evaluate, main
+from evaluate import Settings, evaluate, main
 from evaluation.generators import by_name, load_fitting
 from evaluation.scoring import Scorer
 from models.generator import build_generator
 from reading.reader import Reading
 
+ROOT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 32, 64
 STEPS = [{"stage": "exposure", "stops": -1.0}]
 FILES = {"metrics.json", "per_plate.csv", "grid.png", "by_difficulty.png", "report.html"}
@@ -96,7 +97,7 @@ def test_end_to_end(tmp_path, checkpoint, capsys):
 
 
 def test_no_ocr(tmp_path, checkpoint):
-    config = Config(tiles(tmp_path / "tiles"), checkpoints=(checkpoint,), out=str(tmp_path / "out"), ocr=False)
+    config = Settings(tiles(tmp_path / "tiles"), checkpoints=(checkpoint,), out=str(tmp_path / "out"), ocr=False)
     metrics = evaluate(config)
     assert "plate_acc" not in metrics["checkpoints"]["net"]
     assert metrics["checkpoints"]["net"]["psnr"] > 0
@@ -105,7 +106,7 @@ def test_no_ocr(tmp_path, checkpoint):
 
 def test_own_pairs_take_the_clean_sides_reading_for_the_truth(tmp_path, checkpoint, no_files):
     folder = tiles(tmp_path / "own", manifest=False)
-    metrics = evaluate(Config(folder, checkpoints=(checkpoint,), out=str(tmp_path / "out")))
+    metrics = evaluate(Settings(folder, checkpoints=(checkpoint,), out=str(tmp_path / "out")))
     assert metrics["clean"]["plate_acc"]["value"] == 1
     # the darkest clean tiles cannot be read
     assert metrics["input"]["without_text"] == 2
@@ -119,7 +120,7 @@ def test_lq_only_is_scored_by_its_text_csv(tmp_path, checkpoint):
     (tmp_path / "text.csv").write_text(
         "file,text,country\ndark.png,AB123,DE\nbright.png,AB123,DE\nstrip.png,AB124,DE\n"
     )
-    metrics = evaluate(Config(lq_only=str(tmp_path), checkpoints=(checkpoint,), out=str(tmp_path / "out")))
+    metrics = evaluate(Settings(lq_only=str(tmp_path), checkpoints=(checkpoint,), out=str(tmp_path / "out")))
     assert metrics["input"]["plate_acc"]["value"] == pytest.approx(1 / 3)
     assert metrics["input"]["plate_acc_within_1"]["value"] == pytest.approx(2 / 3)
     assert "clean" not in metrics
@@ -128,7 +129,7 @@ def test_lq_only_is_scored_by_its_text_csv(tmp_path, checkpoint):
 
 def test_lq_only_without_texts_says_so(tmp_path, checkpoint):
     (tmp_path / "a.png").write_bytes(encode_png(np.full((20, 30, 3), 99, np.uint8)))
-    metrics = evaluate(Config(lq_only=str(tmp_path), checkpoints=(checkpoint,), out=str(tmp_path / "out")))
+    metrics = evaluate(Settings(lq_only=str(tmp_path), checkpoints=(checkpoint,), out=str(tmp_path / "out")))
     assert metrics["input"]["plate_acc"]["n"] == 0
     assert any("no truth" in note for note in metrics["notes"])
 
@@ -146,7 +147,7 @@ def test_a_broken_tile_is_named_and_the_rest_goes_on(tmp_path, checkpoint, capsy
 def refused(argv, capsys):
     assert main(argv) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message.startswith("evaluate.py: ")
+    assert message.startswith("evaluate: ")
     return message
 
 
@@ -194,10 +195,10 @@ def test_scale_2_tiles_are_enlarged_for_the_comparison(tmp_path, no_files):
     path = tmp_path / "doubling.keras"
     build_generator(scale=2, filters=4, blocks=0).save(path)
     folder = tiles(tmp_path / "tiles", scale=2)
-    metrics = evaluate(Config(folder, checkpoints=(str(path),), out=str(tmp_path / "out"), ocr=False))
+    metrics = evaluate(Settings(folder, checkpoints=(str(path),), out=str(tmp_path / "out"), ocr=False))
     assert metrics["input"]["psnr"] == pytest.approx(metrics["checkpoints"]["doubling"]["psnr"], abs=1)
     with pytest.raises(ValueError, match="--clean-too"):
-        evaluate(Config(folder, checkpoints=(str(path),), clean_too=True))
+        evaluate(Settings(folder, checkpoints=(str(path),), clean_too=True))
 
 
 def test_own_pairs_of_other_sizes_are_brought_to_the_generators(tmp_path, checkpoint, no_files):
@@ -205,14 +206,14 @@ def test_own_pairs_of_other_sizes_are_brought_to_the_generators(tmp_path, checkp
     other.write_bytes(Path(checkpoint).read_bytes())
     other.with_suffix(".json").write_text('{"tile": [96, 192]}')
     folder = tiles(tmp_path / "own", manifest=False)
-    metrics = evaluate(Config(folder, checkpoints=(str(other),), out=str(tmp_path / "out"), ocr=False))
+    metrics = evaluate(Settings(folder, checkpoints=(str(other),), out=str(tmp_path / "out"), ocr=False))
     assert metrics["checkpoints"]["other"]["psnr"] == pytest.approx(metrics["input"]["psnr"], abs=1.5)
 
 
 def test_settings_that_cannot_be(tmp_path):
     for settings in ({}, {"tiles": "a", "lq_only": "b"}, {"tiles": "a", "limit": 0}):
         with pytest.raises(ValueError, match="--"):
-            Config(**settings)
+            Settings(**settings)
 
 
 def test_names_are_short_and_distinct():
@@ -259,16 +260,40 @@ def test_a_generator_without_known_tile_size_fits_any_tile(checkpoint):
     assert list(load_fitting({"net": checkpoint}, Pair(Plate("k", "", steps=[]), tile, tile))) == ["net"]
 
 
-def test_help_comes_without_tensorflow():
-    code = "import sys, evaluate; print({'tensorflow', 'keras', 'rapidocr'} & set(sys.modules))"
-    root = Path(__file__).resolve().parents[2]
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    assert result.stdout == "set()\n"
+HEAVY = ("numpy", "cv2", "PIL", "fsspec", "onnxruntime", "keras", "tensorflow", "matplotlib")
+
+
+def test_what_is_refused_is_refused_before_anything_is_loaded(tmp_path, checkpoint):
+    (tmp_path / "tiles").mkdir()
+    cases = [
+        (["--help"], "", 0),
+        ([], "either --tiles DIR or --lq-only DIR", 2),
+        (["--tiles", tmp_path / "absent"], "no such folder", 2),
+        (["--tiles", tmp_path / "tiles", "--checkpoint", tmp_path / "absent.keras"], "no such file", 2),
+        (["--tiles", tmp_path / "tiles", "--limit", "0"], "--limit must be at least 1", 2),
+    ]
+    code = (
+        "import sys, evaluate\n"
+        "try:\n    code = evaluate.main(sys.argv[1:])\nexcept SystemExit as end:\n    code = end.code\n"
+        f"assert not set({HEAVY}) & set(sys.modules)\nsys.exit(code)"
+    )
+    for arguments, words, expected in cases:
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == expected, done.stderr
+        assert words in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_scoring(tmp_path, checkpoint, monkeypatch, capsys):
+    monkeypatch.setattr(Scorer, "score", lambda *_: pytest.fail("scored first"))
+    (tmp_path / "out").write_text("a file")
+    argv = ["--tiles", tiles(tmp_path / "tiles"), "--checkpoint", checkpoint, "--out", str(tmp_path / "out" / "report")]
+    assert "Not a directory" in refused(argv, capsys)
 
 
 def test_the_figures_that_the_page_shows_are_those_of_the_shipped_generators():
-    root = Path(__file__).parents[2]
-    metrics = json.loads((root / "docs" / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads((ROOT / "docs" / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     for name in ("pretrain", "generator"):
-        archive = (root / "checkpoints" / "pretrained" / f"{name}.keras").read_bytes()
-        assert metrics["checkpoints"][name]["checkpoint"]["sha256"] == hashlib.sha256(archive).hexdigest(), name
+        files = (ROOT / "checkpoints" / "pretrained").glob(f"{name}.[ko]*")
+        known = {hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        assert metrics["checkpoints"][name]["checkpoint"]["sha256"] in known, name

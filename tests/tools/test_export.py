@@ -1,15 +1,21 @@
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 import pytest
-from tiny_generators import tiny_model
+from tiny_generators import tiny_model, write_onnx
 
 from models.enhancer import load_generator, restore
 from tools import export
 
 pytest.importorskip("tf2onnx", reason="make test does not install what only exports need")
 
+ROOT = Path(__file__).resolve().parents[2]
 FORMATS = [
     ("onnx", "tiny.onnx"),
     pytest.param("saved_model", "tiny", marks=pytest.mark.slow),
@@ -77,9 +83,7 @@ def test_wrong_arguments(archive, tmp_path, capsys):
         (tmp_path / "x.onnx", "onnx", tmp_path / "y.onnx"),
     ]
     for checkpoint, format, out in cases:
-        with pytest.raises(SystemExit) as stopped:
-            export.main(["--checkpoint", str(checkpoint), "--format", format, "--out", str(out)])
-        assert stopped.value.code == 2
+        assert export.main(["--checkpoint", str(checkpoint), "--format", format, "--out", str(out)]) == 2
     missing = ["--checkpoint", str(tmp_path / "x.keras"), "--format", "onnx", "--out", str(tmp_path / "y.onnx")]
     assert export.main(missing) == 2
     assert "no such file" in capsys.readouterr().err
@@ -93,3 +97,36 @@ def test_missing_packages_are_named(archive, tmp_path, monkeypatch, capsys):
     arguments = ["--checkpoint", str(archive), "--format", "onnx", "--out", str(tmp_path / "y.onnx")]
     assert export.main(arguments) == 2
     assert "requirements-export.txt" in capsys.readouterr().err
+
+
+def test_large_weights_are_stored_in_16_bits(archive, tmp_path):
+    out = tmp_path / "tiny.onnx"
+    assert export.main(["--checkpoint", str(archive), "--format", "onnx", "--out", str(out)]) == 0
+    large = [each for each in onnx.load(out).graph.initializer if np.prod(each.dims) >= export.LARGE]
+    stored = {each.data_type for each in large}
+    assert stored == {onnx.TensorProto.FLOAT16}
+
+
+def test_weights_beyond_16_bits_stay_as_they_are(tmp_path):
+    path = write_onnx(tmp_path / "net.onnx")
+    network = onnx.load(path)
+    network.graph.initializer.append(onnx.numpy_helper.from_array(np.full((4096,), 1e6, np.float32), "wide"))
+    network.graph.node.append(onnx.helper.make_node("ReduceMean", ["wide"], ["mean"], keepdims=0))
+    network.graph.node.append(onnx.helper.make_node("Mul", ["sr", "mean"], ["scaled"]))
+    network.graph.output[0].name = "scaled"
+    onnx.save(network, path)
+    before = path.read_bytes()
+    assert export.shorten(load_generator(path), str(path), 0.5) == 0.5
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [2, 8, 14])
+def test_a_plain_kill_leaves_no_folder(archive, tmp_path, seconds):
+    arguments = ["--checkpoint", str(archive), "--format", "onnx", "--out", str(tmp_path / "out" / "tiny.onnx")]
+    process = subprocess.Popen([sys.executable, "export.py", *arguments], cwd=ROOT)
+    time.sleep(seconds)
+    process.terminate()
+    process.wait(60)
+    left = [path.name for path in (tmp_path / "out").glob("*")] if (tmp_path / "out").is_dir() else []
+    assert left in ([], ["tiny.onnx"])

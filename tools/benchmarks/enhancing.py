@@ -33,7 +33,7 @@ def backends(archive: Path, folder: Path) -> dict[str, Callable]:
 
     runs = {f"Keras, {precision}": load_generator(archive, precision).run for precision in ("float32", "bfloat16")}
     for format, name in FORMATS.items():
-        export.export(export.Config(str(archive), format, str(folder / name)))
+        export.export(export.Settings(str(archive), format, str(folder / name)))
         runs[f"{format} ({'ONNX Runtime' if format == 'onnx' else 'TensorFlow'}), float32"] = export.READERS[format](
             str(folder / name)
         )
