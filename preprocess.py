@@ -141,7 +141,7 @@ def describe(summary: Summary) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     try:
-        settings = parse(Settings, __doc__, argv)
+        settings = parse(Settings, __doc__, argv, section="tiles")
         summary = preprocess(settings)
     except OSError as error:
         told = f"{printable(error)}; when that is mended, start again: what is done stays done"

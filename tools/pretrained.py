@@ -31,6 +31,7 @@ class Settings:
     datasets: str = field("datasets/shipped", type=path, help="folder for photos and tiles", metavar="DIR")
     runs: str = field("checkpoints/shipped", type=path, help="folder for the runs", metavar="DIR")
     install: str = field("checkpoints/pretrained", type=path, help="folder that the networks go to", metavar="DIR")
+    vgg_weights: str = field("imagenet", help="as of train.py: imagenet is a download", metavar="WEIGHTS")
     list: bool = field(False, help="only say what is left to do")
 
 
@@ -65,26 +66,18 @@ def steps(settings: Settings, recipe: dict) -> list[Step]:
         return step(name, "-m", f"training.{name}", *config, *more, "--out", str(runs / f"{name}.keras"))
 
     found = [_photos(part, recipe, config, photos, minutes["photos"]) for part in range(recipe["photo_parts"])]
-    recogniser = ("--recogniser", str(runs / "recogniser.keras"))
+    networks = ("--recogniser", str(runs / "recogniser.keras"), "--vgg-weights", settings.vgg_weights)
     found += [
         step("tiles", "preprocess.py", *config, "--raw", photos, "--out", tiles),
         trained("detector"),
         trained("recogniser", "--tiles", tiles),
         step(
-            "generator",
-            "train.py",
-            *config,
-            "--tiles",
-            tiles,
-            "--run",
-            str(run),
-            *recogniser,
-            begun=run / "config.json",
+            "generator", "train.py", *config, "--tiles", tiles, "--run", str(run), *networks, begun=run / "config.json"
         ),
     ]
     archives = {name: str((runs if name == "detector" else run) / f"{name}.keras") for name in NETWORKS}
     for name in ("pretrain", "generator"):
-        found.append(step(f"calibrate {name}", "-m", "enhancing.calibrate", *config, "--tiles", tiles,
+        found.append(step(f"calibrate {name}", "-m", "enhancing.calibrate", "--tiles", tiles,
                           "--checkpoint", archives[name], "--write"))  # fmt: skip
     for name, archive in archives.items():
         onnx = str(Path(archive).with_suffix(".onnx"))

@@ -202,7 +202,7 @@ class Settings:
 
 def main(argv: list[str] | None = None) -> int:
     try:
-        settings = parse(Settings, Settings.__doc__, argv, prog="python -m data.synthetic")
+        settings = parse(Settings, Settings.__doc__, argv, prog="python -m data.synthetic", section="photos")
         workers = settings.workers or os.cpu_count()
         write = render_films if settings.film else render_folder
         write(Path(settings.out), settings.count, settings.seed, workers, settings.variety)

@@ -1,8 +1,12 @@
+import importlib
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
+import training.settings
+from data.settings import read_config
 from tools import pretrained
 
 MINUTES = {"photos": 10, "tiles": 5, "detector": 60, "recogniser": 120, "generator": 90, "calibrate": 4, "export": 1}
@@ -63,3 +67,27 @@ def test_half_a_folder_of_photos_is_made_anew(tmp_path):
     step = pretrained.Step("photos 1", ("-c", f"import os; os.mkdir({str(folder)!r})"), 1, fresh=folder)
     pretrained.run(step)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "section"),
+    [
+        ("data.synthetic.rendering", "photos"),
+        ("preprocess", "tiles"),
+        ("training.detector", "detector"),
+        ("training.recogniser", "recogniser"),
+        ("training.settings", "generator"),
+    ],
+)
+def test_each_section_of_the_shipped_recipe_is_understood_by_its_program(program, section):
+    module = importlib.import_module(program)
+    settings = module.RecogniserSettings if section == "recogniser" else module.Settings
+    recipe = Path(__file__).parents[2] / "configs" / "shipped.json"
+    found = read_config(settings, str(recipe), section)
+    assert found.keys() == json.loads(recipe.read_text(encoding="utf-8"))[section].keys()
+
+
+def test_the_plain_recipe_is_train_pys_default():
+    recipe = Path(__file__).parents[2] / "configs" / "recipe.json"
+    found = read_config(training.settings.Settings, str(recipe), "generator")
+    assert {name: getattr(training.settings.Settings(), name) for name in found} == found
