@@ -22,7 +22,7 @@ from training.devices import choose_precision, choose_strategy, is_chief, seed_e
 from training.failures import explain
 from training.journal import Journal
 from training.objective import stage_one, weights_of
-from training.run_folder import check_folder, describe, make_folder, stored_precision
+from training.run_folder import begin, describe, held, stored_precision
 from training.settings import (
     BalanceSettings,
     DataSettings,
@@ -42,8 +42,6 @@ def train(settings: Settings, resume: bool = False) -> None:
     # the data
     pairs, held_out = find_pairs(settings.part(DataSettings))
     tile = tile_size(pairs.hr_urls[0])
-    if is_chief():
-        check_folder(run, resume)
     say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
 
     # the machine
@@ -59,9 +57,8 @@ def train(settings: Settings, resume: bool = False) -> None:
     trainer = make_trainer(settings, strategy, pairs.crop or tile, pairs.scale, precision)
     settings = with_architecture(settings, trainer.generator)
     if is_chief() and not resume:
-        # first: without it the folder is no run yet
         keep_beginning(settings, trainer.generator)
-        make_folder(settings, precision, devices)
+        begin(settings, precision, devices, trainer.state())
 
     with sitting(settings, trainer, pairs, held_out, describe(settings, tile, precision)) as course:
         if resume:
@@ -137,7 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = None
     try:
         settings, resume = parse(__doc__, argv)
-        train(settings, resume)
+        with held(Path(settings.run), resume) if is_chief() else nullcontext():
+            train(settings, resume)
     except (Exception, KeyboardInterrupt) as error:
         code, text = explain(error, settings.batch_size if settings else 0)
         print(f"train.py: {printable(text)}", file=sys.stderr)

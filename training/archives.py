@@ -1,6 +1,6 @@
 """Writes networks: a `.keras` archive, and the .json beside it that says how it was made; each replaced in one move."""
 
-import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import keras
 import ml_dtypes
 import numpy as np
 
+from data.files import PART, replacing
 from models.loading import load_archive
 from training.run_folder import write_json
 
@@ -20,14 +21,14 @@ def write_archive(model: keras.Model, path: Path, about: dict) -> None:
 
 def save_archive(model: keras.Model, path: Path, deflated: bool = False) -> None:
     """Replaced in one move. deflated: smaller, and seconds slower; Keras itself only stores."""
-    partial = path.with_name(f"{path.stem}.partial.keras")
-    try:
+    # Keras wants a path that ends in .keras
+    with tempfile.TemporaryDirectory(prefix=".", suffix=PART, dir=path.parent) as folder:
+        partial = Path(folder) / path.name
         model.save(partial)
         if deflated:
             _deflate(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        with replacing(path, durable=True) as file:
+            file.write(partial.read_bytes())
 
 
 def _deflate(archive: Path) -> None:

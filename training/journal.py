@@ -4,6 +4,7 @@ Only the chief keeps a journal. The clock says how fast a run goes, and which sh
 """
 
 import csv
+import io
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.files import replacing, write_bytes
+from data.files import read_text, replacing, write_bytes
 from data.io import encode_png
 from data.text import printable
 from training.devices import on_jax
@@ -109,13 +110,18 @@ class Journal:
 
 
 def read_log(path: Path) -> list[dict]:
-    """The rows of a log.csv; cells without a number are left out of their row. A torn last line is dropped."""
-    with open(path, newline="", encoding="utf-8") as file:
-        table = [row for row in csv.DictReader(file) if None not in row.values()]
+    """The rows of a log.csv; cells without a number are left out of their row. A torn last line is dropped. Raises
+    ValueError that names the file where it is no log."""
     rows = []
-    for cells in table:
-        row = {name: float(cell) for name, cell in cells.items() if cell and name not in TEXT_COLUMNS}
-        rows.append({"stage": cells["stage"], **row, "step": int(row["step"])})
+    try:
+        table = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        for cells in table:
+            if None in cells or None in cells.values():
+                continue
+            row = {name: float(cell) for name, cell in cells.items() if cell and name not in TEXT_COLUMNS}
+            rows.append({"stage": cells["stage"], **row, "step": int(row["step"])})
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged ({error}); move it away to go on without its rows") from error
     return rows
 
 

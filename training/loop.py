@@ -84,17 +84,16 @@ class Run:
         save_state(self.folder / STATE_NAME, {**self.trainer.state(), **best}, vars(self.progress))
 
     def load(self) -> None:
-        """Take up the saved state, if there is one."""
-        path = self.folder / STATE_NAME
-        if path.exists():
-            stored, meta = load_state(path)
-            best = stored.pop("best", [])
-            restore(self.trainer.state(), stored)
-            self.progress = Progress(**{name: meta[name] for name in vars(Progress()) if name in meta})
+        """Take up the saved state. Raises ValueError where it is missing, damaged or of another run."""
+        stored, meta = load_state(self.folder / STATE_NAME)
+        best = stored.pop("best", [])
+        restore(self.trainer.state(), stored)
+        self.progress = Progress(**{name: meta[name] for name in vars(Progress()) if name in meta})
+        if self.progress.balance:
             self.balance = Balance(**self.progress.balance)
-            if best:
-                self.shipping.best, self.shipping.best_weights = self.progress.best, best
-            self.shipping.figures = self.progress.figures
+        if best:
+            self.shipping.best, self.shipping.best_weights = self.progress.best, best
+        self.shipping.figures = self.progress.figures
         if self.journal is not None:
             self.journal.keep_until(self._done())
 

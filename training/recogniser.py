@@ -22,6 +22,7 @@ import numpy as np
 from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
 from data.environment import prepare_libraries
 from data.io import read_text, to_float
+from data.locking import only_run_in
 from data.preprocessing import MARGIN as PLATE_MARGIN
 from data.presets import PRESETS
 from data.settings import field, from_json, parse, path, require
@@ -181,28 +182,39 @@ def train(settings: RecogniserSettings) -> dict:
 
     prepare_libraries()
     # late: keras takes seconds
-    from models.loading import in_policy
-    from training.archives import write_archive
     from training.devices import choose_precision
 
     precision, reason = choose_precision(settings.precision)
     print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
     labels = labels_of(pairs, texts["train"], characters)
-    model = begin(settings, pairs, labels, characters, precision)
-    seen = plates_to_read(held_out, texts["val"], LOOKED_AT) if held_out else None
-    cache = Path(settings.out).with_suffix(".cache")
-    try:
-        with Batches(cache_tiles(pairs, cache) if settings.cache else pairs, settings.workers) as batches:
-            for step in fit(model, settings, batches, labels):
-                save_state(model, settings)
-                if seen:
-                    print(f"step {step}; read whole on validation: {reading_of(model, characters, *seen)}", flush=True)
-    finally:
-        shutil.rmtree(cache, ignore_errors=True)
-    about = {"characters": characters, "precision": precision, "settings": settings.deciding()}
+    # for the lock and the cache: several networks may be trained into one folder
+    working = Path(settings.out).with_suffix(".work")
+    with only_run_in(working, "--out"):
+        try:
+            model = begin(settings, pairs, labels, characters, precision)
+            seen = plates_to_read(held_out, texts["val"], LOOKED_AT) if held_out else None
+            pairs = cache_tiles(pairs, working) if settings.cache else pairs
+            with Batches(pairs, settings.workers) as batches:
+                for step in fit(model, settings, batches, labels):
+                    save_state(model, settings)
+                    if seen:
+                        print(
+                            f"step {step}; read whole on validation: {reading_of(model, characters, *seen)}", flush=True
+                        )
+            about = {"characters": characters, "precision": precision, "settings": settings.deciding()}
+            return finish(model, settings, about, plates_to_read(held_out, texts["val"]) if held_out else None)
+        finally:
+            shutil.rmtree(working, ignore_errors=True)
+
+
+def finish(model, settings: RecogniserSettings, about: dict, plates: tuple | None) -> dict:
+    """Write the archive, and what the .json beside it says: `about`, and how much of the plates it reads."""
+    from models.loading import in_policy
+    from training.archives import write_archive
+
     model = in_policy(model, "float32")
-    if held_out:
-        about["validation"] = reading_of(model, characters, *plates_to_read(held_out, texts["val"]))
+    if plates is not None:
+        about |= {"validation": reading_of(model, about["characters"], *plates)}
     write_archive(model, Path(settings.out), about)
     for file in state_files(settings):
         file.unlink(missing_ok=True)
@@ -243,11 +255,10 @@ def begin(settings: RecogniserSettings, pairs: Pairs, labels: np.ndarray, charac
     from training.run_folder import write_json
 
     archive, about = state_files(settings)
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    if about.exists() and interrupted(about, settings) != settings:
-        raise ValueError(f"{about} is of an interrupted run with other settings: finish that one, or remove {about}")
-    if about.exists() and archive.exists():
-        return keras.saving.load_model(archive, safe_mode=True)
+    if about.exists():
+        if interrupted(about, settings) != settings:
+            raise ValueError(f"{about} is of an interrupted run with other settings: finish that one, or remove it")
+        return load_state(archive, about)
     keras.utils.set_random_seed(settings.seed)
     keras.mixed_precision.set_global_policy(precision)
     shape = Shape(blocks=settings.blocks[:3], column_blocks=settings.blocks[3])
@@ -260,6 +271,8 @@ def begin(settings: RecogniserSettings, pairs: Pairs, labels: np.ndarray, charac
         0.0, settings.steps - warmup, alpha=0.01, warmup_target=settings.learning_rate, warmup_steps=warmup
     )
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))
+    # in this order: where there is the second, there is the first
+    save_state(model, settings)
     write_json(about, settings.deciding())
     return model
 
@@ -326,6 +339,20 @@ def save_state(model, settings: RecogniserSettings) -> None:
     from training.archives import save_archive
 
     save_archive(model, state_files(settings)[0])
+
+
+def load_state(archive: Path, about: Path):
+    """Raises ValueError where the archive is missing or damaged."""
+    import keras
+
+    if not archive.exists():
+        raise ValueError(f"{archive} is missing, without which the run cannot go on; remove {about} to begin anew")
+    try:
+        return keras.saving.load_model(archive, safe_mode=True)
+    # Keras raises many kinds, for many faults of a file
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{archive} is damaged ({reason}); remove {about} to begin anew") from error
 
 
 def state_files(settings: RecogniserSettings) -> tuple[Path, Path]:

@@ -1,4 +1,5 @@
-"""The run folder: made once, described by config.json, never overwritten; and the state, from which a run goes on.
+"""The run folder: made once, described by config.json, never overwritten, held by one process at a time; and the state,
+from which a run goes on.
 
 `state.npz` is one file, replaced in one move. It holds every variable of the trainer as a float32 array, named
 `group/index`, and a JSON text `meta`: the stage, the steps done in it, and the state of the balance. NumPy loads it
@@ -10,13 +11,16 @@ import datetime
 import importlib
 import json
 import platform
+import shutil
 import subprocess
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from data.files import replacing, write_text
+from data.files import PART, replacing, write_text
+from data.locking import LOCK, only_run_in
 from training.settings import CONFIG_NAME, Settings, read_config
 
 # the generator that the run began with, where it was not a new one
@@ -25,22 +29,47 @@ STATE_NAME = "state.npz"
 FORMAT = 1
 
 
+@contextmanager
+def held(folder: Path, resume: bool) -> Iterator[None]:
+    """Keep the folder for this process. Raises ValueError for a folder that another run holds, and for a new run in one
+    that holds something already.
+
+    A new run that ends before it has a config.json leaves nothing. A resumed run removes what a killed one had not
+    finished writing.
+    """
+    check_folder(folder, resume)
+    made = not folder.exists()
+    with only_run_in(folder, "--run"):
+        # another run may have begun meanwhile
+        check_folder(folder, resume)
+        for path in folder.glob(f".*{PART}"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        try:
+            yield
+        finally:
+            if not resume and not (folder / CONFIG_NAME).exists():
+                for name in (INIT_NAME, STATE_NAME, LOCK):
+                    (folder / name).unlink(missing_ok=True)
+                if made:
+                    folder.rmdir()
+
+
 def check_folder(folder: Path, resume: bool) -> None:
     """Raises ValueError for a new run in a folder that holds something already."""
-    if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if resume or not folder.exists():
+        return
+    if not folder.is_dir() or any(each.name != LOCK for each in folder.iterdir()):
         raise ValueError(
             f"--run {folder} is not empty; --resume goes on with the run in it, another name starts a new one"
         )
 
 
-def make_folder(settings: Settings, precision: str, devices: str) -> None:
-    """The folder with its config.json, which makes it one that can be resumed."""
+def begin(settings: Settings, precision: str, devices: str, state: dict[str, list]) -> None:
+    """Write the state before the first step, and then config.json, which makes the folder one that can be resumed."""
     folder = Path(settings.run)
-    folder.mkdir(parents=True, exist_ok=True)
-    settings_dict = dataclasses.asdict(settings)
-    write_json(
-        folder / CONFIG_NAME, {"settings": settings_dict, "precision": precision, "devices": devices, **environment()}
-    )
+    save_state(folder / STATE_NAME, state, {})
+    about = {"settings": dataclasses.asdict(settings), "precision": precision, "devices": devices}
+    write_json(folder / CONFIG_NAME, {**about, **environment()})
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -86,7 +115,7 @@ def _commit() -> str:
 def save_state(path: Path, groups: dict[str, list], meta: dict) -> None:
     """Write the state atomically. Raises OSError where that fails, a full disk say; the old file then remains."""
     arrays = {f"{group}/{i}": _array(v) for group, variables in groups.items() for i, v in enumerate(variables)}
-    text = json.dumps({"format": FORMAT, **meta})
+    text = json.dumps({"format": FORMAT, "arrays": len(arrays), **meta})
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
 
 
@@ -100,7 +129,9 @@ def write_atomically(path: Path, write) -> None:
 
 
 def load_state(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:
-    """(arrays by group, meta) of a saved state. Raises ValueError for a file that is none."""
+    """(arrays by group, meta) of a saved state. Raises ValueError for a file that is missing or damaged."""
+    if not path.exists():
+        raise ValueError(f"--resume: {path} is missing, without which the run cannot go on; start a new run")
     try:
         with np.load(path, allow_pickle=False) as stored:
             meta = json.loads(str(stored["meta"]))
@@ -108,10 +139,14 @@ def load_state(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:
             for name in stored.files:
                 if name != "meta":
                     groups.setdefault(name.rpartition("/")[0], []).append(stored[name])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no saved state of a run: {error}") from error
+        found = sum(map(len, groups.values()))
+        if meta.get("arrays", found) != found:
+            raise ValueError(f"{found} of {meta['arrays']} arrays")
+    # of many kinds, for the many ways in which such a file can be damaged
+    except Exception as error:
+        raise ValueError(f"--resume: {path} is damaged, or no saved state: {error}; start a new run") from error
     if meta.get("format") != FORMAT:
-        raise ValueError(f"{path} has state format {meta.get('format')}, this program reads {FORMAT}")
+        raise ValueError(f"--resume: {path} is not of the format that this program reads, {FORMAT}")
     return groups, meta
 
 

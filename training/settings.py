@@ -16,6 +16,7 @@ from data.settings import field, flag_of, from_json, given, make_parser, path, r
 from data.tiles import SCALES
 
 CONFIG_NAME = "config.json"
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 # of the settings that a recipe has for several programs, in a file for --config
 SECTION = "generator"
 
@@ -167,9 +168,7 @@ class Settings(WatchSettings, BalanceSettings, ScheduleSettings, ObjectiveSettin
     """All settings of one run. Raises ValueError naming the flag that is wrong."""
 
     run: str = field("", type=path, help="run folder, made new, for everything that the run leaves", metavar="DIR")
-    precision: str = field(
-        "auto", help="number format of the computation", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16")
-    )
+    precision: str = field("auto", help="number format of the computation", choices=("auto", *POLICIES))
     deterministic: bool = field(False, help="the same seed gives the same bits, at some cost in speed")
 
     def __post_init__(self) -> None:
@@ -208,6 +207,8 @@ def resumed_settings(values: dict) -> Settings:
     stored = read_config(file.parent)["settings"]
     known = {each.name for each in fields(Settings)}
     stored = from_json(Settings, {name: value for name, value in stored.items() if name in known}, str(file))
+    if not stored.get("tiles"):
+        raise ValueError(f"--resume: {file} is damaged: it does not say where the tiles are")
     settings = Settings(**{**stored, "run": values["run"]})
     for each in fields(Settings):
         value, own = values.get(each.name), getattr(settings, each.name)
@@ -228,7 +229,8 @@ def read_config(run: Path) -> dict:
         config = json.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"--resume: {file} cannot be read: {error}") from error
-    wanted = {"settings": dict, "precision": str}
-    if not isinstance(config, dict) or not all(isinstance(config.get(key), kind) for key, kind in wanted.items()):
-        raise ValueError(f"--resume: {file} is damaged: it does not say the run's settings and precision")
+    if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
+        raise ValueError(f"--resume: {file} is damaged: it does not hold the run's settings")
+    if config.get("precision") not in POLICIES:
+        raise ValueError(f"--resume: {file} is damaged: precision must be one of {', '.join(POLICIES)}")
     return config

@@ -1,5 +1,6 @@
 """Finds the tiles of a run and checks them before anything slow starts. No TensorFlow."""
 
+import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -105,16 +106,33 @@ def _scale(wanted: int, lq_url: str, hr_url: str) -> int:
 
 
 def cache_tiles(pairs: Pairs, folder: Path) -> Pairs:
-    """Decode every tile once into one file per side, which all worker processes map into memory together."""
+    """Decode every tile once into one file per side, which all worker processes map into memory together.
+
+    Raises OSError where the disk has no room for them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     caches = {}
     for side in ("hr",) if pairs.preset else ("hr", "lq"):
         path = folder / f"{side}.npy"
         shape = pairs.read(side, 0).shape
         stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(pairs), *shape))
+        _reserve(path)
         with ThreadPoolExecutor() as pool:
             for tile, picture in enumerate(pool.map(partial(pairs.read, side), range(len(pairs)))):
                 stored[tile] = picture
         stored.flush()
         caches[side] = str(path)
     return replace(pairs, caches=caches)
+
+
+def _reserve(path: Path) -> None:
+    """Let a file that is mapped into memory have its room on the disk now: where the disk fills up later, the system
+    ends the process without a word (SIGBUS)."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    size = path.stat().st_size
+    with open(path, "rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise OSError(error.errno, f"--cache needs {size / 2**20:.0f} MiB more", str(path)) from error

@@ -112,7 +112,7 @@ def test_loss_of_a_worker_ends_the_others_with_a_clear_error_and_resume_goes_on(
     steps = {"pretrain_steps": 60, "adversarial_steps": 0, "log_every": 5, "save_minutes": 1e-4}
     long = flags_of(tiles, run, **{**steps, "pretrain_steps": 100000})
     chief, other = start(long, tmp_path, workers=2)
-    while not (run / "state.npz").exists() and chief.poll() is None:
+    while not ((run / "log.csv").exists() and read_rows(run)) and chief.poll() is None:
         time.sleep(0.1)
     other.kill()
     assert chief.wait(SECONDS) != 0

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from tiny_runs import SHAPE, make_plates, make_recogniser, make_tiles, tiny_part
 
+from data.locking import only_run_in
 from data.presets import PRESETS
 from models.generator import build_generator
 from models.loading import load_archive
 from models.recogniser import HEAD, PREFIX
 from training import recogniser
 from training.networks import build_networks
+from training.recogniser import RecogniserSettings
 from training.settings import NetworkSettings
 
 
@@ -68,7 +70,7 @@ def test_it_learns_to_read(archive):
 def test_an_interrupted_training_goes_on_to_the_same_recogniser(more, plates, tmp_path, monkeypatch, capsys):
     weights = {}
     monkeypatch.setattr(recogniser, "EVENLY_SPREAD", 0.5)
-    for name, stopped_after in (("straight", None), ("stopped", 1)):
+    for name, stopped_after in (("straight", None), ("stopped", 2)):
         path = tmp_path / f"{name}.keras"
         command = as_command(plates, path, steps=4, **{"validate-every": 2}, **more)
         if stopped_after:
@@ -87,7 +89,7 @@ def test_an_interrupted_training_goes_on_to_the_same_recogniser(more, plates, tm
 
 @pytest.mark.slow
 def test_an_interrupted_training_goes_on_in_a_new_process(plates, tmp_path, monkeypatch):
-    monkeypatch.setattr(recogniser, "save_state", stop_after([], 2, recogniser.save_state))
+    monkeypatch.setattr(recogniser, "save_state", stop_after([], 3, recogniser.save_state))
     command = as_command(plates, tmp_path / "recogniser.keras", steps=6, **{"validate-every": 2})
     assert recogniser.main(command) == 1
     root = Path(recogniser.__file__).parents[1]
@@ -105,6 +107,34 @@ def stop_after(parts: list, count: int, save_state):
             raise KeyboardInterrupt
 
     return save
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "words"),
+    [
+        (".state.keras", None, "r.state.keras is missing, without which the run cannot go on"),
+        (".state.keras", b"no archive", "r.state.keras is damaged"),
+        (".state.json", b"\xff\xfe\x00", "r.state.json is not in UTF-8"),
+        (".state.json", b"[]", "r.state.json is damaged"),
+        (".state.json", b'{"steps": "many"}', "r.state.json: steps: "),
+    ],
+)
+def test_a_damaged_state_is_named(plates, tmp_path, capsys, suffix, content, words):
+    command = as_command(plates, tmp_path / "r.keras", steps=4)
+    (tmp_path / "r.state.keras").write_bytes(b"")
+    settings = RecogniserSettings(tiles=str(plates), out="", steps=4, batch_size=8, precision="float32")
+    (tmp_path / "r.state.json").write_text(json.dumps(replace(settings, blocks=(0, 0, 0, 1)).deciding()))
+    damaged = tmp_path / f"r{suffix}"
+    damaged.unlink() if content is None else damaged.write_bytes(content)
+    assert recogniser.main(command) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "r.work").exists()
+
+
+def test_a_training_at_work_is_left_alone(plates, tmp_path, capsys):
+    with only_run_in(tmp_path / "r.work"):
+        assert recogniser.main(as_command(plates, tmp_path / "r.keras")) == 2
+    assert "another run is writing there" in capsys.readouterr().err
 
 
 def test_windows_must_show_the_whole_text(plates, tmp_path, capsys):

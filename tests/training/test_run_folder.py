@@ -1,3 +1,4 @@
+import contextlib
 import errno
 
 import numpy as np
@@ -68,5 +69,22 @@ def test_state_of_another_network_is_refused(tmp_path, groups):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"no archive at all"])
 def test_broken_file_is_named(tmp_path, content):
     (tmp_path / "s.npz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"s\.npz is no saved state"):
+    with pytest.raises(ValueError, match=r"s\.npz is damaged, or no saved state"):
+        load_state(tmp_path / "s.npz")
+
+
+def test_a_state_with_any_byte_changed_is_read_as_it_was_or_named(tmp_path, groups):
+    path, rng = tmp_path / "s.npz", np.random.default_rng(0)
+    save_state(path, groups, {"stage": "pretrain", "step": 3})
+    whole, before = path.read_bytes(), load_state(path)
+    for _ in range(300):
+        content = bytearray(whole)
+        content[rng.integers(len(content))] ^= int(rng.integers(1, 256))
+        path.write_bytes(content)
+        with contextlib.suppress(ValueError):
+            assert str(load_state(path)) == str(before)
+
+
+def test_a_missing_state_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"s\.npz is missing"):
         load_state(tmp_path / "s.npz")

@@ -1,6 +1,8 @@
+import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from tiny_runs import as_flags, final_weights, make_tiles, read_rows, tiny_settings
 
 import train
+from data.locking import only_run_in
 from training import loop
 from training.settings import Settings, parse
 
@@ -35,7 +38,7 @@ def finished(tiles, tmp_path_factory) -> Path:
 def test_run_leaves_everything_that_is_promised(finished):
     names = {each.name for each in finished.iterdir()}
     archives = {"pretrain.keras", "pretrain.json", "generator.keras", "generator.json"}
-    assert names == archives | {"config.json", "log.csv", "curves.png", "samples", "tensorboard", "state.npz"}
+    assert names == archives | {"config.json", "log.csv", "curves.png", "samples", "tensorboard", "state.npz", ".lock"}
     assert sorted(each.name for each in (finished / "samples").iterdir()) == [
         "adversarial_0000003.png",
         "pretrain_0000003.png",
@@ -143,6 +146,76 @@ def test_wrong_flags_are_named_on_one_line(flags, words, tmp_path, monkeypatch, 
     assert words in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("state.npz", None, "state.npz is missing, without which the run cannot go on"),
+        ("state.npz", b"PK no archive", "state.npz is damaged, or no saved state"),
+        ("log.csv", bytes(range(256)) * 9, "log.csv is damaged"),
+        ("log.csv", b"stage,step\npretrain,many\n", "log.csv is damaged"),
+        ("log.csv", b"other,columns\n1,2\n", "log.csv is damaged"),
+        ("config.json", b"\xff\xfe\x00", "config.json is not in UTF-8"),
+        ("config.json", b"[1, 2]", "config.json is damaged: it does not hold the run's settings"),
+        ("config.json", b'{"settings": {}}', "config.json is damaged: precision must be one of"),
+        ("config.json", b'{"settings": {}, "precision": "float32"}', "config.json is damaged: it does not say where"),
+        (
+            "config.json",
+            b'{"settings": {"tiles": "t", "batch_size": "many"}, "precision": "float32"}',
+            "config.json: batch_size: ",
+        ),
+        ("config.json", b"[" * 100_000, "config.json cannot be read"),
+    ],
+)
+def test_a_damaged_file_of_the_run_is_named_and_left_as_it_is(finished, tmp_path, capsys, name, content, words):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    if content is None:
+        (run / name).unlink()
+    else:
+        (run / name).write_bytes(content)
+    assert train.main(["--run", str(run), "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+    assert content is None or (run / name).read_bytes() == content
+
+
+def test_a_run_that_is_at_work_is_left_alone(finished, capsys):
+    with only_run_in(finished, "--run"):
+        assert train.main(["--run", str(finished), "--resume"]) == 2
+    assert "another run is writing there" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_from_its_very_beginning(tiles, tmp_path, monkeypatch):
+    """A run that was killed before its first save, and has left half a file."""
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Run, "_step", lambda *_: exec('raise RuntimeError("killed")'))
+        with pytest.raises(RuntimeError, match="killed"):
+            train.main(as_flags(tiny_settings(tiles, run, adversarial_steps=0)))
+    (run / ".1234.part").write_bytes(b"half")
+    assert train.main(["--run", str(run), "--resume"]) == 0
+    assert not list(run.glob(".*.part"))
+
+
+def test_a_cache_that_the_disk_has_no_room_for_is_explained(tiles, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    assert train.main(as_flags(tiny_settings(tiles, tmp_path / "run", cache=True))) == 2
+    error = capsys.readouterr().err
+    assert "the disk is full" in error
+    assert "--cache needs" in error
+    assert not list((tmp_path / "run").glob("cache*"))
+
+
+def test_an_empty_folder_of_the_user_stays_where_a_run_cannot_begin(tiles, tmp_path):
+    (tmp_path / "run").mkdir()
+    assert train.main(as_flags(tiny_settings(tiles, tmp_path / "run", vgg_weights="/no/such.h5"))) == 2
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_missing_vgg_file_leaves_no_run_folder(tiles, tmp_path, capsys):
