@@ -196,8 +196,10 @@ def _frames(container, stream, film: Film, length_s: float | None, start_s: floa
     if start_s > 0:
         _seek(container, origin + start_s, film)
     step = 1 / float(stream.average_rate or FALLBACK_RATE)
-    taken, decoded, seconds = 0, 0, -step
+    taken, decoded, seconds, orientation = 0, 0, -step, None
     for frame in _decoded(container, stream, film):
+        # of the first frame, since asking a frame keeps it in memory
+        orientation = _orientation(frame) if orientation is None else orientation
         seconds = frame.time - origin if frame.time is not None else seconds + step
         decoded += 1
         if seconds >= end_s:
@@ -209,7 +211,7 @@ def _frames(container, stream, film: Film, length_s: float | None, start_s: floa
             return
         if taken % every == 0:
             try:
-                picture = _picture(frame, stream)
+                picture = _picture(frame, stream, orientation)
             except PictureError as error:
                 film.faults.append(str(error))
                 return
@@ -270,7 +272,7 @@ def _check_size(width: int, height: int) -> None:
         raise PictureError("too large", f"{width} x {height}, at most {MAX_FRAME_PX / 1e6:.0f} megapixels are taken")
 
 
-def _picture(frame: av.VideoFrame, stream) -> np.ndarray:
+def _picture(frame: av.VideoFrame, stream, orientation: int) -> np.ndarray:
     _check_size(frame.width, frame.height)
     aspect = float(stream.sample_aspect_ratio or 1)
     if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
@@ -280,7 +282,7 @@ def _picture(frame: av.VideoFrame, stream) -> np.ndarray:
     _check_size(width, height)
     colours = "ITU709" if frame.colorspace == UNSPECIFIED and frame.height >= HD_HEIGHT else None
     pixels = frame.to_ndarray(format="rgb24", width=width, height=height, src_colorspace=colours)
-    return turned(pixels, _orientation(frame))
+    return turned(pixels, orientation)
 
 
 def _orientation(frame: av.VideoFrame) -> int:

@@ -3,6 +3,7 @@ import struct
 
 import av
 import numpy as np
+import psutil
 import pytest
 from films import SIZE, flat_frames, level, turn_film, write_film
 from PIL import Image
@@ -145,6 +146,17 @@ def test_any_damage_ends_in_frames_or_a_plain_error(tmp_path):
                 look(tmp_path / name)
             except PictureError:
                 continue
+
+
+def test_memory_does_not_grow_with_the_film(tmp_path):
+    path = write_film(tmp_path / "a.mp4", [np.full((360, 640, 3), 90, np.uint8)] * 300)
+    process, sizes = psutil.Process(), []
+    with open_film(str(path)) as film:
+        for number, _ in enumerate(film.frames):
+            if number in (60, 299):
+                sizes.append(process.memory_info().rss)
+    # 240 frames of 345 kB
+    assert sizes[1] - sizes[0] < 30e6
 
 
 def test_animated_pictures_are_films(tmp_path):
