@@ -18,6 +18,8 @@ FINEST = 8
 MARGIN = 0.1
 # no plate is longer; four points of which three nearly lie on a line would ask for anything
 MAX_ASPECT = 8.0
+# of a straightened plate with its margin: corners over all of a huge photo would ask for more memory than there is
+MAX_STRAIGHT_PX = 8_000_000
 
 Corners = Sequence[tuple[float, float]]
 
@@ -103,12 +105,18 @@ def straighten(photo: np.ndarray, corners: Sequence[tuple[float, float]], min_wi
     more, and the plate's width in px of the photo). Raises ValueError for corners outside the photo."""
     points = in_order(corners)
     height, width = photo.shape[:2]
-    if (points < 0).any() or (points > (width, height)).any():
+    # half a pixel more: corners that were rounded, or brought to another size
+    if (points < -0.5).any() or (points > (width + 0.5, height + 0.5)).any():
         raise ValueError(f"corners {_listed(points)} lie outside the photo of {width} x {height}")
     bottom_right, bottom_left, top_left, top_right = points
     plate_w = max(np.linalg.norm(top_right - top_left), np.linalg.norm(bottom_right - bottom_left))
     plate_h = max(np.linalg.norm(bottom_left - top_left), np.linalg.norm(bottom_right - top_right))
     plate_h = np.clip(plate_h, plate_w / MAX_ASPECT, plate_w * MAX_ASPECT)
+    shrunk = np.sqrt(MAX_STRAIGHT_PX / (plate_w * plate_h * (1 + 2 * MARGIN) ** 2))
+    if shrunk < 1:
+        smaller = cv2.resize(photo, None, fx=shrunk, fy=shrunk, interpolation=cv2.INTER_AREA)
+        straight, width_in_smaller = straighten(smaller, points * shrunk, min_width)
+        return straight, width_in_smaller / shrunk
     enlarged = max(1.0, min_width / (plate_w * (1 + 2 * MARGIN)))
     inner = np.array([[1, 1], [0, 1], [0, 0], [1, 0]], np.float64) + MARGIN
     target = inner * (plate_w * enlarged, plate_h * enlarged)

@@ -6,9 +6,14 @@ data, not code: archives load in Keras' safe mode, ONNX files without custom ope
 
 import logging
 import os
+import sys
+import tempfile
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +23,8 @@ from models.shipped import parse_info
 
 Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]
 PROBE_PX = 16
+# of an archive; ours take 48 and 0.4 MB
+MAX_UNPACKED_BYTES, MAX_CONFIG_BYTES = 1_000_000_000, 20_000_000
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 # Linux' name for the CPU feature; without it bfloat16 is emulated, and slower than float32
 BFLOAT16_FLAG = "amx_bf16"
@@ -40,12 +47,12 @@ def load_model(path: Path, precision: str):
 
 def load_archive(path: Path):
     """The Keras model in an archive as it was stored, loaded in safe mode. Raises ValueError."""
-    prepare_libraries()
+    _check_archive(path)
+    keras = import_keras()
     # Pictures of many shapes make TensorFlow warn of retracing, until it has traced for any shape after some five
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # In a picture 16 px high, a built-in recogniser has one row to look at, and rightly gives it all its attention
     warnings.filterwarnings("ignore", message="You are using a softmax over axis")
-    import keras
 
     # its layers are looked up by name
     from models import layers  # noqa: F401
@@ -55,6 +62,59 @@ def load_archive(path: Path):
     # Keras raises many kinds, for many faults of a file
     except Exception as error:
         raise ValueError(f"checkpoint {path}: Keras cannot load it in safe mode: {_first_line(error)}") from error
+
+
+def _check_archive(path: Path) -> None:
+    """Raises ValueError for an archive that would fill the memory, or that is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            config = archive.getinfo("config.json").file_size
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"checkpoint {path}: not a .keras archive: {_first_line(error)}") from error
+    if unpacked > MAX_UNPACKED_BYTES or config > MAX_CONFIG_BYTES:
+        raise ValueError(
+            f"checkpoint {path}: it unpacks to {unpacked / 1e6:.0f} MB, {config / 1e6:.0f} MB of them its description; "
+            f"at most {MAX_UNPACKED_BYTES / 1e6:.0f} and {MAX_CONFIG_BYTES / 1e6:.0f} MB are taken"
+        )
+
+
+def import_keras():
+    """Keras, ready to compute, without the lines that TensorFlow's C++ code writes before its log level counts, and of
+    a GPU that is not there. What is written where loading fails is passed on."""
+    prepare_libraries()
+    with _held_back_stderr():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            # looks for a GPU now, not at the first computation
+            tf.config.list_physical_devices()
+    return keras
+
+
+@contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    """Of the process, not of Python alone: standard error goes into a file, which is shown if an exception leaves."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    # there is none
+    except OSError:
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def load_onnx(path: Path, precision: str) -> Loaded:
@@ -87,13 +147,18 @@ def open_session(path: Path, threads: int):
 
 def _spread_over_cores(path: Path, session, name: str) -> Callable[[np.ndarray], np.ndarray]:
     """One picture uses all cores; of a batch, each core takes whole pictures, which stay in its cache."""
-    lone_thread = open_session(path, threads=1)
     pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="onnx")
+
+    # opened when the first batch comes: a single picture need not wait for it
+    @cache
+    def lone_thread():
+        return open_session(path, threads=1)
 
     def run(batch: np.ndarray) -> np.ndarray:
         if len(batch) == 1:
             return session.run(None, {name: batch})[0]
-        return np.concatenate(list(pool.map(lambda one: lone_thread.run(None, {name: one[None]})[0], batch)))
+        lone = lone_thread()
+        return np.concatenate(list(pool.map(lambda one: lone.run(None, {name: one[None]})[0], batch)))
 
     return run
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from drawn_plates import plate
 
-from enhancing.opening import in_order, straighten
+from enhancing.opening import MAX_STRAIGHT_PX, in_order, straighten
 
 # from the bottom right, clockwise
 CORNERS = [(70.0, 60.0), (20.0, 50.0), (25.0, 30.0), (75.0, 40.0)]
@@ -43,3 +43,15 @@ def test_a_tilted_plate_comes_out_upright():
 def test_corners_outside_the_photo():
     with pytest.raises(ValueError, match="outside the photo of 50 x 40"):
         straighten(np.zeros((40, 50, 3), np.uint8), CORNERS, 192)
+
+
+def test_a_straightened_plate_is_bounded_whatever_its_corners():
+    photo = np.full((3000, 30_000, 3), 90, np.uint8)
+    photo[:, :15_000] = 30
+    corners = [(0, 0), (30_000, 0), (30_000, 3000), (0, 3000)]
+    straight, width = straighten(photo, corners, 192)
+    assert width == pytest.approx(30_000)
+    assert straight.shape[0] * straight.shape[1] < 1.01 * MAX_STRAIGHT_PX
+    middle = straight.shape[1] // 2
+    assert straight[:, : middle - 10].max() == 30
+    assert straight[:, middle + 10 :].min() == 90

@@ -1,0 +1,68 @@
+"""Hostile and damaged generator files are refused with a reason, and TensorFlow is quiet."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from tiny_generators import tiny_model, write_onnx
+
+from models.enhancer import load_generator
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def archive(path, **members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name.replace("_", "."), content)
+    return path
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_refused_unopened(tmp_path, monkeypatch):
+    monkeypatch.setattr("models.loading.import_keras", lambda: pytest.fail("loaded first"))
+    monkeypatch.setattr("models.loading.MAX_UNPACKED_BYTES", 30_000_000)
+    bomb = archive(tmp_path / "bomb.keras", config_json="{}", weights_h5=bytes(31_000_000))
+    with pytest.raises(ValueError, match=r"bomb\.keras: it unpacks to 31 MB"):
+        load_generator(bomb)
+    with pytest.raises(ValueError, match="21 MB of them its description"):
+        load_generator(archive(tmp_path / "config.keras", config_json=b" " * 21_000_000))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])
+def test_what_is_no_archive_is_refused_before_keras_is_loaded(tmp_path, monkeypatch, content):
+    monkeypatch.setattr("models.loading.import_keras", lambda: pytest.fail("loaded first"))
+    (tmp_path / "net.keras").write_bytes(content)
+    with pytest.raises(ValueError, match=r"net\.keras: not a \.keras archive"):
+        load_generator(tmp_path / "net.keras")
+
+
+@pytest.mark.parametrize("config", ["[" * 100_000, '{"module": ' * 50_000, "{}", '{"class_name": "Functional"}'])
+def test_a_description_nested_too_deeply_or_empty_is_refused(tmp_path, config):
+    path = archive(tmp_path / "net.keras", config_json=config, metadata_json="{}", weights_h5=b"")
+    with pytest.raises(ValueError, match=r"net\.keras: Keras cannot load it"):
+        load_generator(path)
+
+
+def test_what_stands_in_an_onnx_file_may_be_nonsense(tmp_path):
+    path = write_onnx(tmp_path / "net.onnx", info={"tile": "x", "strength": [1], "window_px": {}})
+    generator = load_generator(path)
+    assert (generator.width_px, generator.strength, generator.window_px) == (192, 1, 0)
+    path = write_onnx(tmp_path / "huge.onnx", info={"tile": [96, 100_000]})
+    with pytest.raises(ValueError, match="tiles of 96 x 100000"):
+        load_generator(path)
+
+
+@pytest.mark.slow
+def test_loading_a_keras_archive_says_nothing(tmp_path):
+    tiny_model().save(tmp_path / "net.keras")
+    (tmp_path / "net.json").write_text(json.dumps({"strength": 0.5}))
+    code = (
+        "import numpy, sys; from models.enhancer import load_generator; "
+        "load_generator(sys.argv[1]).run(numpy.zeros((1, 16, 16, 3), 'float32'))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "net.keras")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
