@@ -104,17 +104,19 @@ def sitting(settings: Settings, trainer, pairs, held_out, about: dict) -> Iterat
     from training.validation import Shipping, choose_selection, make_validator
 
     watch, folder = settings.part(WatchSettings), Path(settings.run)
-    journal = Journal(folder) if is_chief() else None
     validator = make_validator(settings.tiles, held_out, watch) if is_chief() and held_out else None
     select, reason = choose_selection(watch.select, validator)
     if reason:
         say(reason)
+    shipping = Shipping(trainer, validator, select, about)
+    for line in shipping.watch(watch.real if is_chief() else ()):
+        say(line)
+    journal = Journal(folder, shipping.columns()) if is_chief() else None
     cache = folder / f"cache-{worker_name()}"
     try:
         pairs = cache_tiles(pairs, cache) if settings.cache else pairs
         with Batches(pairs, settings.workers) as batches:
             balance = from_settings(settings.part(BalanceSettings))
-            shipping = Shipping(trainer, validator, select, about)
             run = Run(folder, settings.part(ScheduleSettings), watch, balance, trainer, batches, shipping, journal)
             with stoppable(run):
                 yield run

@@ -81,7 +81,9 @@ def as_flags(settings: Settings) -> list[str]:
     flags = []
     for each in fields(Settings):
         value = getattr(settings, each.name)
-        if value != each.default:
+        if each.name == "real":
+            flags += [part for folder in value for part in ("--real", folder)]
+        elif value != each.default:
             text = "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
             flags += [flag_of(each)] if isinstance(value, bool) else [flag_of(each), text]
     return flags

@@ -7,7 +7,7 @@ import csv
 import io
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ COLUMNS = (
     "g_loss", "d_loss", "d_real", "d_fake", "d_accuracy", "d_accuracy_running", "fake_spread",
     "g_learning_rate", "d_learning_rate", "g_every", "d_every", "g_gradient_norm", "d_gradient_norm", "loss_scale",
     *(f"gradient_{term}" for term in TERMS),
-    "val_psnr_db", "val_ssim", "val_char_acc", "val_plate_acc",
+    "val_psnr_db", "val_ssim", "val_char_acc", "val_plate_acc", "real_char_acc",
 )  # fmt: skip
 TEXT_COLUMNS = ("stage",)
 GAP_PX = 4
@@ -35,7 +35,12 @@ PANELS = {
     "generator's terms, weighted": (tuple(f"weighted_{term}" for term in TERMS), "loss", True, False),
     "validation": (("val_psnr_db",), "PSNR in dB", False, True),
     "discriminator": (("d_accuracy", "d_accuracy_running"), "share right", False, False),
-    "validation, structure and reading": (("val_ssim", "val_char_acc"), "SSIM, share of characters", False, True),
+    "validation, structure and reading": (
+        ("val_ssim", "val_char_acc", "real_char_acc"),
+        "SSIM, share of characters",
+        False,
+        True,
+    ),
     "learning rates": (("g_learning_rate", "d_learning_rate"), "per step", True, False),
     "gradient at the last layer": (tuple(f"gradient_{term}" for term in TERMS), "norm", True, False),
 }
@@ -46,8 +51,8 @@ SHOWN = {"g_loss": "G", "d_loss": "D", "d_accuracy": "acc", "val_psnr_db": "PSNR
 class Journal:
     """Appends to the files of one run folder, which may hold those of an earlier sitting."""
 
-    def __init__(self, run: Path) -> None:
-        self.path, self.run = run / "log.csv", run
+    def __init__(self, run: Path, more_columns: Sequence[str] = ()) -> None:
+        self.path, self.run, self.columns = run / "log.csv", run, (*COLUMNS, *more_columns)
         (run / "samples").mkdir(exist_ok=True)
         self.board = None
         # TensorFlow writes TensorBoard's files
@@ -65,11 +70,11 @@ class Journal:
 
     def add(self, row: dict, board_step: int) -> None:
         """One row of log.csv, and the same figures for TensorBoard."""
-        unknown = set(row) - set(COLUMNS)
+        unknown = set(row) - set(self.columns)
         assert not unknown, f"columns without a place in log.csv: {unknown}"
         self.rows.append(row)
         with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([_text(row.get(name)) for name in COLUMNS])
+            csv.writer(file).writerow([_text(row.get(name)) for name in self.columns])
         if self.board is None:
             return
         import tensorflow as tf
@@ -105,8 +110,8 @@ class Journal:
     def _rewrite(self) -> None:
         with replacing(self.path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows([_text(row.get(name)) for name in COLUMNS] for row in self.rows)
+            writer.writerow(self.columns)
+            writer.writerows([_text(row.get(name)) for name in self.columns] for row in self.rows)
 
 
 def read_log(path: Path) -> list[dict]:

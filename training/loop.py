@@ -227,9 +227,10 @@ class Run:
         if stage == "adversarial":
             norms = self.trainer.gradient_norms(batch)
             figures = {f"gradient_{name}": float(norm) for name, norm in norms.items()}
-        if self.shipping.validator is not None:
+        if self.shipping.validates():
             validation, samples = self.shipping.validate()
-            self.journal.add_samples(*samples, stage, self.progress.step, self._whole_step())
+            if samples is not None:
+                self.journal.add_samples(*samples, stage, self.progress.step, self._whole_step())
             figures |= {name: figure for name, figure in validation.items() if figure is not None}
         return figures
 

@@ -146,10 +146,17 @@ class WatchSettings:
     validate_every: int = field(1000, help="steps between two validations", metavar="N")
     validation_limit: int = field(256, help="validation tiles looked at, spread evenly; 0: all", metavar="N")
     reading_limit: int = field(200, help="validation tiles that the reader reads, too; 0: none", metavar="N")
+    real: tuple[str, ...] = field(
+        (),
+        type=path,
+        action="append",
+        help="folder of real pictures to score, too: with text.csv, or lq/ and hr/; may be given several times",
+        metavar="DIR",
+    )
     select: str = field(
         "char_acc",
-        help="which weights a stage ships: those read best, those of the highest PSNR, or the last",
-        choices=("char_acc", "psnr", "last"),
+        help="which weights a stage ships: those read best, on rendered tiles or --real, of highest PSNR, or last",
+        choices=("char_acc", "real", "psnr", "last"),
     )
     save_minutes: float = field(10.0, help="minutes between two saves of the state", metavar="F")
 
@@ -157,6 +164,8 @@ class WatchSettings:
         _check(self, "at least 1", lambda value: value >= 1, "log_every", "validate_every")
         _check(self, "0 or more", lambda value: value >= 0, "validation_limit", "reading_limit")
         _check(self, "above 0", lambda value: value > 0, "save_minutes")
+        if self.select == "real" and not self.real:
+            raise ValueError("--select real goes by the pictures of --real: give a folder of them")
 
 
 PARTS = (DataSettings, NetworkSettings, ObjectiveSettings, ScheduleSettings, BalanceSettings, WatchSettings)

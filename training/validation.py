@@ -6,7 +6,8 @@ Pictures are float32 RGB in [0, 1].
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,21 @@ from data.dataset import Pairs
 from data.io import to_float, to_uint8
 from data.tiles import Row, read_manifest
 from evaluation.metrics import psnr_db, reading_rates, ssim
-from models.enhancer import from_model, restore
+from models.enhancer import Generator, from_model, restore
 from models.loading import in_policy
 from reading.reader import Reader
 from training.archives import as_shipped, write_archive
+from training.real_pictures import RealPictures, open_all
 from training.settings import WatchSettings
 from training.tile_pairs import spread_evenly
 
 # rows of the sample picture
 SAMPLES = 8
 BATCH = 16
+# the share of characters that are read, mean of the folders of --real
+REAL = "real_char_acc"
 # what --select goes by
-FIGURES = {"psnr": "val_psnr_db", "char_acc": "val_char_acc"}
+FIGURES = {"psnr": "val_psnr_db", "char_acc": "val_char_acc", "real": REAL}
 
 
 class Validator:
@@ -67,7 +71,7 @@ def make_validator(tiles: str, pairs: Pairs, watch: WatchSettings) -> Validator:
 
 def choose_selection(wanted: str, validator: Validator | None) -> tuple[str, str]:
     """(what chooses the weights that are shipped: a value of --select; why it is not the wanted one, or "")."""
-    if wanted == "last":
+    if wanted in ("last", "real"):
         return wanted, ""
     if validator is None:
         return "last", f"--select {wanted}: there are no validation tiles, so that the last weights are shipped"
@@ -83,7 +87,24 @@ class Shipping:
     def __init__(self, trainer, validator: Validator | None, select: str, about: dict) -> None:
         self.trainer, self.validator, self.select, self.about = trainer, validator, select, about
         self.model = in_policy(trainer.generator, "float32")
+        self.real: list[RealPictures] = []
         self.forget_best()
+
+    def watch(self, folders: Sequence[str]) -> list[str]:
+        """Score these folders of real pictures, too; returns a line on each."""
+        self.real, lines = open_all(folders, self._generator())
+        return lines
+
+    def validates(self) -> bool:
+        return self.validator is not None or bool(self.real)
+
+    def columns(self) -> list[str]:
+        """The figures of real pictures, as in log.csv."""
+        return [column for pictures in self.real for column in pictures.columns()]
+
+    def _generator(self) -> Generator:
+        """The model as it will be used."""
+        return replace(from_model(self.model), width_px=self.about["tile"][1], window_px=self.about["window_px"])
 
     def forget_best(self) -> None:
         """A new stage begins."""
@@ -97,18 +118,30 @@ class Shipping:
         """The best by --select so far, else the current ones."""
         return self.best_weights or self.current_weights()
 
-    def validate(self) -> tuple[dict, tuple]:
-        """(figures, (lq, sr, hr) samples) of the current weights; remembers them if they are the best."""
+    def validate(self) -> tuple[dict, tuple | None]:
+        """(figures, (lq, sr, hr) samples or None) of the current weights; remembers them if they are the best."""
         weights = self.current_weights()
         self._set_weights(weights)
-        generator = from_model(self.model)
-        figures, sr = self.validator.figures(lambda lq: restore(generator, lq))
+        figures, samples = {}, None
+        if self.validator is not None:
+            generator = from_model(self.model)
+            figures, sr = self.validator.figures(lambda lq: restore(generator, lq))
+            samples = self.validator.samples(sr)
+        figures |= self._real_figures()
         figure = figures.get(FIGURES.get(self.select, ""))
         if self.select == "last":
             self.figures = figures
         elif figure is not None and figure > self.best:
             self.best, self.best_weights, self.figures = figure, weights, figures
-        return figures, self.validator.samples(sr)
+        return figures, samples
+
+    def _real_figures(self) -> dict:
+        figures = {}
+        for pictures in self.real:
+            figures |= pictures.figures(self._generator())
+        if self.real:
+            figures[REAL] = float(np.mean([figures[pictures.columns()[0]] for pictures in self.real]))
+        return figures
 
     def _set_weights(self, weights: list[np.ndarray]) -> None:
         """What is validated is what ships. A built-in recogniser's weights are no part of these: they never change."""

@@ -12,6 +12,7 @@ from models.generator import build_generator
 from models.loading import load_archive
 from training.validation import Shipping, choose_selection
 
+ABOUT = {"precision": "float32", "tile": [16, 32], "window_px": 0}
 READS, READS_NOTHING = SimpleNamespace(read=[0, 1]), SimpleNamespace(read=[])
 
 
@@ -52,7 +53,7 @@ def test_the_best_weights_so_far_are_shipped(select, best):
     generator = build_generator(filters=4, blocks=0)
     variables = [each.value for each in generator.trainable_variables]
     trainer = SimpleNamespace(generator=generator, averages=None, g_variables=variables)
-    shipping = Shipping(trainer, ScriptedValidator(found), select, {"precision": "float32"})
+    shipping = Shipping(trainer, ScriptedValidator(found), select, ABOUT)
     for number in range(len(found)):
         variables[0].assign(np.full(variables[0].shape, number, np.float32))
         shipping.validate()
@@ -68,7 +69,7 @@ def test_kernels_are_shipped_as_training_computed_with_them(tmp_path, precision,
     for variable in variables:
         variable.assign(rng.normal(size=variable.shape))
     trainer = SimpleNamespace(generator=generator, averages=None, g_variables=variables)
-    Shipping(trainer, None, "last", {"precision": precision}).write(tmp_path / "it.keras", "pretrain", 1, [])
+    Shipping(trainer, None, "last", {**ABOUT, "precision": precision}).write(tmp_path / "it.keras", "pretrain", 1, [])
     with zipfile.ZipFile(tmp_path / "it.keras") as packed:
         weights = packed.getinfo("model.weights.h5")
     assert weights.compress_size < 0.6 * weights.file_size
