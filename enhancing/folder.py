@@ -5,10 +5,12 @@ and at most two windows of them are under way at a time, so memory does not grow
 """
 
 import os
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -17,7 +19,7 @@ import cv2
 from tqdm import tqdm
 
 from data.console import say
-from data.io import is_moving, read_exif
+from data.io import is_moving, picture_size, read_exif
 from enhancing import drawing
 from enhancing.burst import Burst, combine
 from enhancing.examining import Examiner, Look, Result
@@ -29,6 +31,9 @@ REPORT = "report.csv"
 PICTURE, SIDE_BY_SIDE, UNCERTAINTY = ".png", ".side-by-side.png", ".uncertainty.png"
 # so many batches are loaded before they are sorted by shape: fuller batches of equal shapes
 WINDOW_BATCHES = 4
+# The largest picture that is accepted, of 89 megapixels, takes 1.8 GB at most (see tests/enhancing/test_enhance.py).
+HUGE_PX = 20_000_000
+_HUGE = threading.Lock()
 # of a burst, all of which are in memory
 MAX_FRAMES = 200
 BURST = "burst"
@@ -156,7 +161,8 @@ def load(examiner: Examiner, job: Job, corners: Corners | None) -> Loaded:
     source, problem = None, job.problem
     if not problem:
         try:
-            source = load_source(examiner.generator, job.path, corners)
+            with _in_turn(_size(job.path)):
+                source = load_source(examiner.generator, job.path, corners)
         except (ValueError, MemoryError, cv2.error) as error:
             problem = str(error) or "not enough memory"
     return Loaded(job, source, problem, time.perf_counter() - started)
@@ -179,6 +185,19 @@ def load_frames(examiner: Examiner, job: Job, corners: Corners | None) -> list[L
     return loaded + [Loaded(job, None, fault, 0.0) for fault in faults]
 
 
+def _size(path: str) -> tuple[int, int]:
+    """(height, width) as the file says; (0, 0) for one that is going to be refused."""
+    try:
+        return picture_size(path)
+    except ValueError:
+        return 0, 0
+
+
+def _in_turn(size: tuple[int, int]):
+    """Huge pictures are in memory one at a time, whatever the number of threads; others need not wait."""
+    return _HUGE if size[0] * size[1] > HUGE_PX else nullcontext()
+
+
 def _finish(examiner: Examiner, loaded: Loaded, look: Look | None, share: float, results: Results) -> Row:
     """Judge and write one result."""
     started, row = time.perf_counter(), Row(loaded.job.path)
@@ -187,9 +206,10 @@ def _finish(examiner: Examiner, loaded: Loaded, look: Look | None, share: float,
         row.status = "skipped" if Found("", "", loaded.problem).skipped else "failed"
         return row
     try:
-        result = examiner.judge(loaded.source, look)
-        exif = b"" if results.strip_metadata else read_exif(loaded.job.path)
-        write_picture(results.out, loaded.job.name + PICTURE, result.picture, exif)
+        with _in_turn(loaded.source.size):
+            result = examiner.judge(loaded.source, look)
+            exif = b"" if results.strip_metadata else read_exif(loaded.job.path)
+            write_picture(results.out, loaded.job.name + PICTURE, result.picture, exif)
         fill(row, result)
         row.output = loaded.job.name + PICTURE
         if results.side_by_side:

@@ -665,3 +665,23 @@ def test_all_frames_of_an_animation_belong_to_a_burst(generator, tmp_path):
     code, rows = run(generator, tmp_path / "a.png", "--burst", out=tmp_path / "out")
     assert code == 0
     assert rows["burst of 3"]["reading"] == "B742KX"
+
+
+@pytest.mark.slow
+def test_the_largest_pictures_take_a_bounded_memory(generator, tmp_path):
+    tile = np.random.default_rng(0).integers(0, 255, (100, 100, 4), dtype=np.uint8)
+    huge = np.tile(tile, (94, 94, 1))
+    for name in ("a", "b"):
+        save(tmp_path / "in" / f"{name}.png", huge, compress_level=1)
+    save(tmp_path / "in" / "c.png")
+    code = (
+        "import resource, sys, enhance; code = enhance.main(sys.argv[1:]); "
+        "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); sys.exit(code)"
+    )
+    arguments = ["--out", str(tmp_path / "out"), "--checkpoint", str(generator), "--workers", "3"]
+    command = [sys.executable, "-c", code, str(tmp_path / "in"), *arguments]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout.split("peak ")[1]) < 2200
+    assert files_in(tmp_path / "out") == ["a.png", "b.png", "c.png", "report.csv"]
