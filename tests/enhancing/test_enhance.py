@@ -680,8 +680,6 @@ def test_the_largest_pictures_take_a_bounded_memory(generator, tmp_path):
     )
     arguments = ["--out", str(tmp_path / "out"), "--checkpoint", str(generator), "--workers", "3"]
     command = [sys.executable, "-c", code, str(tmp_path / "in"), *arguments]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout.split("peak ")[1]) < 2200
     assert files_in(tmp_path / "out") == ["a.png", "b.png", "c.png", "report.csv"]
