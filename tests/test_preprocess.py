@@ -1,14 +1,16 @@
 # ruff: noqa: F811 (fixtures)
 import contextlib
 import csv
+import io
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 from plate_photos import (
     PLATE,
     contents,
@@ -25,7 +27,9 @@ from plate_photos import (
 
 import preprocess
 from data.buckets import bucket_count, into_buckets
-from data.ccpd import format_name
+from data.ccpd import format_name, parse_name
+from data.crop import crop_plate
+from data.io import open_picture_8bit
 from data.photos import Photo, find_photos
 from data.preprocess_report import Summary
 from data.preprocessing import FAILED, KEPT, Outcome, Recipe, draw_split
@@ -355,3 +359,99 @@ def test_tiles_of_before_there_was_a_choice_go_on_as_they_were(tmp_path, quick):
     (tmp_path / "out/settings.json").write_text(json.dumps(settings), encoding="utf-8")
     assert run(tmp_path / "raw", tmp_path / "out", "--no-straighten") == 0
     assert run(tmp_path / "raw", tmp_path / "out") == 2
+
+
+# --- Files of any name and content ---------------------------------------------------------------------------
+
+
+NOT_UTF8 = os.fsdecode(b"caf\xe9.jpg")
+ODD_NAMES = (
+    NOT_UTF8,
+    "plain.jpg",
+    "🚗" * 60 + ".jpg",
+    "x" * 251 + ".jpg",
+    "line\nbreak \x1b[31m\u2028.jpg",
+    "=HYPERLINK(1)'\"&%$?*|<>.jpg",
+)
+
+
+def test_an_odd_name_costs_one_photo_at_most(tmp_path, quick, capsys):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    left, top, right, bottom = PLATE
+    for number, name in enumerate(ODD_NAMES):
+        Image.fromarray(draw_photo(number)[top:bottom, left:right]).save(raw / name, format="JPEG", quality=95)
+    for done in (len(ODD_NAMES), 0):
+        assert run(raw, out, "--format", "crops", "--variants", 2) == 1
+        told = report(out)
+        assert told["done_in_this_run"] == done
+        assert told["photos"] == {"kept": len(ODD_NAMES) - 1, "failed": 1}
+        failed = {name: reason for reason, entry in told["reasons"].items() for name in entry["files"]}
+        assert failed == {NOT_UTF8: "the name is not UTF-8"}
+    assert {row.source for row in read_manifest(out)} == set(ODD_NAMES) - {NOT_UTF8}
+    assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF"])
+def test_damaged_pictures_never_end_a_run(tmp_path, quick, form):
+    if form == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    left, top, right, bottom = PLATE
+    Image.fromarray(draw_photo(1)[top:bottom, left:right]).save(raw / "good.jpg", quality=95)
+    whole = io.BytesIO()
+    Image.fromarray(draw_photo(2)[top:bottom, left:right]).save(whole, format=form)
+    rng = np.random.default_rng(7)
+    for number in range(40):
+        damaged = np.frombuffer(whole.getvalue(), np.uint8).copy()
+        # in the header half of the time: there is most to break
+        reach = 200 if number % 2 else damaged.size
+        places = rng.integers(0, min(reach, damaged.size), int(rng.integers(1, 20)))
+        damaged[places] = rng.integers(0, 256, places.size, dtype=np.uint8)
+        (raw / f"{number:02d}.{form.lower()}").write_bytes(damaged.tobytes()[: damaged.size - number % 3 * 100])
+    assert run(raw, out, "--format", "crops") in (0, 1)
+    told = report(out)
+    assert sum(told["photos"].values()) == 41
+    assert "good.jpg" in {row.source for row in read_manifest(out)}
+
+
+def test_pictures_too_large_cost_one_row(tmp_path, quick):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_photos(raw, 2)
+    for number, size in enumerate(((40_000, 60), (500_000, 3), (13_000, 13_000))):
+        Image.new("1", size).save(raw / photo_name(plate_text(50 + number)), format="PNG")
+    assert run(raw, out) == 1
+    assert report(out)["photos"] == {"kept": 2, "failed": 3}
+    assert set(report(out)["reasons"]) <= {"too large", "too long"}
+
+
+def test_odd_files_of_bug_reports_give_the_pixels_that_every_program_sees(tmp_path, quick, shared):
+    """Crops as large as a tile come through unchanged: turned upright, 16 bits scaled, transparency on white. Corners
+    in a photo's name refer to its pixels as they are stored, whatever its EXIF orientation says."""
+    cases = shared / "cases/preprocess_odd"
+    anything = ("--test", 1, "--val", 0, "--min-contrast", 0, "--min-sharpness", 0, "--brightness", -1, 2)
+    raw = tmp_path / "crops"
+    shutil.copytree(cases, raw, ignore=shutil.ignore_patterns("ccpdexif"))
+    assert run(raw, tmp_path / "out", "--format", "crops", *anything) == 0
+    rows = read_manifest(tmp_path / "out")
+    assert {row.source: row.text for row in rows} == {
+        "camera16.png": "CJ34FYY",
+        "cutout.png": "LR93WPX",
+        "phone_exif3.jpg": "皖KDE8462",
+        "saved.jfif": "TQN8165",
+    }
+    for row in rows:
+        tile = read_tile(tile_url(tmp_path / "out", row.split, "hr", row.key)).astype(int)
+        assert np.abs(tile - open_picture_8bit(raw / row.source)).max() <= 1, row.source
+    assert report(tmp_path / "out")["listed_but_not_found"] == {
+        "count": 2,
+        "names": ["text.csv: phone_exif6.jpg", "text.csv: plain.png"],
+    }
+    [photo] = (cases / "ccpdexif").iterdir()
+    assert run(cases / "ccpdexif", tmp_path / "ccpd", "--no-straighten", *anything) == 0
+    [row] = read_manifest(tmp_path / "ccpd")
+    stored = open_picture_8bit(photo, upright=False)
+    tile = read_tile(tile_url(tmp_path / "ccpd", row.split, "hr", row.key))
+    np.testing.assert_array_equal(tile, crop_plate(stored, parse_name(photo.name).corners)[0])
