@@ -26,12 +26,12 @@ from data.buckets import (
     remove_unfinished,
     write_manifest,
 )
+from data.console import ended_early, prepare_console, say
 from data.locking import only_run_in
 from data.photos import Photo, assign_splits, decide_format, find_photos, read_splits
 from data.preprocess_report import Summary, write_report
 from data.preprocessing import FAILED, KEPT, REJECTED, Recipe
 from data.settings import field, parse, path, require
-from data.text import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +105,14 @@ def recipe_of(settings: Settings, photos: list[Photo]) -> Recipe:
     form = settings.form
     if form == "auto":
         form, why = decide_format(photos)
-        print(f"--format {form}: {printable(why)}", flush=True)
+        say(f"--format {form}: {why}")
     return Recipe(**{each.name: getattr(settings, each.name) for each in fields(Recipe)} | {"form": form})
 
 
 def tell_unmatched(unmatched: list[str]) -> None:
     if unmatched:
-        some = ", ".join(map(printable, unmatched[:3]))
-        print(f"{len(unmatched)} entries of text.csv or split files name no photo here, such as {some}", flush=True)
+        some = ", ".join(unmatched[:3])
+        say(f"{len(unmatched)} entries of text.csv or split files name no photo here, such as {some}")
 
 
 def checksum(splits: dict[str, str] | None) -> str:
@@ -139,28 +139,33 @@ def describe(summary: Summary) -> str:
     return ", ".join(reasons) or "none was found"
 
 
+def tell(summary: Summary, out: str) -> None:
+    kept, seen, pairs = summary.verdicts[KEPT], summary.verdicts.total(), summary.splits.total()
+    say(f"{kept} photos kept of {seen}, {pairs} pairs in {out}")
+    if summary.lost:
+        say(f"{summary.lost} photos had lost tiles, which were made again")
+    for part in summary.damaged:
+        say(f"{part} was damaged: its photos were done again")
+    if summary.reasons:
+        say(f"not used: {describe(summary)} (names in report.json)")
+
+
 def main(argv: list[str] | None = None) -> int:
+    prepare_console()
     try:
         settings = parse(Settings, __doc__, argv, section="tiles")
-        summary = preprocess(settings)
+        with ended_early():
+            summary = preprocess(settings)
     except OSError as error:
-        told = f"{printable(error)}; when that is mended, start again: what is done stays done"
-        print(f"preprocess.py: {told}", file=sys.stderr)
+        say(f"preprocess.py: {error}; when that is mended, start again: what is done stays done", error=True)
         return 2
     except (ValueError, RuntimeError, ImportError) as error:
-        print(f"preprocess.py: {printable(error)}", file=sys.stderr)
+        say(f"preprocess.py: {error}", error=True)
         return 2
     except KeyboardInterrupt:
-        print("preprocess.py: stopped; start again to go on from here", file=sys.stderr)
+        say("preprocess.py: stopped; start again to go on from here", error=True)
         return 130
-    kept, seen, pairs = summary.verdicts[KEPT], summary.verdicts.total(), summary.splits.total()
-    print(f"{kept} photos kept of {seen}, {pairs} pairs in {printable(settings.out)}")
-    if summary.lost:
-        print(f"{summary.lost} photos had lost tiles, which were made again")
-    for part in summary.damaged:
-        print(f"{printable(part)} was damaged: its photos were done again")
-    if summary.reasons:
-        print(f"not used: {printable(describe(summary))} (names in report.json)")
+    tell(summary, settings.out)
     return 1 if summary.verdicts[FAILED] else 0
 
 

@@ -30,6 +30,7 @@ import fsspec
 import numpy as np
 import PIL
 
+from data.console import say
 from data.files import PART, is_local, is_path, replacing, sync, write_bytes
 from data.locking import LOCK
 from data.photos import UNREADABLE, Photo
@@ -300,7 +301,7 @@ def _grown(system: fsspec.AbstractFileSystem, root: str, out: str, settings: dic
     for number in range(before):
         outcomes, whole = read_part(parts_folder(out, before), number)
         if not whole:
-            print(f"{part_url(parts_folder(out, before), number)} is damaged: its photos are done again", flush=True)
+            say(f"{part_url(parts_folder(out, before), number)} is damaged: its photos are done again")
         split: dict[int, list[Outcome]] = {}
         for outcome in outcomes:
             split.setdefault(bucket_of(outcome.source, after), []).append(outcome)

@@ -16,6 +16,7 @@ from distributed.scheduler import KilledWorker
 from tqdm import tqdm
 
 from data.buckets import Job, code_checksum, run_bucket
+from data.console import say
 from data.photos import Photo
 from data.preprocess_report import Summary
 
@@ -182,7 +183,7 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             ) from None
         with client:
             if not client.nthreads():
-                print(f"no worker at {scheduler} yet: waiting for the first", flush=True)
+                say(f"no worker at {scheduler} yet: waiting for the first")
                 client.wait_for_workers(1)
             _check_code(client)
             yield client

@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from data import operations
+from data.console import prepare_console, say
 from data.files import replacing
 from data.io import to_float, to_uint8
 from data.presets import PRESETS
 from data.sampler import Step, draw
 from data.settings import field, parse, path, require
-from data.text import printable
 from data.tiles import TILE, read_tile
 
 # `up` is missing here, since it alone needs to know the size that the picture had at first
@@ -218,6 +218,7 @@ def _middle(image: str) -> np.ndarray:
 
 def main(argv: list[str] | None = None) -> int:
     """Draw the sheet. 0: drawn, 2: the picture cannot be read or the sheet not written."""
+    prepare_console()
     try:
         settings = parse(SheetSettings, SheetSettings.__doc__, argv, prog="python -m data.degrade")
         sheet = draw_sheet(_middle(settings.image), settings.preset, settings.seed)
@@ -225,9 +226,9 @@ def main(argv: list[str] | None = None) -> int:
         with replacing(settings.out) as file:
             sheet.save(file, format="PNG")
     except (OSError, ValueError) as error:
-        print(f"data.degrade: no sheet drawn: {printable(error)}", file=sys.stderr)
+        say(f"data.degrade: no sheet drawn: {error}", error=True)
         return 2
-    print(f"sheet written to {printable(settings.out)}")
+    say(f"sheet written to {settings.out}")
     return 0
 
 

@@ -10,7 +10,6 @@ films of cars that drive by, see data/synthetic/drive.py.
 import csv
 import io
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.ccpd import CHINA, PROVINCES, format_name
+from data.console import prepare_console, say
 from data.files import replacing, write_bytes
 from data.settings import field, parse, path, require
 from data.synthetic.drive import write_drive
@@ -31,7 +31,6 @@ from data.synthetic.plates import DESIGNS, draw_face
 from data.synthetic.registrations import FREE_RULES, RULES, VARIED_RULES
 from data.synthetic.scene import photograph, place
 from data.synthetic.varied import VARIED_DESIGNS
-from data.text import printable
 
 # height, width
 FRAME = (360, 480)
@@ -201,6 +200,7 @@ class Settings:
 
 
 def main(argv: list[str] | None = None) -> int:
+    prepare_console()
     try:
         settings = parse(Settings, Settings.__doc__, argv, prog="python -m data.synthetic", section="photos")
         workers = settings.workers or os.cpu_count()
@@ -209,7 +209,7 @@ def main(argv: list[str] | None = None) -> int:
         if settings.sheet:
             draw_sheet(Path(settings.sheet), settings.seed, settings.variety)
     except (ValueError, OSError) as error:
-        print(f"data.synthetic: {printable(error)}", file=sys.stderr)
+        say(f"data.synthetic: {error}", error=True)
         return 2
-    print(f"{settings.count} {'films' if settings.film else 'photos'} in {printable(settings.out)}")
+    say(f"{settings.count} {'films' if settings.film else 'photos'} in {settings.out}")
     return 0
