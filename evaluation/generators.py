@@ -12,7 +12,7 @@ RESERVED_NAMES = (INPUT, BASELINE, CLEAN)
 
 
 def by_name(files: Sequence[str]) -> dict[str, str]:
-    """A short name for each file: its stem; with its folders, as many as it takes, where that is taken."""
+    """A short name for each file: its stem, with as many folders in front as make it unique."""
     named: dict[str, str] = {}
     for file in dict.fromkeys(files):
         parts = Path(file).with_suffix("").parts
@@ -26,7 +26,7 @@ def load_fitting(
 ) -> dict[str, Generator]:
     """Load the generators by name and check that they fit the plates, of which `first` is one.
 
-    Tiles of a manifest must be those that a generator was trained for; pictures of one's own are brought to its size.
+    Tiles with a manifest must have the size that a generator was trained on; other pictures are brought to that size.
     ValueError names the file that is wrong, and why.
     """
     generators = {name: load_generator(file, precision, strength) for name, file in files.items()}
@@ -41,11 +41,9 @@ def _check(file: str, generator: Generator, pair: Pair) -> None:
     trained = tuple(stored) if isinstance(stored, list) and len(stored) == 2 else here
     if (generator.scale, trained) != (pair.scale, here):
         raise ValueError(
-            f"checkpoint {file} is for scale {generator.scale} and tiles of {trained[0]} x {trained[1]}, but "
-            "these are of "
-            f"scale {pair.scale} and {here[0]} x {here[1]}: make fitting ones with preprocess.py --scale "
-            f"{generator.scale} "
-            f"--tile {trained[0]}x{trained[1]}"
+            f"checkpoint {file} is for scale {generator.scale} and tiles of {trained[0]} x {trained[1]}, but these "
+            f"are of scale {pair.scale} and {here[0]} x {here[1]}: make fitting ones with preprocess.py --scale "
+            f"{generator.scale} --tile {trained[0]}x{trained[1]}"
         )
 
 

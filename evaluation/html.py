@@ -20,17 +20,14 @@ img { max-width: 100%; height: auto; }
 pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; font-size: 13px; }
 """
 CURVE_SENTENCE = (
-    "Left is hard (but for blur length, where right is hard). Above: how many serials are read right. Where an "
-    "enhanced line "
-    "runs above the input's, enhancing helps; where both lie at the bottom, nothing is left to restore. Below: "
-    "how many are "
-    "read wrong by a reader that is sure. Where an enhanced line rises there, characters are invented. Bands: 95 "
-    "% intervals."
+    "Hard plates are on the left; for blur length they are on the right. Above: the share of serials read right. "
+    "Where an enhanced line runs above the input's, enhancing helps. Where both lie at the bottom, nothing is left to "
+    "restore. Below: the share read wrong by a reader that is sure. Where an enhanced line rises there, characters "
+    "are invented. Bands are 95 % intervals."
 )
 GRID_SENTENCE = (
-    "Ranked by the last checkpoint's character rate: the best, the middle and the worst plates, by rule, not by "
-    "choice, and of "
-    'each photo one. Wrong characters are red and underlined, "_" stands for a missing one.'
+    "The best, middle and worst plates by the last checkpoint's character rate, one of each photo: chosen by rule, "
+    'not by hand. Wrong characters are red and underlined; "_" stands for a missing one.'
 )
 
 
@@ -78,16 +75,15 @@ def sentences(metrics: dict) -> list[str]:
 def _sentence(name: str, figures: dict) -> str:
     text = (
         f"Enhanced by {name}, {in_words(figures['plate_acc'])} are read right. Of the plates that could be read "
-        "before, "
-        f"{in_words(figures['flip_rate'])} are misread after; of those that could not, "
-        f"{in_words(figures['gain_rate'])} are "
-        f"read right after. Of all, {in_words(figures['confidently_wrong'])} are read wrong by a reader that is sure."
+        f"before, {in_words(figures['flip_rate'])} are misread after; of those that could not, "
+        f"{in_words(figures['gain_rate'])} are read right after. Of all, {in_words(figures['confidently_wrong'])} are "
+        "read wrong by a reader that is sure."
     )
     if "on_clean" in figures:
+        clean = figures["on_clean"]
         text += (
-            f" Clean tiles put through it: {in_words(figures['on_clean']['plate_acc'])} are read right, and of "
-            "those that "
-            f"could be read before, {in_words(figures['on_clean']['flip_rate'])} are misread after."
+            f" Clean tiles put through it: {in_words(clean['plate_acc'])} are read right, and of those that could be "
+            f"read before, {in_words(clean['flip_rate'])} are misread after."
         )
     return text
 

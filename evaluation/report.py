@@ -74,9 +74,8 @@ def notes(material: Material, table: Table, failures: list[Failure], read: bool)
         (not read, "Reading was switched off (--no-ocr): nothing here shows whether the plates can be read."),
         (
             read and material.truth == "clean side",
-            "No texts came with the tiles. What the reader reads on the clean side stands in for the truth: "
-            "where it errs "
-            "there, the right reading of an enhanced plate counts as wrong.",
+            "No texts came with the tiles. What the reader reads on the clean side stands in for the truth: where it "
+            "errs there, the right reading of an enhanced plate counts as wrong.",
         ),
         (
             read and not material.truth,

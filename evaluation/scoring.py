@@ -23,7 +23,7 @@ from reading.matching import comparable
 from reading.reader import Reader, Reading
 
 INPUT, BASELINE, CLEAN = "input", "baseline", "clean"
-PICTURE_FIGURES = ("psnr", "ssim", "colour_error", "consistency", "vgg_distance")
+PICTURE_FIGURES = ("psnr", "ssim", "colour_error", "redamaged_psnr", "vgg_distance")
 # plates whose pictures are in memory at a time
 CHUNK = 32
 NO_READING = Reading("")
@@ -46,7 +46,7 @@ class Score:
     psnr: float | None = None
     ssim: float | None = None
     colour_error: float | None = None
-    consistency: float | None = None
+    redamaged_psnr: float | None = None
     vgg_distance: float | None = None
 
 
@@ -167,15 +167,15 @@ def with_truth_from_clean(table: Table) -> Table:
 
 
 def _picture_figures(method: str, pair: Pair, picture: np.ndarray) -> dict[str, float]:
-    """Those that can be had of PSNR, SSIM and colour error, against the clean side, and consistency: the PSNR of the
-    picture, degraded as the manifest says, against the input."""
+    """Those that can be had of PSNR, SSIM and colour error against the clean side, and the PSNR of the picture damaged
+    again, as the manifest says, against the input."""
     figures = {}
     if pair.hr is not None and method != CLEAN:
         measures = {"psnr": psnr_db, "ssim": ssim, "colour_error": colour_error}
         figures |= {name: float(of(picture[None], pair.hr[None])[0]) for name, of in measures.items()}
     if pair.hr is not None and pair.plate.steps is not None:
         again = degrade.apply(picture / np.float32(255), pair.plate.steps, pair.scale)
-        figures["consistency"] = float(psnr_db(again[None], pair.lq[None])[0])
+        figures["redamaged_psnr"] = float(psnr_db(again[None], pair.lq[None])[0])
     return figures
 
 

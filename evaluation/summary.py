@@ -91,8 +91,7 @@ def outcome(table: Table, method: str, index: int) -> dict:
 
 @dataclass(frozen=True)
 class Column:
-    """header: of the table. cell: the text of one method's figures. meaning: a plain sentence for people new to the
-    figure."""
+    """A figure of the table. cell: from one method's figures to text. meaning: a sentence for who is new to it."""
 
     header: str
     cell: Callable[[dict], str]
@@ -123,9 +122,8 @@ READING_COLUMNS = (
     Column(
         "plates right",
         lambda f: share(f.get("plate_acc")),
-        "Plates right: the share of plates whose serial was read without any error. In brackets, here and "
-        "elsewhere: the 95 % "
-        "interval; with other plates of the same kind the figure would most likely have come out between these bounds.",
+        "Plates right: the share of plates whose serial was read without an error. In brackets, here and elsewhere, "
+        "stands the 95 % interval: other plates of the same kind would most likely give a figure between these bounds.",
     ),
     Column(
         "at most 1 wrong",
@@ -135,104 +133,97 @@ READING_COLUMNS = (
     Column(
         "characters",
         lambda f: share(f.get("char_acc")),
-        "Characters: 1 minus the number of corrections that the reading needs, divided by the serial's length; "
-        "the mean over "
-        "plates.",
+        "Characters: 1 minus the number of corrections that a reading needs, divided by the length of the serial; the "
+        "mean over all plates.",
     ),
     Column(
         "right with province",
         lambda f: share(f.get("with_province", {}).get("plate_acc")),
-        "Right with province: as the first, but the Chinese character in front must be right too. Elsewhere the "
-        "two are equal.",
+        "Right with province: as plates right, with the Chinese character in front. Elsewhere the two are equal.",
     ),
     Column(
         "at most 1 wrong, with province",
         lambda f: share(f.get("with_province", {}).get("plate_acc_within_1")),
-        "At most 1 wrong, with province: the same of the whole text.",
+        "At most 1 wrong, with province: the same for the whole text.",
     ),
     Column(
         "characters with province",
         lambda f: share(f.get("with_province", {}).get("char_acc")),
-        "Characters with province: the same of the whole text.",
+        "Characters with province: the same for the whole text.",
     ),
 )
 CONFIDENCE = Column(
     "reader's confidence",
     _number("confidence", 2),
-    "Reader's confidence: the mean of what the reader itself says. It is no measure of truth: see those wrong "
-    "but sure.",
+    "Reader's confidence: the mean of what the reader says of itself. It does not measure truth: see wrong but sure.",
 )
 HARM_COLUMNS = (
     Column(
         "gained",
         lambda f: share(f.get("gain_rate")),
-        "Gained: of the plates that were read wrong before enhancing, those read right after.",
+        "Gained: of the plates that were read wrong before enhancing, the share that is read right after.",
     ),
     Column(
         "flipped to wrong",
         lambda f: share(f.get("flip_rate")),
-        "Flipped to wrong: of the plates that were read right before enhancing, those read wrong after. This is "
-        "the harm done "
-        "to good pictures.",
+        "Flipped to wrong: of the plates that were read right before enhancing, the share that is read wrong after. "
+        "This is the harm done to good pictures.",
     ),
     Column(
         "wrong but sure",
         lambda f: share(f.get("confidently_wrong")),
-        "Wrong but sure: of all plates, those read wrong by a reader that was more than 90 % confident: invented "
-        "characters "
-        "that somebody would believe.",
+        "Wrong but sure: of all plates, the share that is read wrong by a reader with a confidence above 90 %: "
+        "invented characters that somebody would believe.",
     ),
     Column(
         "clean tiles put through, right",
         lambda f: share(f.get("on_clean", {}).get("plate_acc")),
-        "Clean tiles put through, right: the share read right when the generator is given the clean tiles "
-        "themselves, each "
-        "photo once. A good picture should be left alone.",
+        "Clean tiles put through, right: the share read right when the generator gets the clean tiles, each photo "
+        "once. A good picture should be left alone.",
     ),
     Column(
         "clean tiles put through, flipped",
         lambda f: share(f.get("on_clean", {}).get("flip_rate")),
-        "Clean tiles put through, flipped: of the clean tiles that were read right, those read wrong after.",
+        "Clean tiles put through, flipped: of the clean tiles that were read right, the share that is read wrong "
+        "after.",
     ),
     Column(
         "clean tiles put through, colour error",
         lambda f: _number("colour_error", 1)(f.get("on_clean", {})),
-        "Clean tiles put through, colour error: how far the colours of good pictures are moved; see the colour error.",
+        "Clean tiles put through, colour error: how far the colours of good pictures move; see colour error.",
     ),
 )
 PICTURE_COLUMNS = (
     Column(
         "PSNR (dB)",
         _number("psnr", 2),
-        "PSNR: closeness to the clean tile, pixel by pixel; higher is closer, one step of 6 dB halves the error. "
-        "Per picture, "
-        "whole picture, three colours, then averaged. It does not show whether the plate can be read.",
+        "PSNR: closeness to the clean tile, pixel by pixel. Higher is closer; 6 dB more halve the error. It is "
+        "computed per picture, over the whole picture and its three colours, and then averaged. It does not show "
+        "whether the plate can be read.",
     ),
     Column(
         "SSIM",
         _number("ssim", 3),
-        "SSIM: likeness of structure to the clean tile, 1 for equal pictures; averaged alike.",
+        "SSIM: likeness of structure to the clean tile, 1 for equal pictures; averaged in the same way.",
     ),
     Column(
         "colour error",
         _number("colour_error", 1),
-        "Colour error: how far the colours lie from the clean tile's, brightness left out (a* and b* in CIELAB, "
-        "means of "
+        "Colour error: distance of the colours from the clean tile's without brightness (a* and b* in CIELAB, means of "
         "blocks of 8 x 8 pixels). 2 can just be seen side by side, 10 is another shade.",
     ),
     Column(
-        "consistency (dB)",
-        _number("consistency", 2),
-        "Consistency: the picture, damaged again exactly as the input was, against the input (PSNR). A low "
-        "figure means that "
-        "the enhanced picture cannot be what the camera saw. The clean tile's shows how exact the measure is.",
+        "PSNR when damaged again (dB)",
+        _number("redamaged_psnr", 2),
+        "PSNR when damaged again: the enhanced picture is damaged exactly as the input was, and compared with the "
+        "input. A low figure means that the enhanced picture cannot be what the camera saw. The clean tile's own "
+        "figure shows how exact the measure is.",
     ),
     Column(
         "VGG distance",
         _number("vgg_distance", 4),
-        "VGG distance: distance to the clean tile in the features of a network trained on photos, close to what "
-        "people see as "
-        "unlike (as LPIPS, without its learned weights); lower is closer.",
+        "VGG distance: distance to the clean tile in the features of a network trained on photos, close to what people "
+        "find unlike (LPIPS without its learned weights). Lower is closer.",
     ),
 )
 

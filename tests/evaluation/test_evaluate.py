@@ -89,7 +89,7 @@ def test_end_to_end(tmp_path, checkpoint, capsys):
     assert net["on_clean"]["plate_acc"]["n"] == 3
     assert net["on_clean"]["colour_error"] == pytest.approx(0, abs=0.1)
     assert net["colour_error"] == pytest.approx(metrics["input"]["colour_error"], abs=0.1)
-    assert metrics["clean"]["consistency"] > metrics["input"]["consistency"]
+    assert metrics["clean"]["redamaged_psnr"] > metrics["input"]["redamaged_psnr"]
     assert len(net["checkpoint"]["sha256"]) == 64
     assert metrics["tiles"]["n"] == 6
     assert metrics["tiles"]["photos"] == 3
@@ -111,7 +111,7 @@ def test_own_pairs_take_the_clean_sides_reading_for_the_truth(tmp_path, checkpoi
     # the darkest clean tiles cannot be read
     assert metrics["input"]["without_text"] == 2
     assert any("stands in for the truth" in note for note in metrics["notes"])
-    assert metrics["input"]["consistency"] is None
+    assert metrics["input"]["redamaged_psnr"] is None
 
 
 def test_lq_only_is_scored_by_its_text_csv(tmp_path, checkpoint):
