@@ -43,7 +43,7 @@ app: .venv/app
 
 demo: .venv/run
 	rm -rf datasets/demo checkpoints/demo reports/demo
-	$(PY) -m data.synthetic --out datasets/demo/photos --count 800 --seed 1
+	$(PY) -m data.synthetic --out datasets/demo/photos --count 800 --seed 800
 	$(PY) preprocess.py --raw datasets/demo/photos --out datasets/demo/tiles --variants 4 --test 0.08
 	@echo "The demo takes random VGG weights, since the trained ones are a download: a weaker perceptual term."
 	$(PY) train.py --tiles datasets/demo/tiles --run checkpoints/demo --filters 32 --blocks 6 --crop 64x160 \

@@ -28,7 +28,9 @@ def read_examples(folder: Path = FOLDER) -> Examples:
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"no examples in {folder}: make them with python -m tools.page_examples") from error
+        raise ValueError(
+            f"no examples in {folder}: make them with python -m tools.page_examples --out {folder}"
+        ) from error
     return Examples(
         singles=[(folder / each["file"], each["corners"]) for each in index["singles"]],
         labels=[each["label"] for each in index["singles"]],

@@ -1,10 +1,11 @@
 """Makes the pictures that a visitor can click: rendered and damaged by this project, nobody's plates.
 
-    python -m tools.page_examples
+    python -m tools.page_examples --out docs/examples
 
-leaves them in docs/examples, with examples.json, which page/examples.py reads.
+leaves them there, with examples.json, which page/examples.py reads.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from data.crop import crop_plate
 from data.files import replacing
 from data.io import to_float, to_uint8
 from data.synthetic.rendering import render
-from page.examples import FOLDER, INDEX
+from page.examples import INDEX
 
 SEED = 77
 # of the JPEGs: little beside the damage, and all of them take less than 300 kB
@@ -120,7 +121,14 @@ def _write(folder: Path, name: str, picture: np.ndarray) -> None:
         Image.fromarray(to_uint8(picture)).save(file, format="JPEG", quality=QUALITY)
 
 
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the page reads docs/examples")
+    folder = parser.parse_args(argv).out
+    folder.mkdir(parents=True, exist_ok=True)
+    make_examples(folder)
+    return 0
+
+
 if __name__ == "__main__":
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    make_examples(FOLDER)
-    sys.exit(0)
+    sys.exit(main())
