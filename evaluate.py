@@ -19,7 +19,7 @@ from data.console import prepare_console, say
 from data.environment import prepare_libraries
 from data.files import is_path
 from data.settings import field, parse, path, require
-from models.shipped import check_checkpoint, shipped
+from models.shipped import check_checkpoint, default_checkpoint, shipped
 
 PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "rapidocr", "onnxruntime")
 
@@ -31,6 +31,12 @@ class Settings:
     )
     lq_only: str | None = field(
         None, type=path, metavar="DIR", help="real plates without clean ones; texts in text.csv (file,text,country)"
+    )
+    tracks: str | None = field(
+        None,
+        type=path,
+        metavar="DIR",
+        help="TRACK/FRAME.png, frames of one plate each; texts of the tracks in text.csv",
     )
     checkpoints: tuple[str, ...] = field(
         (), flag="--checkpoint", type=path, nargs="+", metavar="FILE",
@@ -51,8 +57,10 @@ class Settings:
     seed: int = field(0, help="of --limit and of the confidence intervals")
 
     def __post_init__(self) -> None:
-        if bool(self.tiles) == bool(self.lq_only):
-            raise ValueError("give either --tiles DIR or --lq-only DIR")
+        if sum(map(bool, (self.tiles, self.lq_only, self.tracks))) != 1:
+            raise ValueError("give either --tiles DIR or --lq-only DIR or --tracks DIR")
+        if self.tracks and len(self.checkpoints) > 1:
+            raise ValueError("--tracks takes one --checkpoint")
         require(self.limit is None or self.limit >= 1, "--limit", "at least 1", self.limit)
         require(self.strength is None or 0 <= self.strength <= 1, "--strength", "a number of 0 to 1", self.strength)
 
@@ -61,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_console()
     try:
         settings = parse(Settings, __doc__, argv)
+        if settings.tracks:
+            return evaluate_tracks(settings)
         metrics = evaluate(settings)
     # ConnectionError, of the VGG weights' download, is an OSError
     except (ValueError, OSError) as error:
@@ -111,6 +121,28 @@ def evaluate(settings: Settings) -> dict:
     metrics = report.collect(table, settings.ocr, settings.seed, facts, on_clean)
     report.write(Path(settings.out), table, metrics, generators, settings.ocr)
     return metrics
+
+
+def evaluate_tracks(settings: Settings) -> int:
+    """How well plates are read from several frames; the exit code. Raises ValueError as `evaluate` does."""
+    checkpoint = check_checkpoint((settings.checkpoints or [default_checkpoint(precision=settings.precision)])[0])
+    check_folder(settings.tracks)
+    prepare_libraries()
+    from tqdm import tqdm
+
+    from data.labelled import pick
+    from enhancing.examining import make_examiner
+    from enhancing.track_scores import find_tracks, for_terminal, score_tracks
+
+    tracks = pick(find_tracks(settings.tracks), settings.limit, settings.seed)
+    prepare_out(settings.out)
+    examiner = make_examiner(checkpoint, settings.precision, settings.strength, read=True, keep_steps=True)
+    with tqdm(total=len(tracks), unit="track", desc="evaluating") as bar:
+        metrics = score_tracks(tracks, examiner, Path(settings.out), bar.update)
+    for line in [*for_terminal(metrics).splitlines(), *metrics["failed"]]:
+        say(line)
+    say(f"wrote metrics.json and tracks.csv in {settings.out}")
+    return int(bool(metrics["failed"]))
 
 
 def checkpoint_files(settings: Settings) -> list[str]:

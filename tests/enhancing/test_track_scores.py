@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from drawn_plates import Scripted, moved, noisy, plate, spelled
 from PIL import Image
+from tiny_generators import write_onnx
 
 from data.io import to_uint8
 from enhancing.examining import Examiner
 from enhancing.track_scores import COMBINED, FRAME, VOTE, WAYS, find_tracks, for_terminal, score_tracks
+from evaluate import main
 from models.enhancer import Generator
 
 
@@ -69,3 +71,15 @@ def test_frames_that_cannot_be_opened_are_left_out_and_told(tmp_path):
     assert metrics["tracks"] == 1
     assert len(metrics["failed"]) == 4
     assert np.isclose(metrics["ways"][FRAME]["plate_acc"]["value"], 1)
+
+
+def test_from_the_command_line(tmp_path, capsys):
+    folder = write_tracks(tmp_path / "in", {"a": "B742KX"})
+    checkpoint = write_onnx(tmp_path / "twice.onnx")
+    assert main(["--tracks", str(folder), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")]) == 0
+    assert "1 tracks of 3 frames" in capsys.readouterr().out
+    (row,) = csv.DictReader((tmp_path / "out" / "tracks.csv").read_text(encoding="utf-8").splitlines())
+    assert row["combined"] == "B742KX"
+    (folder / "a" / "0.png").write_text("no picture")
+    assert main(["--tracks", str(folder), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")]) == 1
+    assert main(["--tracks", str(tmp_path / "none"), "--checkpoint", str(checkpoint)]) == 2

@@ -267,7 +267,8 @@ def test_what_is_refused_is_refused_before_anything_is_loaded(tmp_path, checkpoi
     (tmp_path / "tiles").mkdir()
     cases = [
         (["--help"], "", 0),
-        ([], "either --tiles DIR or --lq-only DIR", 2),
+        ([], "either --tiles DIR or --lq-only DIR or --tracks DIR", 2),
+        (["--tracks", "x", "--checkpoint", "a.onnx", "b.onnx"], "one --checkpoint", 2),
         (["--tiles", tmp_path / "absent"], "no such folder", 2),
         (["--tiles", tmp_path / "tiles", "--checkpoint", tmp_path / "absent.keras"], "no such file", 2),
         (["--tiles", tmp_path / "tiles", "--limit", "0"], "--limit must be at least 1", 2),
