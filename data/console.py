@@ -53,6 +53,8 @@ def ended_early():
         raise KeyboardInterrupt
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # under nohup the closed terminal is ignored, and stays so
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     try:
         before = {number: signal.signal(number, interrupt) for number in numbers}
     # only a program's main thread may

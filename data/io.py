@@ -57,6 +57,7 @@ STILL_S = 0.1
 # width, height, orientation, strips of pixels; and of the pixels: width, height, colour space
 EXIF_OF_PIXELS = (0x0100, 0x0101, 0x0111, 0x0112, 0x0117, 0xA001, 0xA002, 0xA003)
 MAX_EXIF_BYTES = 1 << 16
+PILLOW_BLOCK_BYTES = 64 << 20
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 # of pictures in floats or 32-bit integers: the least that holds the maximum
 FULL_SCALES = (1.0, 255.0, 65535.0, 4294967295.0)
@@ -246,6 +247,8 @@ def _formats() -> tuple[str, ...]:
 def _prepare_pillow() -> None:
     # The limits above stand in for Pillow's own, which warns in one range and raises in another.
     Image.MAX_IMAGE_PIXELS = None
+    # Pillow's own blocks of 16 MB stay with the thread that freed them; of this size they go back to the system.
+    Image.core.set_block_size(PILLOW_BLOCK_BYTES)
 
 
 def _picture_bytes(source: Source) -> bytes:

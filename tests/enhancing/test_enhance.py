@@ -453,6 +453,12 @@ def test_a_console_that_cannot_show_a_name_gets_its_escape(generator, tmp_path):
         assert len(files_in(out)) == 3
 
 
+def not_ignoring():
+    """Tests that run in the background hand an ignored Ctrl-C on to their children."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     "name", ["SIGTERM", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SIGHUP", "SIGINT"))]
 )
@@ -462,7 +468,7 @@ def test_a_signal_leaves_a_row_for_each_result(generator, tmp_path, name):
     command = [sys.executable, "enhance.py", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
         [*command, "--checkpoint", str(generator), "--batch-size", "4"], cwd=ROOT, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, preexec_fn=not_ignoring,
     )  # fmt: skip
     while process.poll() is None and len(list((tmp_path / "out").glob("0*.png"))) < 20:
         time.sleep(0.02)
