@@ -27,8 +27,9 @@ from data.buckets import (
     write_manifest,
 )
 from data.console import ended_early, prepare_console, say
+from data.lists import assign_splits, read_splits
 from data.locking import only_run_in
-from data.photos import Photo, assign_splits, decide_format, find_photos, read_splits
+from data.photos import Photo, decide_format, find_photos
 from data.preprocess_report import Summary, write_report
 from data.preprocessing import FAILED, KEPT, REJECTED, Recipe
 from data.settings import field, parse, path, require
@@ -68,7 +69,7 @@ def preprocess(settings: Settings) -> Summary:
     raw, out = separate_folders(settings)
     photos, unmatched = find_photos(raw, out)
     listed = read_splits(settings.split_files) if settings.split_files else None
-    splits, lines = assign_splits(photos, listed) if listed else (None, [])
+    splits, lines = assign_splits([photo.source for photo in photos], listed) if listed else (None, [])
     unmatched += lines
     tell_unmatched(unmatched)
     photos = photos[: settings.limit]

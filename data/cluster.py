@@ -1,5 +1,6 @@
 """Buckets of photos on Dask: processes of this machine, or a running cluster. Used by preprocess.py alone."""
 
+import asyncio
 import contextlib
 import itertools
 import logging
@@ -30,6 +31,8 @@ DYING = "workers keep dying, perhaps for lack of memory; start again with fewer 
 POLL_S, WATCH_S = 0.05, 1
 # without any worker that can work
 PATIENCE_S = 20
+# for a result on its way
+RESULT_S = 5
 # Dask makes workers return memory to the system at once; fetching it again for every photo cost a third of the time
 KEEP_MEMORY = {
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
@@ -70,7 +73,7 @@ def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: di
                 time.sleep(POLL_S)
                 continue
             future = next(running)
-            total.merge(_result(future))
+            total.merge(_result(future, watch))
             watch.note_progress()
             bar.update(sizes.pop(future.key))
             hand_out()
@@ -150,9 +153,17 @@ def _worker_count(client: Client) -> int:
         raise RuntimeError(GONE) from None
 
 
-def _result(future: Future) -> Summary:
+def _result(future: Future, watch: WorkerWatch) -> Summary:
     try:
-        return future.result()
+        while True:
+            try:
+                return future.result(timeout=RESULT_S)
+            except asyncio.TimeoutError:
+                # the storage's, not this one's
+                if future.status == "error":
+                    raise
+                # the result was lost with its worker, and is made again where there is another
+                watch.look()
     except KilledWorker as error:
         raise RuntimeError(f"{DYING} ({error})") from None
     except CancelledError:

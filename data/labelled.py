@@ -5,14 +5,14 @@ DIR/{hr,lq}/NAME                                pairs of one's own: what the rea
 DIR/NAME + DIR/text.csv (file,text,country)     --lq-only: real low-quality plates, of which no clean picture exists
 """
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from data.files import has_picture_extension
+from data.lists import TEXTS, Listed, read_texts, text_of
 from data.tiles import SCALES, open_tiles, read_manifest, read_tile
 
 
@@ -52,10 +52,11 @@ class Failure:
 @dataclass(frozen=True)
 class Material:
     """All plates of a folder. truth: where the texts come from: "manifest", "text.csv", "clean side", or "" for
-    nowhere."""
+    nowhere. unmatched: rows of text.csv that name no picture."""
 
     plates: list[Plate]
     truth: str
+    unmatched: list[str] = field(default_factory=list)
 
 
 def from_tiles(folder: str, split: str) -> Material:
@@ -73,13 +74,14 @@ def from_lq_only(folder: str) -> Material:
     files = sorted(path for path in root.rglob("*") if has_picture_extension(path.name) and path.is_file())
     if not files:
         raise ValueError(f"--lq-only {folder}: no pictures there")
-    texts = read_texts(root / "text.csv")
+    texts = read_texts(root / TEXTS) if (root / TEXTS).exists() else {}
+    keys = [path.relative_to(root).as_posix() for path in files]
+    listed = Listed(texts, keys)
     plates = []
-    for path in files:
-        key = path.relative_to(root).as_posix()
-        text, country = texts.get(key, texts.get(path.name, ("", "")))
+    for key, path in zip(keys, files, strict=True):
+        text, country = text_of(key, listed, texts) or ("", "")
         plates.append(Plate(key, str(path), text=text, country=country, group=key))
-    return Material(plates, "text.csv" if texts else "")
+    return Material(plates, TEXTS if texts else "", [texts[name].row for name in listed.unmatched()])
 
 
 def pick(plates: Sequence[Plate], limit: int | None, seed: int) -> list[Plate]:
@@ -140,14 +142,3 @@ def _from_row(row, key: str, hr: str, lq: str) -> Plate:
     if row is None:
         return Plate(key, lq, hr, group=key)
     return Plate(key, lq, hr, row.text, row.country, row.source, tuple(row.corners), row.degradation)
-
-
-def read_texts(path: Path) -> dict[str, tuple[str, str]]:
-    """(text, country) by file, of a text.csv; {} where there is none."""
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"file", "text"} <= set(rows.fieldnames or ()):
-            raise ValueError(f"{path}: the columns must be file,text,country; got {rows.fieldnames}")
-        return {row["file"]: (row["text"] or "", row.get("country") or "") for row in rows}

@@ -2,33 +2,22 @@
 
 Two forms: "ccpd", where the file's name says everything, and "crops", where a picture is the plate. In both, a
 `text.csv` (`file,text,country`) in any folder of the tree gives the texts of the files beside and below it, and
-overrides the names'. Lists like CCPD's train.txt may give the splits.
-
-People write such lists on other machines. A path that names no photo as it stands is matched with `/` for a backslash
-and without regard to case or Unicode form. What still matches nothing is reported, not passed over.
+overrides the names'. Lists like CCPD's train.txt may give the splits (`data/lists.py`).
 """
 
-import csv
-import io
 import os
-import posixpath
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import fsspec
 import numpy as np
 
 from data.ccpd import Annotation, is_ccpd_name, parse_name
-from data.files import has_picture_extension, is_local, read_text
+from data.files import has_picture_extension, is_local
 from data.io import PictureError, open_picture_8bit
-from data.tiles import SPLITS
+from data.lists import TEXTS, Listed, Text, read_texts, text_of
 
-TEXTS = "text.csv"
-COLUMNS = ("file", "text", "country")
 # names by which --format auto decides
 SAMPLE = 200
 # a reason that may be gone by the next run
@@ -62,123 +51,24 @@ def find_photos(raw: str, out: str = "") -> Found:
     system, root = fsspec.core.url_to_fs(str(raw))
     if not system.isdir(root):
         raise ValueError(f"--raw {raw}: no such folder; README.md says where photos are to be had")
-    stamps, texts = {}, {}
+    stamps: dict[str, str] = {}
+    texts: dict[str, Text] = {}
     for source, stamp in _files(system, root, out):
         if has_picture_extension(source):
             stamps[source] = stamp
         elif source.rsplit("/", 1)[-1].lower() == TEXTS:
-            texts |= _read_texts(system, root, source)
+            url = f"{root}/{source}"
+            texts |= read_texts(url if is_local(system) else system.unstrip_protocol(url), source[: -len(TEXTS)])
     if not stamps:
         raise ValueError(f"--raw {raw} holds no pictures; README.md says where photos are to be had")
     listed = Listed(texts, stamps)
-    photos = [_photo(source, stamps[source], _text_of(source, listed, texts)) for source in sorted(stamps)]
+    photos = [_photo(source, stamps[source], text_of(source, listed, texts)) for source in sorted(stamps)]
     return Found(photos, [texts[path].row for path in listed.unmatched()])
 
 
 def _photo(source: str, stamp: str, text: tuple[str, str] | None) -> Photo:
     """A text that changes makes another photo of it, too."""
     return Photo(source, ":".join((stamp, *(text or ()))), text)
-
-
-class Text(NamedTuple):
-    """A row of a text.csv. row: how it is named to people."""
-
-    text: str
-    country: str
-    row: str
-
-
-class Listed:
-    """The paths that lists name, and which of them match a photo.
-
-    A path matches a photo of just that name, else one that differs in slashes, case and Unicode form alone, if there is
-    only one such path and one such photo.
-    """
-
-    def __init__(self, paths: Iterable[str], sources: Iterable[str]) -> None:
-        self._matched = dict.fromkeys(paths, False)
-        self._alike: dict[str, list[str]] = defaultdict(list)
-        for path in self._matched:
-            self._alike[_alike(path)].append(path)
-        times = Counter(map(_alike, sources)) if self._matched else {}
-        self._ambiguous = {form for form, count in times.items() if count > 1}
-
-    def find(self, path: str) -> str | None:
-        """The listed path that matches, from now on counted as matched."""
-        if path not in self._matched:
-            alike = self._alike.get(form := _alike(path), ())
-            if len(alike) != 1 or form in self._ambiguous:
-                return None
-            [path] = alike
-        self._matched[path] = True
-        return path
-
-    def find_below_or_above(self, path: str) -> list[str]:
-        """The listed paths that end with this one, or that this one ends with: the lists may have been written for a
-        folder above or below."""
-        form = f"/{_alike(path)}"
-        others = {each: f"/{_alike(each)}" for each in self._by_name.get(form.rsplit("/", 1)[-1], ())}
-        found = [each for each, other in others.items() if form.endswith(other) or other.endswith(form)]
-        self._matched |= dict.fromkeys(found, True)
-        return found
-
-    def unmatched(self) -> list[str]:
-        return [path for path, matched in self._matched.items() if not matched]
-
-    @cached_property
-    def _by_name(self) -> dict[str, list[str]]:
-        """Listed paths by their last part."""
-        names = defaultdict(list)
-        for path in self._matched:
-            names[_alike(path).rsplit("/", 1)[-1]].append(path)
-        return names
-
-
-def _alike(path: str) -> str:
-    """The same for paths that differ in slashes, case or Unicode form only."""
-    return unicodedata.normalize("NFC", posixpath.normpath(path.strip().replace("\\", "/"))).casefold()
-
-
-def _text_of(source: str, listed: Listed, texts: dict[str, Text]) -> tuple[str, str] | None:
-    """By the path that a text.csv gives, or by the bare name in the nearest folder above that lists it."""
-    if not texts:
-        return None
-    *folders, name = source.split("/")
-    above = ("/".join((*folders[:depth], name)) for depth in range(len(folders), -1, -1))
-    # all of them, so that a row that a nearer one overrides counts as matched, too
-    found = [path for path in map(listed.find, above) if path is not None]
-    return texts[found[0]][:2] if found else None
-
-
-def read_splits(folder: str) -> dict[str, str]:
-    """Photo path -> split, from train.txt, val.txt and test.txt as CCPD has them. Raises ValueError if there are
-    none, OSError if they cannot be read."""
-    splits = {}
-    for split in SPLITS:
-        file = os.path.join(folder, f"{split}.txt")
-        if os.path.isfile(file):
-            # not splitlines(), which also splits at characters that a name may hold
-            lines = (line.strip() for line in read_text(file).split("\n"))
-            splits |= {line: split for line in lines if line}
-    if not splits:
-        raise ValueError(f"--split-files {folder}: no train.txt, val.txt or test.txt with lines there")
-    return splits
-
-
-def assign_splits(photos: list[Photo], splits: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """(source -> split of the photos that `read_splits` lists, the lines that match no photo).
-
-    The lines may be relative to a folder above or below the raw one.
-    """
-    listed = Listed(splits, (photo.source for photo in photos))
-    assigned = {}
-    for photo in photos:
-        path = listed.find(photo.source)
-        paths = [path] if path is not None else listed.find_below_or_above(photo.source)
-        # where lines contradict each other, none is believed
-        if len({splits[path] for path in paths}) == 1:
-            assigned[photo.source] = splits[paths[0]]
-    return assigned, listed.unmatched()
 
 
 def _files(system: fsspec.AbstractFileSystem, root: str, out: str) -> Iterator[tuple[str, str]]:
@@ -209,24 +99,6 @@ def _local_stamp(path: str) -> str:
     except OSError:
         return ""
     return f"{status.st_size}:{status.st_mtime_ns}"
-
-
-def _read_texts(system: fsspec.AbstractFileSystem, root: str, source: str) -> dict[str, Text]:
-    """The rows of a text.csv, by the paths below `root` that they name. Raises ValueError for other columns."""
-    where = f"{root}/{source}"
-    content = read_text(where if is_local(system) else system.unstrip_protocol(where))
-    try:
-        header, *rows = filter(None, csv.reader(io.StringIO(content, newline="")))
-    except (csv.Error, ValueError) as error:
-        raise ValueError(f"{where} is empty, or no CSV file: {error}") from None
-    columns = [column.strip().casefold() for column in header]
-    if not set(COLUMNS) <= set(columns):
-        raise ValueError(f"{where}: the columns must be {','.join(COLUMNS)}; got {','.join(header)}")
-    folder, texts = source[: -len(TEXTS)], {}
-    for row in rows:
-        file, text, country = (dict(zip(columns, row, strict=False)).get(name, "") for name in COLUMNS)
-        texts[folder + file] = Text(text, country, f"{source}: {file}")
-    return texts
 
 
 def decide_format(photos: list[Photo]) -> tuple[str, str]:

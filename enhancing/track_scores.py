@@ -18,7 +18,7 @@ import numpy as np
 
 from data.files import has_picture_extension, write_text
 from data.io import PictureError, open_picture
-from data.labelled import read_texts
+from data.lists import TEXTS, read_texts
 from data.text import cell
 from enhancing.burst import combine
 from enhancing.examining import Examiner, Result
@@ -44,11 +44,12 @@ class LabelledTrack:
 
 def find_tracks(folder: str) -> list[LabelledTrack]:
     """The tracks whose text is known and can be scored. ValueError where there are none."""
-    root, texts = Path(folder), read_texts(Path(folder) / "text.csv")
+    root = Path(folder)
+    texts = read_texts(root / TEXTS) if (root / TEXTS).exists() else {}
     tracks = []
     for path in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ():
         frames = sorted(str(each) for each in path.iterdir() if has_picture_extension(each.name) and each.is_file())
-        text, country = texts.get(path.name, ("", ""))
+        text, country = texts[path.name][:2] if path.name in texts else ("", "")
         if frames and is_readable(text, country):
             tracks.append(LabelledTrack(path.name, tuple(frames), text, country))
     if not tracks:

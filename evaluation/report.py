@@ -89,6 +89,11 @@ def notes(material: Material, table: Table, failures: list[Failure], read: bool)
             read and bool(material.truth) and bool(unknown),
             f"{unknown} plates without a known text are left out of the rates.",
         ),
+        (
+            bool(material.unmatched),
+            f"{len(material.unmatched)} rows of text.csv name no picture here, such as "
+            f"{', '.join(material.unmatched[:3])}.",
+        ),
         (bool(failures), f'{len(failures)} pictures could not be used; they are named at the end, under "failed".'),
     ]
     return [sentence for applies, sentence in candidates if applies]

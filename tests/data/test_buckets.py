@@ -179,7 +179,7 @@ class InterruptsInItsDestructor:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_that_python_swallows_counts_all_the_same(tmp_path, quick, monkeypatch):
-    def swallow(future):
+    def swallow(future, watch):
         InterruptsInItsDestructor()
         return future.result()
 

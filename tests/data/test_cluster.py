@@ -1,5 +1,6 @@
 """What a bucket's end is called: the faults of a cluster that no test with real processes brings about every time."""
 
+import asyncio
 import shutil
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -19,7 +20,7 @@ class Ended:
     def __init__(self, status: str, error: Exception) -> None:
         self.status, self.error = status, error
 
-    def result(self):
+    def result(self, timeout):
         raise self.error
 
 
@@ -32,12 +33,12 @@ class Ended:
 )
 def test_a_scheduler_that_is_gone_is_called_that_however_it_shows(status, error):
     with pytest.raises(RuntimeError, match=GONE):
-        _result(Ended(status, error))
+        _result(Ended(status, error), watch=None)
 
 
 def test_storage_that_failed_is_no_lost_scheduler():
     with pytest.raises(OSError, match="No space left on device"):
-        _result(Ended("error", OSError(28, "No space left on device")))
+        _result(Ended("error", OSError(28, "No space left on device")), watch=None)
 
 
 class Cluster:
@@ -86,6 +87,23 @@ def test_no_worker_that_can_work_ends_the_run_within_half_a_minute(fleet, worker
     fleet.watch(watch, 15)
     with pytest.raises(RuntimeError, match=told):
         fleet.watch(watch, 15)
+
+
+def test_a_result_lost_with_the_last_worker_is_not_waited_for(fleet):
+    """Dask waits for another worker to make it again."""
+    watch = cluster.WorkerWatch(fleet)
+    lost = Ended("pending", asyncio.TimeoutError())
+
+    def time_passes(timeout):
+        fleet.now += timeout
+        raise lost.error
+
+    lost.result = time_passes
+    with pytest.raises(RuntimeError, match="no worker is left"):
+        _result(lost, watch)
+    assert fleet.now < 130
+    with pytest.raises(asyncio.TimeoutError):
+        _result(Ended("error", asyncio.TimeoutError()), watch)
 
 
 def test_workers_that_die_before_they_finish_anything_end_the_run(fleet):

@@ -7,7 +7,8 @@ import unicodedata
 import pytest
 from plate_photos import write_photos
 
-from data.photos import assign_splits, find_photos, read_splits
+from data.lists import assign_splits, read_splits
+from data.photos import find_photos
 
 
 def touch(folder, *names):
@@ -74,6 +75,10 @@ def test_a_text_csv_that_is_none_is_named(tmp_path, content):
 LINES = {"base/1.jpg": "train", "base/2.jpg": "val", "blur/3.jpg": "test"}
 
 
+def sources_of(folder):
+    return [photo.source for photo in find_photos(str(folder)).photos]
+
+
 def write_lists(folder, lines, ending="\n", encoding="utf-8"):
     folder.mkdir(exist_ok=True)
     for split in ("train", "val", "test"):
@@ -96,24 +101,22 @@ def test_a_list_in_another_encoding_is_named(tmp_path):
 @pytest.mark.parametrize("raw", ["top", "top/base", "."])
 def test_lists_are_relative_to_the_top_or_to_a_folder_above_or_below(tmp_path, raw):
     touch(tmp_path / "top", *LINES)
-    photos = find_photos(str(tmp_path / raw)).photos
-    splits, unmatched = assign_splits(photos, write_lists(tmp_path / "lists", LINES))
-    assert splits == {photo.source: LINES["/".join(f"top/base/{photo.source}".split("/")[-2:])] for photo in photos}
+    sources = sources_of(tmp_path / raw)
+    splits, unmatched = assign_splits(sources, write_lists(tmp_path / "lists", LINES))
+    assert splits == {source: LINES["/".join(f"top/base/{source}".split("/")[-2:])] for source in sources}
     assert unmatched == (["blur/3.jpg"] if raw == "top/base" else [])
 
 
 def test_lists_with_backslashes_and_other_case(tmp_path):
     touch(tmp_path, "base/1.jpg", "base/2.jpg")
-    splits, unmatched = assign_splits(
-        find_photos(str(tmp_path)).photos, {"BASE\\1.JPG": "train", "x\\base\\2.jpg": "val"}
-    )
+    splits, unmatched = assign_splits(sources_of(tmp_path), {"BASE\\1.JPG": "train", "x\\base\\2.jpg": "val"})
     assert (splits, unmatched) == ({"base/1.jpg": "train", "base/2.jpg": "val"}, [])
 
 
 def test_lines_that_contradict_each_other_are_not_believed(tmp_path):
     touch(tmp_path, "1.jpg", "2.jpg")
     lines = {"base/1.jpg": "train", "blur/1.jpg": "test", "base/2.jpg": "val", "blur/2.jpg": "val", "base/9.jpg": "val"}
-    splits, unmatched = assign_splits(find_photos(str(tmp_path)).photos, lines)
+    splits, unmatched = assign_splits(sources_of(tmp_path), lines)
     assert (splits, unmatched) == ({"2.jpg": "val"}, ["base/9.jpg"])
 
 
