@@ -1,12 +1,12 @@
-"""Enhance pictures of licence plates: crops, whole photos with their corners, folders of them, several frames of one
-plate, or films.
+"""Enhance pictures of licence plates: whole photos, crops, folders of them, several frames of one plate, or films.
 
     python enhance.py plate.jpg more/ --read --side-by-side
     python enhance.py clip.mp4 --from 00:12 --to 00:20
 
-leaves in --out one PNG per picture, under its own relative path and name, and report.csv with a row per picture: sizes,
-brightness, contrast, sharpness, consistency, readings, warnings, seconds. With --burst, one burst.png of all. A film
-leaves a folder with a combined picture, the best frame and a contact sheet of each plate in it.
+finds the plates and leaves in --out one PNG per plate, under the picture's relative path and name (NAME-1.png,
+NAME-2.png and so on for several in one picture, the surest first), and report.csv with a row per plate: corners, sizes,
+brightness, contrast, sharpness, consistency, readings, warnings, seconds. With --burst, one burst.png of all.
+A film leaves a folder with a combined picture, the best frame and a contact sheet of each plate in it.
 Exit code: 0 all well, 1 some inputs failed, 2 nothing could be done. A restored plate is a hint, not evidence.
 """
 
@@ -70,6 +70,8 @@ class Settings:
     corners: tuple[tuple[float, float], ...] | None = field(
         None, type=corner, nargs=4, metavar="x,y", help="of the plate in the photo, in px: straighten it"
     )
+    whole: bool = field(False, help="each picture is one plate: look for none in it")
+    paste: bool = field(False, help="also write NAME.pasted.png, the photo with its plates restored in their place")
     film: bool = field(False, help="the pictures of each folder are the frames of one film, in their names' order")
     start_s: float = field(
         0.0, flag="--from", type=seconds, metavar="TIME", help="of films: from here, as 12.5 or 00:12 or 1:02:03"
@@ -139,8 +141,11 @@ def enhance(settings: Settings) -> int:
         ask_again=settings.read or settings.uncertainty or settings.burst,
         keep_steps=settings.burst,
         batch_size=settings.batch_size,
+        find=not (settings.whole or settings.corners),
     )
-    results = Results(settings.out, settings.side_by_side, settings.uncertainty, settings.strip_metadata)
+    results = Results(
+        settings.out, settings.side_by_side, settings.uncertainty, settings.strip_metadata, settings.paste
+    )
     if settings.burst:
         return enhance_burst(examiner, found, results, settings.corners, settings.workers)
     films, pictures = take_films(found, settings.film)

@@ -13,8 +13,11 @@ import cv2
 import numpy as np
 
 from data.quality import Quality, luminance, measure
+from data.straighten import in_tile
 from enhancing import consistency
+from enhancing.locating import TURNED
 from enhancing.opening import Source
+from models.detector import Detector, load_detector
 from models.enhancer import (
     BATCH_SIZE,
     Generator,
@@ -25,9 +28,13 @@ from models.enhancer import (
     resize,
     restore_each,
 )
+from reading.lines import join, split_lines
 from reading.matching import comparable, edit_distance, partners
 from reading.reader import Reader, Reading
 
+MAY_BE_TURNED = "the plate may be upside down"
+# chance, by the detector, from which on a plate is read as one of two lines
+TWO_LINES = 0.5
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
 # where the checkpoint's JSON does not say; enhancing/calibrate.py measures it
 MIN_EFFECTIVE_WIDTH_PX = 50.0
@@ -127,13 +134,15 @@ class Result:
 @dataclass(frozen=True)
 class Examiner:
     """generator: makes the results. second: another generator, asked for its opinion. reader: None to read nothing.
-    ask_again: whether to ask about variants of each picture, for readings' agreement or the disagreement map."""
+    ask_again: whether to ask about variants of each picture, for readings' agreement or the disagreement map.
+    detector: looks for the plates in pictures, None to take them whole."""
 
     generator: Generator
     second: Generator | None = None
     reader: Reader | None = None
     ask_again: bool = False
     batch_size: int = BATCH_SIZE
+    detector: Detector | None = None
 
     def enhance(self, sources: Sequence[Source]) -> list[Result]:
         return [self.judge(source, look) for source, look in zip(sources, self.look(sources), strict=True)]
@@ -143,7 +152,7 @@ class Examiner:
         pictures = [source.lq for source in sources]
         restored = restore_each(self.generator, pictures, self.batch_size)
         others = self._others(pictures) if self.ask_again else [[] for _ in pictures]
-        readings = self._readings(pictures, restored, others)
+        readings = self._readings(sources, restored, others)
         return [Look(*each) for each in zip(restored, others, readings, strict=True)]
 
     def judge(self, source: Source, look: Look) -> Result:
@@ -169,7 +178,7 @@ class Examiner:
             agreement=agreed,
             reading_before=look.readings[0] if look.readings else None,
             reading=look.readings[1] if look.readings else None,
-            warnings=self._warnings(source.lq, width, agreed),
+            warnings=self._warnings(source, width, agreed),
         )
 
     def _others(self, pictures: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
@@ -182,16 +191,18 @@ class Examiner:
             others = [[*some, opinion] for some, opinion in zip(others, opinions, strict=True)]
         return others
 
-    def _readings(self, pictures: Sequence, restored: Sequence, others: Sequence[list]) -> list[list[Reading]]:
+    def _readings(self, sources: Sequence[Source], restored: Sequence, others: Sequence[list]) -> list[list[Reading]]:
         if self.reader is None:
-            return [[] for _ in pictures]
-        shown = [[lq, sr, *some] for lq, sr, some in zip(pictures, restored, others, strict=True)]
-        flat = iter(self.reader.read([picture for some in shown for picture in some]))
-        return [[next(flat) for _ in some] for some in shown]
+            return [[] for _ in sources]
+        every = zip(sources, restored, others, strict=True)
+        shown = [[_lines(source, each) for each in (source.lq, sr, *some)] for source, sr, some in every]
+        flat = iter(self.reader.read([line for some in shown for lines in some for line in lines]))
+        return [[join([next(flat) for _ in lines]) for lines in some] for some in shown]
 
-    def _warnings(self, lq: np.ndarray, width: float, agreed: Agreement | None) -> tuple[str, ...]:
+    def _warnings(self, source: Source, width: float, agreed: Agreement | None) -> tuple[str, ...]:
         too_little = width < min_effective_width(self.generator) or (agreed is not None and agreed.mean < MIN_AGREEMENT)
-        return (TOO_LITTLE,) if too_little or is_flat(lq) else ()
+        upside_down = source.found is not None and TURNED[0] < source.found.turned_over <= TURNED[1]
+        return (TOO_LITTLE,) * (too_little or is_flat(source.lq)) + (MAY_BE_TURNED,) * upside_down
 
 
 def make_examiner(
@@ -203,12 +214,21 @@ def make_examiner(
     ask_again: bool = False,
     keep_steps: bool = False,
     batch_size: int = BATCH_SIZE,
+    find: bool = False,
 ) -> Examiner:
     """Load what is needed. read: a reader; keep_steps: as in `Reader`. ask_again: also the second opinion, if there is
-    one. Raises ValueError for a checkpoint that cannot be used."""
+    one. find: a detector, to look for plates in pictures. Raises ValueError for a checkpoint that cannot be used."""
     generator = load_generator(checkpoint, precision, strength)
     second = load_second(checkpoint, generator) if ask_again else None
-    return Examiner(generator, second, Reader(keep_steps=keep_steps) if read else None, ask_again, batch_size)
+    reader, detector = Reader(keep_steps=keep_steps) if read else None, load_detector() if find else None
+    return Examiner(generator, second, reader, ask_again, batch_size, detector)
+
+
+def _lines(source: Source, picture: np.ndarray) -> tuple[np.ndarray, ...]:
+    """A picture of the plate as the reader can read it: whole, or the two lines of a plate that has two."""
+    if source.found is None or source.found.two_lines < TWO_LINES:
+        return (picture,)
+    return split_lines(picture, in_tile(source.corners, picture.shape[:2]))
 
 
 def is_flat(lq: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,19 +16,21 @@ from itertools import islice
 from typing import NamedTuple
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from data.console import say
-from data.io import is_moving, picture_size, read_exif
+from data.io import is_moving, open_picture, picture_size, read_exif
 from enhancing import drawing
 from enhancing.burst import Burst, combine
 from enhancing.examining import Examiner, Look, Result
 from enhancing.finding import Found, identities, output_names, skipped_kinds
-from enhancing.opening import Corners, Source, load_source, make_source
+from enhancing.opening import Corners, NoPlateFound, Source, find_sources, load_sources
+from enhancing.pasting import paste
 from enhancing.writing import InOrder, Row, fill, listed, open_report, tell, tell_in_words, write_picture
 
 REPORT = "report.csv"
-PICTURE, SIDE_BY_SIDE, UNCERTAINTY = ".png", ".side-by-side.png", ".uncertainty.png"
+PICTURE, SIDE_BY_SIDE, UNCERTAINTY, PASTED = ".png", ".side-by-side.png", ".uncertainty.png", ".pasted.png"
 # so many batches are loaded before they are sorted by shape: fuller batches of equal shapes
 WINDOW_BATCHES = 4
 # The largest picture that is accepted, of 89 megapixels, takes 1.8 GB at most (see tests/enhancing/test_enhance.py).
@@ -48,7 +50,10 @@ class Job(NamedTuple):
 
 
 class Loaded(NamedTuple):
+    """A plate of a picture, or why there is none. name: of its result, below --out, without ending."""
+
     job: Job
+    name: str
     source: Source | None
     problem: str
     seconds: float
@@ -62,9 +67,10 @@ class Results:
     side_by_side: bool = False
     uncertainty: bool = False
     strip_metadata: bool = False
+    paste: bool = False
 
     def endings(self) -> list[str]:
-        more = ((SIDE_BY_SIDE, self.side_by_side), (UNCERTAINTY, self.uncertainty))
+        more = (SIDE_BY_SIDE, self.side_by_side), (UNCERTAINTY, self.uncertainty), (PASTED, self.paste)
         return [PICTURE, *(ending for ending, wanted in more if wanted)]
 
 
@@ -86,12 +92,13 @@ def enhance_each(
         tqdm(total=len(jobs), unit="picture", disable=None if jobs else True) as progress,
     ):
 
-        def receive(row: Row) -> None:
-            report(row)
-            tell(row, results.out)
-            if alone:
-                tell_in_words(row)
-            counts[row.status] += 1
+        def receive(rows: Sequence[Row]) -> None:
+            for row in rows:
+                report(row)
+                tell(row, results.out)
+                if alone:
+                    tell_in_words(row)
+                counts[row.status] += 1
             progress.update()
 
         _run(examiner, jobs, results, corners, workers, InOrder(receive))
@@ -121,19 +128,20 @@ def _run(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
     finishing: deque = deque()
 
-    def finish(number: int, loaded: Loaded, look: Look | None, share: float) -> None:
-        rows.add(number, _finish(examiner, loaded, look, share, results))
+    def finish(number: int, plates: Sequence[Loaded], looks: Sequence[Look | None], share: float) -> None:
+        rows.add(number, _finish_all(examiner, plates, looks, share, results))
 
+    taken = {job.name for job in jobs}
     try:
-        loads = enumerate(_ahead(pool, lambda job: load(examiner, job, corners), jobs, window))
+        loads = enumerate(_ahead(pool, lambda job: load(examiner, job, corners, taken), jobs, window))
         while some := list(islice(loads, window)):
             started = time.perf_counter()
-            readable = [loaded.source for _, loaded in some if loaded.source is not None]
-            looks = iter(examiner.look(readable))
-            share = (time.perf_counter() - started) / max(1, len(readable))
-            for number, loaded in some:
-                look = None if loaded.source is None else next(looks)
-                finishing.append(pool.submit(finish, number, loaded, look, share))
+            sources = [each.source for _, plates in some for each in plates if each.source is not None]
+            looks = iter(examiner.look(sources))
+            share = (time.perf_counter() - started) / max(1, len(sources))
+            for number, plates in some:
+                own = [None if each.source is None else next(looks) for each in plates]
+                finishing.append(pool.submit(finish, number, plates, own, share))
             while len(finishing) > window:
                 finishing.popleft().result()
         while finishing:
@@ -155,34 +163,50 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead:
         yield done
 
 
-def load(examiner: Examiner, job: Job, corners: Corners | None) -> Loaded:
-    """Open and prepare one picture; what is wrong with it is no exception but its `problem`."""
+def load(examiner: Examiner, job: Job, corners: Corners | None, taken: Collection[str] = ()) -> list[Loaded]:
+    """Open one picture and prepare its plates, best first; what is wrong with it is no exception but its `problem`.
+    taken: names of other pictures' results."""
     started = time.perf_counter()
-    source, problem = None, job.problem
+    sources, problem = [], job.problem
     if not problem:
         try:
             with _in_turn(_size(job.path)):
-                source = load_source(examiner.generator, job.path, corners)
+                sources = load_sources(examiner.generator, job.path, corners, examiner.detector)
         except (ValueError, MemoryError, cv2.error) as error:
             problem = str(error) or "not enough memory"
-    return Loaded(job, source, problem, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    if not sources:
+        return [Loaded(job, job.name, None, problem, seconds)]
+    names = [job.name] if len(sources) == 1 else _numbered(job.name, len(sources), set(taken))
+    share = seconds / len(sources)
+    return [Loaded(job, name, source, "", share) for name, source in zip(names, sources, strict=True)]
 
 
 def load_frames(examiner: Examiner, job: Job, corners: Corners | None) -> list[Loaded]:
     """`load` for frames of a burst: of an animation all frames are frames."""
     if job.problem or not is_moving(job.path):
-        return [load(examiner, job, corners)]
+        # of each frame the best plate
+        return load(examiner, job, corners)[:1]
     from data.film import open_film
 
     loaded = []
     try:
         with open_film(job.path) as film:
             for frame in islice(film.frames, MAX_FRAMES + 1):
-                loaded.append(Loaded(job, make_source(examiner.generator, frame.picture, corners), "", 0.0))
+                loaded.append(_of_frame(examiner, job, frame.picture, corners))
             faults = film.faults
     except (ValueError, MemoryError, cv2.error) as error:
         faults = [str(error) or "not enough memory"]
-    return loaded + [Loaded(job, None, fault, 0.0) for fault in faults]
+    return loaded + [Loaded(job, job.name, None, fault, 0.0) for fault in faults]
+
+
+def _of_frame(examiner: Examiner, job: Job, picture: np.ndarray, corners: Corners | None) -> Loaded:
+    """The best plate of an animation's frame."""
+    try:
+        source = find_sources(examiner.generator, picture, corners, detector=examiner.detector)[0]
+    except NoPlateFound as error:
+        return Loaded(job, job.name, None, str(error), 0.0)
+    return Loaded(job, job.name, source, "", 0.0)
 
 
 def _size(path: str) -> tuple[int, int]:
@@ -198,30 +222,57 @@ def _in_turn(size: tuple[int, int]):
     return _HUGE if size[0] * size[1] > HUGE_PX else nullcontext()
 
 
-def _finish(examiner: Examiner, loaded: Loaded, look: Look | None, share: float, results: Results) -> Row:
+def _numbered(name: str, count: int, taken: set[str]) -> list[str]:
+    """NAME-1, NAME-2 and so on; with something between where another picture has such a name."""
+    between = "-"
+    while not taken.isdisjoint(names := [f"{name}{between}{number}" for number in range(1, count + 1)]):
+        between += "plate-"
+    return names
+
+
+def _finish_all(
+    examiner: Examiner, plates: Sequence[Loaded], looks: Sequence[Look | None], share: float, results: Results
+) -> list[Row]:
+    """Judge and write the results of one picture."""
+    done = [_finish(examiner, *each, share, results) for each in zip(plates, looks, strict=True)]
+    rows = [row for row, _ in done]
+    straightened = [result for _, result in done if result is not None and result.source.corners is not None]
+    if results.paste and straightened:
+        job = plates[0].job
+        try:
+            exif = b"" if results.strip_metadata else read_exif(job.path)
+            write_picture(results.out, job.name + PASTED, paste(open_picture(job.path), straightened), exif)
+        except (OSError, ValueError, MemoryError, cv2.error) as error:
+            rows[0].status, rows[0].reason = "failed", f"cannot be pasted: {error}"
+    return rows
+
+
+def _finish(
+    examiner: Examiner, loaded: Loaded, look: Look | None, share: float, results: Results
+) -> tuple[Row, Result | None]:
     """Judge and write one result."""
-    started, row = time.perf_counter(), Row(loaded.job.path)
+    started, row, result = time.perf_counter(), Row(loaded.job.path), None
     if loaded.source is None or look is None:
         row.reason, row.seconds = loaded.problem, loaded.seconds
         row.status = "skipped" if Found("", "", loaded.problem).skipped else "failed"
-        return row
+        return row, None
     try:
         with _in_turn(loaded.source.size):
             result = examiner.judge(loaded.source, look)
             exif = b"" if results.strip_metadata else read_exif(loaded.job.path)
-            write_picture(results.out, loaded.job.name + PICTURE, result.picture, exif)
+            write_picture(results.out, loaded.name + PICTURE, result.picture, exif)
         fill(row, result)
-        row.output = loaded.job.name + PICTURE
+        row.output = loaded.name + PICTURE
         if results.side_by_side:
             sheet = drawing.side_by_side(result, results.uncertainty)
-            write_picture(results.out, loaded.job.name + SIDE_BY_SIDE, sheet)
+            write_picture(results.out, loaded.name + SIDE_BY_SIDE, sheet)
         if results.uncertainty:
             heat = drawing.heat_map(result.disagreement, result.picture.shape[:2])
-            write_picture(results.out, loaded.job.name + UNCERTAINTY, heat)
+            write_picture(results.out, loaded.name + UNCERTAINTY, heat)
     except (OSError, ValueError, MemoryError, cv2.error) as error:
         row.status, row.reason = "failed", f"cannot be written: {error}"
     row.seconds = loaded.seconds + share + time.perf_counter() - started
-    return row
+    return row, result
 
 
 def _summary(counts: dict[str, int], found: Sequence[Found], out: str, seconds: float) -> None:

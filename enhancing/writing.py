@@ -72,6 +72,9 @@ class Row:
     reason: str = ""
     width: int | str = ""
     height: int | str = ""
+    # of the plate in the picture: x,y four times, from the bottom right clockwise; how sure the detector is, 0 to 1
+    corners: str = ""
+    score: float | str = ""
     result_width: int | str = ""
     result_height: int | str = ""
     effective_width: float | str = ""
@@ -118,21 +121,21 @@ def open_report(path: str) -> Iterator[Callable[[Row], None]]:
 
 
 class InOrder:
-    """Passes numbered rows on, from any thread, in the order of their numbers: each as soon as those before it are
-    there, and the others when this is closed."""
+    """Passes the rows of numbered pictures on, from any thread, in the order of their numbers: each as soon as those
+    before it are there, and the others when this is closed."""
 
-    def __init__(self, receive: Callable[[Row], None]) -> None:
+    def __init__(self, receive: Callable[[Sequence[Row]], None]) -> None:
         self._receive, self._lock = receive, threading.Lock()
-        self._waiting: dict[int, Row] = {}
+        self._waiting: dict[int, Sequence[Row]] = {}
         self._next = 0
 
-    def add(self, number: int, row: Row) -> None:
+    def add(self, number: int, rows: Sequence[Row]) -> None:
         with self._lock:
-            self._waiting[number] = row
+            self._waiting[number] = rows
             while self._next in self._waiting:
-                row = self._waiting.pop(self._next)
+                rows = self._waiting.pop(self._next)
                 self._next += 1
-                self._receive(row)
+                self._receive(rows)
 
     def close(self) -> None:
         """Of a run that was ended early, what lies behind a gap is passed on, too."""
@@ -144,6 +147,10 @@ class InOrder:
 def fill(row: Row, result: Result) -> None:
     """Everything that is known of one enhanced picture."""
     row.height, row.width = result.source.file_size
+    if result.source.corners is not None:
+        row.corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in result.source.corners)
+    if result.source.found is not None:
+        row.score = result.source.found.score
     row.result_height, row.result_width = result.picture.shape[:2]
     row.effective_width, row.consistency = result.effective_width, result.fit.consistency
     for name in ("brightness", "contrast", "sharpness"):

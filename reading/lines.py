@@ -1,5 +1,7 @@
 """Plates of two lines: the reader knows one line, so such a plate is cut at the gap between its lines."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -33,9 +35,12 @@ def gap_row(plate: np.ndarray) -> int:
     return first + int(np.argmin(smooth[first : max(last, first + 1)]))
 
 
-def join(upper: Reading, lower: Reading) -> Reading:
-    """One reading of both lines: the texts with a space between."""
-    read = [line for line in (upper, lower) if line.text]
+def join(lines: Sequence[Reading]) -> Reading:
+    """One reading of a plate's lines, one or two: the texts with a space between."""
+    if len(lines) == 1:
+        return lines[0]
+    upper, lower = lines
+    read = [line for line in lines if line.text]
     confidences = tuple(value for line in read for value in line.confidences)
     # the space between counts as sure, so that there is one confidence per character
     if len(read) == 2:

@@ -40,9 +40,10 @@ def save(path, picture=None, **kwargs):
     return path
 
 
-def run(generator, *arguments, out):
-    """(exit code, rows of the report by input's name)"""
-    code = main([*map(str, arguments), "--out", str(out), "--checkpoint", str(generator)])
+def run(generator, *arguments, out, find=False):
+    """(exit code, rows of the report by input's name). find: whether plates are looked for."""
+    how = [] if find else ["--whole"]
+    code = main([*map(str, arguments), *how, "--out", str(out), "--checkpoint", str(generator)])
     report = Path(out) / "report.csv"
     if not report.is_file():
         return code, {}
@@ -246,18 +247,104 @@ def test_corners_and_ccpd_names_crop_photos(generator, tmp_path):
     code, rows = run(generator, tmp_path / "photo.png", "--corners", *corners, out=tmp_path / "out")
     assert code == 0
     by_corners = np.asarray(Image.open(tmp_path / "out" / "photo.png"))
-    assert by_corners.shape == (round(96 * 1.2), round(192 * 1.2), 3)
-    assert (by_corners[10:-10, 20:-20].mean(axis=(0, 1)) > 200).all()
+    assert by_corners.shape == (120, 240, 3)
+    assert (by_corners[14:-14, 26:-26].mean(axis=(0, 1)) > 200).all()
     run(generator, tmp_path / name, out=tmp_path / "out2")
     by_name = np.asarray(Image.open(tmp_path / "out2" / name))
-    assert by_name.shape == (96, 192, 3)
-    assert by_name[2, 96].mean() < 120
-    assert by_name[20, 96].mean() > 200
+    np.testing.assert_array_equal(by_name, by_corners)
     code, rows = run(
         generator, tmp_path / "photo.png", "--corners", *["1,1", "900,1", "900,90", "1,90"], out=tmp_path / "o"
     )
     assert code == 2
     assert "outside the photo of 400 x 300" in rows["photo.png"]["reason"]
+
+
+class Finds:
+    """A detector that finds what it is told to."""
+
+    def __init__(self, *plates):
+        self.plates = plates
+
+    def detect(self, picture, threshold=0.5):
+        return [plate for plate in self.plates if plate.score >= threshold]
+
+
+def found_at(left, top, score, **more):
+    corners = np.array([[192, 96], [0, 96], [0, 0], [192, 0]], float) + np.array([left, top])
+    return Plate(corners, score, **{"two_lines": 0.0, "turned_over": 0.0, **more})
+
+
+def street(tmp_path):
+    photo = np.full((300, 500, 3), 0.2, np.float32)
+    photo[100:196, 20:212] = plate("B742KX") * 0.5
+    photo[150:246, 280:472] = plate("AB12CD") * 0.5
+    return save(tmp_path / "street.png", photo)
+
+
+def test_plates_of_a_photo_are_found(generator, tmp_path, monkeypatch):
+    path = street(tmp_path)
+    monkeypatch.setattr(
+        "enhancing.examining.load_detector", lambda: Finds(found_at(280, 150, 0.9), found_at(20, 100, 0.7))
+    )
+    code = main([str(path), "--out", str(tmp_path / "out"), "--checkpoint", str(generator), "--paste"])
+    assert code == 0
+    assert files_in(tmp_path / "out") == ["report.csv", "street-1.png", "street-2.png", "street.pasted.png"]
+    with open(tmp_path / "out/report.csv", encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["output"] for row in rows] == ["street-1.png", "street-2.png"]
+    assert [row["score"] for row in rows] == ["0.9", "0.7"]
+    assert rows[0]["corners"] == "472.0,246.0 280.0,246.0 280.0,150.0 472.0,150.0"
+    pasted, photo = (np.asarray(Image.open(each)).astype(int) for each in (tmp_path / "out/street.pasted.png", path))
+    # the generator doubles the light: on the plates, and nowhere else
+    assert pasted[130, 30].mean() > 1.7 * photo[130, 30].mean()
+    assert np.abs(pasted[:80] - photo[:80]).max() == 0
+    assert np.abs(pasted[:, 230:262] - photo[:, 230:262]).max() == 0
+
+
+def test_no_plate_is_said_and_nothing_written(generator, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("enhancing.examining.load_detector", lambda: Finds())
+    code, rows = run(generator, street(tmp_path), out=tmp_path / "out", find=True)
+    assert code == 2
+    assert rows["street.png"]["status"] == "failed"
+    assert "no plate found" in rows["street.png"]["reason"]
+    assert "--corners" in capsys.readouterr().err
+    assert files_in(tmp_path / "out") == ["report.csv"]
+
+
+def test_a_tight_crop_without_a_sure_plate_is_taken_whole(generator, tmp_path, monkeypatch):
+    crop = save(tmp_path / "crop.png")
+    run(generator, crop, out=tmp_path / "whole")
+    monkeypatch.setattr("enhancing.examining.load_detector", lambda: Finds(found_at(0, 0, 0.3)))
+    assert run(generator, crop, out=tmp_path / "found", find=True)[0] == 0
+    assert (tmp_path / "whole/crop.png").read_bytes() == (tmp_path / "found/crop.png").read_bytes()
+
+
+def test_a_number_behind_a_name_is_nobody_elses(generator, tmp_path, monkeypatch):
+    path = street(tmp_path)
+    (tmp_path / "street-1.png").write_bytes(path.read_bytes())
+    monkeypatch.setattr(
+        "enhancing.examining.load_detector", lambda: Finds(found_at(280, 150, 0.9), found_at(20, 100, 0.7))
+    )
+    assert run(generator, path, tmp_path / "street-1.png", out=tmp_path / "out", find=True)[0] == 0
+    assert len([name for name in files_in(tmp_path / "out") if name.endswith(".png")]) == 4
+
+
+def test_a_plate_upside_down_is_turned(generator, tmp_path, monkeypatch):
+    photo = np.full((300, 500, 3), 0.2, np.float32)
+    photo[100:196, 20:212] = plate("B742KX")[::-1, ::-1] * 0.5
+    save(tmp_path / "a.png", photo)
+    save(tmp_path / "b.png", photo[::-1, ::-1])
+    over, upright = found_at(20, 100, 0.9, turned_over=0.99), found_at(288, 104, 0.9)
+    monkeypatch.setattr("enhancing.examining.load_detector", lambda: Finds(over))
+    run(generator, tmp_path / "a.png", out=tmp_path / "a", find=True)
+    monkeypatch.setattr("enhancing.examining.load_detector", lambda: Finds(upright))
+    run(generator, tmp_path / "b.png", out=tmp_path / "b", find=True)
+    one, other = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("a/a.png", "b/b.png"))
+    assert np.abs(one - other).max() <= 2
+    unsure = found_at(20, 100, 0.9, turned_over=0.6)
+    monkeypatch.setattr("enhancing.examining.load_detector", lambda: Finds(unsure))
+    _, rows = run(generator, tmp_path / "a.png", out=tmp_path / "c", find=True)
+    assert "upside down" in rows["a.png"]["warnings"]
 
 
 def test_a_ccpd_name_on_a_crop_does_no_harm(generator, tmp_path):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from drawn_plates import plate
 
-from enhancing.opening import MAX_STRAIGHT_PX, in_order, straighten
+from enhancing.opening import MAX_STRAIGHT_PX, in_order, make_source
+from models.enhancer import Generator
 
 # from the bottom right, clockwise
 CORNERS = [(70.0, 60.0), (20.0, 50.0), (25.0, 30.0), (75.0, 40.0)]
@@ -31,27 +32,32 @@ def test_a_tilted_plate_comes_out_upright():
     photo = cv2.warpPerspective(
         upright, cv2.getPerspectiveTransform(source, target), (400, 260), borderValue=(0.4, 0.4, 0.4)
     )
-    straight, width = straighten(photo, target.tolist(), 192)
-    assert width == pytest.approx(276.6, abs=0.5)
-    assert straight.shape == (round(70.7 * 1.2), round(276.6 * 1.2), 3)
-    inner = straight[8:-8, 30:-30]
-    expected = cv2.resize(upright, (inner.shape[1] - 6, inner.shape[0] + 4))
-    found = cv2.matchTemplate(expected[10:-10, 20:-20], inner[10:-10, 20:-20][:60, :150], cv2.TM_CCOEFF_NORMED)
+    made = make_source(Generator(lambda batch: batch), photo, target.tolist())
+    assert made.lq.shape == (96, 192, 3)
+    # 276.6 px of the photo are 0.8 of the tile
+    assert made.native_width == pytest.approx(276.6 / 0.8, abs=0.5)
+    assert made.size[1] == pytest.approx(276.6 / 0.8, abs=1)
+    assert made.file_size == (260, 400)
+    straight = np.clip(made.lq, 0, 1)[29:67, 19:173]
+    expected = cv2.resize(upright, (154, 39))
+    found = cv2.matchTemplate(expected[2:-2, 4:-4], straight[6:-6, 12:-12], cv2.TM_CCOEFF_NORMED)
     assert found.max() > 0.8
 
 
 def test_corners_outside_the_photo():
     with pytest.raises(ValueError, match="outside the photo of 50 x 40"):
-        straighten(np.zeros((40, 50, 3), np.uint8), CORNERS, 192)
+        make_source(Generator(lambda batch: batch), np.zeros((40, 50, 3), np.uint8), CORNERS)
 
 
 def test_a_straightened_plate_is_bounded_whatever_its_corners():
     photo = np.full((3000, 30_000, 3), 90, np.uint8)
     photo[:, :15_000] = 30
     corners = [(0, 0), (30_000, 0), (30_000, 3000), (0, 3000)]
-    straight, width = straighten(photo, corners, 192)
-    assert width == pytest.approx(30_000)
+    source = make_source(Generator(lambda batch: batch), photo, corners)
+    assert source.native_width == pytest.approx(30_000 / 0.8)
+    straight = source.plate()
+    assert straight.shape[:2] == source.size
     assert straight.shape[0] * straight.shape[1] < 1.01 * MAX_STRAIGHT_PX
-    middle = straight.shape[1] // 2
-    assert straight[:, : middle - 10].max() == 30
-    assert straight[:, middle + 10 :].min() == 90
+    middle, (top, bottom) = straight.shape[1] // 2, (straight.shape[0] // 2 - 20, straight.shape[0] // 2 + 20)
+    assert straight[top:bottom, middle // 2 : middle - 10].max() == 30
+    assert straight[top:bottom, middle + 10 : middle + middle // 2].min() == 90

@@ -32,9 +32,11 @@ def test_split_goes_by_the_corners():
 
 
 def test_join():
-    joined = join(Reading("KV47", 0.8, (0.8,) * 4), Reading("HTN3", 0.9, (0.9,) * 4))
+    joined = join([Reading("KV47", 0.8, (0.8,) * 4), Reading("HTN3", 0.9, (0.9,) * 4)])
     assert joined.text == "KV47 HTN3"
     assert joined.confidence == pytest.approx(0.85)
     assert len(joined.confidences) == len(joined.text)
-    assert join(Reading(""), Reading("HTN3", 0.9, (0.9,) * 4)).text == "HTN3"
-    assert join(Reading(""), Reading("")) == Reading("")
+    assert join([Reading(""), Reading("HTN3", 0.9, (0.9,) * 4)]).text == "HTN3"
+    assert join([Reading(""), Reading("")]) == Reading("")
+    alone = Reading("B742KX", 0.9, (0.9,) * 6)
+    assert join([alone]) is alone
