@@ -31,7 +31,7 @@ from data.lists import assign_splits, read_splits
 from data.locking import only_run_in
 from data.photos import Photo, decide_format, find_photos
 from data.preprocess_report import Summary, write_report
-from data.preprocessing import FAILED, KEPT, REJECTED, Recipe
+from data.preprocessing import FAILED, KEPT, REJECTED, Finder, Recipe
 from data.settings import field, parse, path, require
 
 
@@ -44,8 +44,9 @@ class Settings(Recipe):
     form: str = field(
         "auto",
         flag="--format",
-        choices=("auto", "ccpd", "crops"),
-        help="photos named as CCPD names them, or plate crops; auto: by the names",
+        choices=("auto", "ccpd", "crops", "photos"),
+        help="photos named as CCPD names them, plate crops, or any photos, whose plates are then found; auto: by the "
+        "names, ccpd or crops",
     )
     split_files: str | None = field(
         None, type=path, metavar="DIR", help="folder with CCPD's own train.txt, val.txt, test.txt, instead of shares"
@@ -81,7 +82,7 @@ def preprocess(settings: Settings) -> Summary:
         from data.cluster import connect, run_buckets
 
         with connect(settings.workers, settings.scheduler) as client:
-            job = Job(recipe, raw, out, parts_folder(out, count), code_checksum())
+            job = Job(recipe, raw, out, parts_folder(out, count), code_checksum(), finder(recipe))
             summary = run_buckets(client, job, into_buckets(photos, count), splits)
         # a worker killed on the way may have left some
         remove_unfinished(out, count)
@@ -138,6 +139,15 @@ def nothing_kept(raw: str, summary: Summary) -> str:
 def describe(summary: Summary) -> str:
     reasons = [f"{count} {reason}" for counts in summary.reasons.values() for reason, count in counts.most_common()]
     return ", ".join(reasons) or "none was found"
+
+
+def finder(recipe: Recipe) -> Finder | None:
+    """What finds plates, where it is needed: ONNX Runtime takes its time to load."""
+    if recipe.form != "photos":
+        return None
+    from enhancing.locating import surest_corners
+
+    return surest_corners
 
 
 def tell(summary: Summary, out: str) -> None:

@@ -35,7 +35,7 @@ from data.files import PART, is_local, is_path, replacing, sync, write_bytes
 from data.locking import LOCK
 from data.photos import UNREADABLE, Photo
 from data.preprocess_report import Summary, to_json
-from data.preprocessing import REJECTED, Outcome, Recipe, make_pairs
+from data.preprocessing import REJECTED, Finder, Outcome, Recipe, make_pairs
 from data.tiles import MANIFEST, SPLITS, Row, format_rows, tile_url
 
 PHOTOS_PER_BUCKET = 256
@@ -65,13 +65,14 @@ def into_buckets(photos: list[Photo], count: int) -> list[list[Photo]]:
 @dataclass(frozen=True)
 class Job:
     """What all buckets of a run have in common. raw, out, parts: folders. code: `code_checksum` of the program that
-    asks for them, "" if it does not matter."""
+    asks for them, "" if it does not matter. find: the function that finds plates in photos without annotation."""
 
     recipe: Recipe
     raw: str
     out: str
     parts: str
     code: str = ""
+    find: Finder | None = None
 
 
 @lru_cache(maxsize=1)
@@ -119,7 +120,7 @@ def run_bucket(job: Job, number: int, photos: list[Photo], splits: dict[str, str
 def _make(photo: Photo, job: Job, splits: dict[str, str] | None) -> Outcome:
     if splits is not None and photo.source not in splits:
         return Outcome(photo.source, photo.stamp, REJECTED, NOT_LISTED)
-    return make_pairs(photo, job.recipe, job.raw, job.out, splits and splits[photo.source])
+    return make_pairs(photo, job.recipe, job.raw, job.out, splits and splits[photo.source], job.find)
 
 
 def _has_its_tiles(out: str, outcome: Outcome) -> bool:

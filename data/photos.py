@@ -1,8 +1,9 @@
 """Finds raw photos in a folder (a path or an fsspec URL) and tells what is known of each: corners, plate text, split.
 
-Two forms: "ccpd", where the file's name says everything, and "crops", where a picture is the plate. In both, a
-`text.csv` (`file,text,country`) in any folder of the tree gives the texts of the files beside and below it, and
-overrides the names'. Lists like CCPD's train.txt may give the splits (`data/lists.py`).
+Three forms: "ccpd", where the file's name says everything, "crops", where a picture is the plate, and "photos", where
+the plate is still to be found. In all, a `text.csv` (`file,text,country`) in any folder of the tree gives the texts of
+the files beside and below it, and overrides the names'. Lists like CCPD's train.txt may
+give the splits (`data/lists.py`).
 """
 
 import os
@@ -110,8 +111,9 @@ def decide_format(photos: list[Photo]) -> tuple[str, str]:
 
 
 def annotate(photo: Photo, form: str) -> Annotation | None:
-    """Corners, text and country of a photo; None for a crop. Raises UnusablePhoto for a name that is not CCPD's."""
-    if form == "crops":
+    """Corners, text and country of a photo, where its name has them. Raises UnusablePhoto for a name that is not
+    CCPD's."""
+    if form != "ccpd":
         return None
     try:
         known = parse_name(photo.source)
@@ -121,9 +123,9 @@ def annotate(photo: Photo, form: str) -> Annotation | None:
 
 
 def open_photo(url: str, form: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB. Raises UnusablePhoto. A name's corners are those of the pixels as stored; crops are turned
-    upright."""
+    """(H, W, 3) uint8 RGB. Raises UnusablePhoto. A name's corners are those of the pixels as stored; other photos are
+    turned upright."""
     try:
-        return open_picture_8bit(url, upright=form == "crops")
+        return open_picture_8bit(url, upright=form != "ccpd")
     except PictureError as error:
         raise UnusablePhoto(UNREADABLE if error.passing else error.kind) from None

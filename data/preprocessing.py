@@ -6,7 +6,7 @@ Nothing that a single photo is or is named costs more than that photo.
 import errno
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as plain_field
 
@@ -24,7 +24,11 @@ from data.straighten import in_tile, straighten
 from data.tiles import SCALES, TILE, Row, tile_url
 
 KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
-TOO_SMALL = "plate too small"
+TOO_SMALL, NO_PLATE = "plate too small", "no plate found"
+# from a photo to the four corners of its surest plate, (4, 2) in CCPD's order, or None
+Finder = Callable[[np.ndarray], np.ndarray | None]
+# so many px beyond the photo's border are an error of the finder, not a plate that is cut off
+BORDER_PX = 2.0
 # around the plate, as a share of its size
 MARGIN = 0.1
 # of the photo's name in a key: CCPD's are longer than some file systems like
@@ -41,7 +45,10 @@ class Recipe:
     """Everything that decides the tiles. Two runs with the same recipe on the same photos give the same bytes."""
 
     form: str = field(
-        "ccpd", flag="--format", choices=("ccpd", "crops"), help="photos named as CCPD names them, or plate crops"
+        "ccpd",
+        flag="--format",
+        choices=("ccpd", "crops", "photos"),
+        help="photos as CCPD names them, plate crops, or any photos",
     )
     tile: tuple[int, int] = field(TILE, type=size, metavar="HxW", help="size of the clean tile in pixels")
     straighten: bool = field(
@@ -88,9 +95,11 @@ class Outcome:
     sizes: Sequence[tuple[int, int]] = ()
 
 
-def make_pairs(photo: Photo, recipe: Recipe, raw: str, out: str, split: str | None = None) -> Outcome:
+def make_pairs(
+    photo: Photo, recipe: Recipe, raw: str, out: str, split: str | None = None, find: Finder | None = None
+) -> Outcome:
     """Write the tiles of a photo below `raw` to `out`. `split`: from the dataset's own lists; None draws one by the
-    plate. Raises OSError when the output cannot be written."""
+    plate. find: needed for the form "photos" alone. Raises OSError when the output cannot be written."""
     try:
         if not _is_utf8(photo.source):
             raise UnusablePhoto("the name is not UTF-8")
@@ -99,6 +108,8 @@ def make_pairs(photo: Photo, recipe: Recipe, raw: str, out: str, split: str | No
         if known and (width_px := plate_width(known.corners)) < recipe.min_plate_width:
             return Outcome(photo.source, photo.stamp, REJECTED, TOO_SMALL, {"plate_px": round(width_px, 4)})
         pixels = open_photo(f"{raw}/{photo.source}", recipe.form)
+        if recipe.form == "photos" and (known := _found(pixels, photo, find)) is None:
+            return Outcome(photo.source, photo.stamp, REJECTED, NO_PLATE)
         tile, corners, width_px = _cut(pixels, known, recipe)
     except UnusablePhoto as error:
         return Outcome(photo.source, photo.stamp, FAILED, str(error))
@@ -124,6 +135,17 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _found(pixels: np.ndarray, photo: Photo, find: Finder) -> Annotation | None:
+    """What is known of a photo without annotation: the corners of its plate, and what text.csv says."""
+    corners = find(pixels)
+    if corners is None:
+        return None
+    limits = pixels.shape[1::-1]
+    inside = np.clip(corners, 0, limits)
+    near = np.abs(corners - inside).max() <= BORDER_PX
+    return Annotation(tuple(map(tuple, (inside if near else corners).tolist())), *(photo.text or ("", "")))
 
 
 def _cut(pixels: np.ndarray, known: Annotation | None, recipe: Recipe) -> tuple[np.ndarray, Corners, float]:

@@ -104,7 +104,7 @@ def enhance_each(
         _run(examiner, jobs, results, corners, workers, InOrder(receive))
         progress.close()
         for row in films:
-            receive(row)
+            receive([row])
     _summary(counts, found, results.out, time.perf_counter() - started)
     looked_at = counts["done"] + counts["no plate"]
     return int(counts["done"] < looked_at + counts["failed"]) if looked_at else 2

@@ -20,6 +20,14 @@ FINEST = 8
 MAX_STRAIGHT_PX = 8_000_000
 NO_PLATE = "no plate found: give its corners with --corners, or take the picture as one plate with --whole"
 
+
+class NoPlateFound(ValueError):
+    """The detector sees no plate, and the picture has not the shape of one."""
+
+    def __init__(self) -> None:
+        super().__init__(NO_PLATE)
+
+
 Corners = Sequence[tuple[float, float]]
 
 
@@ -43,7 +51,7 @@ def load_sources(
     generator: Generator, path: str, corners: Corners | None = None, detector: Detector | None = None
 ) -> list[Source]:
     """The plates of a file, best first. Raises PictureError for a file that is no picture, ValueError for corners that
-    are outside it, and where the detector finds no plate.
+    are outside it, NoPlateFound.
 
     A source is small: the few pictures larger than the generator's input are opened again where their own size is
     needed.
@@ -70,7 +78,7 @@ def find_sources(
     if located.whole:
         return [make_source(generator, picture)]
     if not located.plates:
-        raise ValueError(NO_PLATE)
+        raise NoPlateFound
     return [_straightened(generator, picture, plate.corners, plate) for plate in located.plates]
 
 

@@ -209,15 +209,16 @@ def detect(picture: np.ndarray) -> list[Plate]:
 
 
 @lru_cache(maxsize=2)
-def load_detector(path: Path = PRETRAINED) -> Detector:
-    """From an `.onnx` file through ONNX Runtime, or from a `.keras` archive through Keras. Raises ValueError."""
+def load_detector(path: Path = PRETRAINED, threads: int = 0) -> Detector:
+    """From an `.onnx` file through ONNX Runtime, or from a `.keras` archive through Keras. threads: of the
+    CPU, for ONNX Runtime; 0 for all. Raises ValueError."""
     from models.loading import load_archive, open_session
 
     if not path.is_file():
         raise ValueError(f"detector {path}: no such file")
     if path.suffix == ".onnx":
         prepare_libraries()
-        session = open_session(path, threads=0)
+        session = open_session(path, threads)
         name = session.get_inputs()[0].name
         return Detector(lambda batch: session.run(None, {name: batch})[0])
     model = load_archive(path)

@@ -7,7 +7,7 @@ import gradio as gr
 from data.io import open_picture
 from enhancing.burst import combine
 from enhancing.examining import Examiner
-from enhancing.opening import make_source
+from enhancing.opening import NoPlateFound, find_sources
 from page import results, words
 from page.examples import Examples
 from page.photo import MAX_PIXELS
@@ -83,7 +83,10 @@ def _combine(examiner: Examiner, folder: str, paths: list[str]):
     for path in paths:
         try:
             picture = open_picture(own(folder, path), max_pixels=MAX_PIXELS)
-            sources.append(make_source(examiner.generator, picture, name=os.path.basename(path)))
+            name = os.path.basename(path)
+            sources.append(find_sources(examiner.generator, picture, name=name, detector=examiner.detector)[0])
+        except NoPlateFound:
+            problems += words.problem(f"{os.path.basename(path)}: no plate found")
         except ValueError as error:
             problems += words.problem(f"{os.path.basename(path)}: {error}")
     if not sources:

@@ -7,7 +7,7 @@ import gradio as gr
 
 from data.io import open_picture
 from enhancing.examining import Examiner
-from enhancing.opening import make_source
+from enhancing.opening import NoPlateFound, find_sources
 from page import results, words
 from page.examples import Examples
 from page.photo import MAX_PIXELS, Photo, accept, add_corner, marked, parse_corners
@@ -160,7 +160,10 @@ def _enhance(examiner: Examiner, folder: str, photo: Photo | None, text: str):
         return *EMPTY_RESULT, words.problem("no picture: drop one first")
     try:
         picture = open_picture(photo.path, max_pixels=MAX_PIXELS)
-        source = make_source(examiner.generator, picture, parse_corners(text), photo.name)
+        # the surest of several
+        source = find_sources(examiner.generator, picture, parse_corners(text), photo.name, examiner.detector)[0]
+    except NoPlateFound:
+        return *EMPTY_RESULT, words.problem(words.NO_PLATE)
     except ValueError as error:
         return *EMPTY_RESULT, words.problem(str(error))
     [result] = examiner.enhance([source])

@@ -9,6 +9,7 @@ from reading.reader import Reading
 
 HINT = "A restored plate is a hint, not evidence."
 NOTHING = "nothing"
+NO_PLATE = "no plate found: press on its four corners in the picture, or give a picture of the plate alone"
 # a character that any variant reads otherwise, which the command prints as a question mark
 UNSURE_BELOW = 1.0
 
