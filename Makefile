@@ -54,7 +54,7 @@ demo: .venv/run
 	@echo "The grid: reports/demo/grid.png. Its last column is the shipped network: what hours of training make."
 
 bench: .venv/dev
-	for part in preprocess training enhancing; do $(PY) -m tools.benchmarks.$$part || exit 1; done
+	for part in preprocess training enhancing detector; do $(PY) -m tools.benchmarks.$$part || exit 1; done
 
 pretrained: .venv/dev
 	$(PY) -m tools.pretrained

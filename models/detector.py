@@ -162,10 +162,9 @@ class Detector:
     def first_looks(self, picture: np.ndarray) -> list[Plate]:
         """Candidates from the whole picture in several sizes."""
         longer = max(picture.shape[:2])
-        scales = sorted({min(1.0, LOOKS_PX[0] / longer), *(px / longer for px in LOOKS_PX[1:] if px < longer)})
-        if LOOKS_PX[-1] > longer:
-            scales = [LOOKS_PX[-1] / longer]
-        return [plate for scale in scales for plate in self._look(picture, scale)]
+        largest, middle, smallest = LOOKS_PX
+        looks = {min(largest, max(longer, smallest)), smallest} | ({middle} if longer > 1.5 * middle else set())
+        return [plate for px in sorted(looks) for plate in self._look(picture, px / longer)]
 
     def _look(self, picture: np.ndarray, scale: float) -> list[Plate]:
         height, width = picture.shape[:2]

@@ -14,6 +14,12 @@ TAKE_ALL = Recipe(
 )
 
 
+def folders(out):
+    for side in ("hr", "lq"):
+        (out / "train" / side).mkdir(parents=True)
+    return str(out)
+
+
 @pytest.fixture
 def street(tmp_path):
     photo, corners, *_ = render(5, 3)
@@ -30,7 +36,7 @@ def test_a_found_plate_becomes_tiles(street, tmp_path):
         return corners
 
     listed = Photo("street.png", "1", ("AB12CDE", "GB"))
-    outcome = make_pairs(listed, TAKE_ALL, str(tmp_path), str(tmp_path / "tiles"), find=find)
+    outcome = make_pairs(listed, TAKE_ALL, str(tmp_path), folders(tmp_path / "tiles"), find=find)
     assert outcome.verdict == KEPT
     assert (seen[0] == photo).all()
     assert [row.text for row in outcome.rows] == ["AB12CDE"] * 2
@@ -44,7 +50,11 @@ def test_corners_a_little_outside_are_taken_and_far_outside_not(street, tmp_path
     for more, verdict in ((0, KEPT), (30, "failed")):
         moved = corners + np.array([[more, 0]] * 4)
         outcome = make_pairs(
-            Photo("street.png", "1"), TAKE_ALL, str(tmp_path), str(tmp_path / f"t{more}"), find=lambda _, at=moved: at
+            Photo("street.png", "1"),
+            TAKE_ALL,
+            str(tmp_path),
+            folders(tmp_path / f"t{more}"),
+            find=lambda _, at=moved: at,
         )
         assert outcome.verdict == verdict
 
