@@ -37,7 +37,7 @@ LEAST_SPREAD_PX = 4.5  # of a middle's heat: finer than a cell nothing can be to
 @dataclasses.dataclass(frozen=True)
 class Settings:
     out: str = field(type=path, help="archive to write (.keras)", metavar="FILE")
-    steps: int = field(7000, help="steps of training", metavar="N")
+    steps: int = field(6400, help="steps of training", metavar="N")
     batch_size: int = field(16, help="scenes of a step", metavar="N")
     learning_rate: float = field(2e-3, help="the highest, after the warm-up", metavar="F")
     vehicles: int = field(VEHICLES, help="rendered vehicles that scenes are made of", metavar="N")
