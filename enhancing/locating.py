@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.detector import SCORE, Detector, Plate, load_detector
+from models.detector import Detector, Plate, load_detector
 
 # width over height, and px of the longer side, of what may be somebody's crop of one plate
 CROP_ASPECT, CROP_PX = (1.6, 8.0), 420
@@ -17,8 +17,6 @@ CROP_ASPECT, CROP_PX = (1.6, 8.0), 420
 LONG_ASPECT, LONG_PX = 2.5, 1400
 # score of what is no plate for sure, but speaks for a crop if it fills this share of the picture's width
 HINT, HINT_SHARE = 0.25, 0.5
-# from this score on a plate is straightened that fills the picture; below, a crop is better taken whole
-SURE_OF_CROP = SCORE
 
 
 # chance of lying upside down: below, it does not, above, it does and is turned; between, nobody can tell
@@ -35,12 +33,13 @@ class Located(NamedTuple):
 def find_plates(picture: np.ndarray, detector: Detector) -> Located:
     """picture: (H, W, 3), uint8 or float32 in [0, 1]. Corners go by how a plate is read: one upside down is turned."""
     found = [upright(plate) for plate in detector.detect(picture, HINT)]
-    crop = has_crop_shape(picture)
-    sure = [plate for plate in found if plate.score >= (SURE_OF_CROP if crop else SCORE)]
+    sure = [plate for plate in found if plate.is_sure]
     if sure:
         return Located(tuple(sure))
     width = picture.shape[1]
-    return Located((), crop or any(np.ptp(plate.corners[:, 0]) > HINT_SHARE * width for plate in found))
+    return Located(
+        (), has_crop_shape(picture) or any(np.ptp(plate.corners[:, 0]) > HINT_SHARE * width for plate in found)
+    )
 
 
 def surest_corners(picture: np.ndarray) -> np.ndarray | None:

@@ -34,7 +34,9 @@ CANDIDATE = 0.15  # least score at the first look
 CANDIDATES = 10  # looked at a second time
 WINDOW = (128, 224)  # height, width of the second look
 WINDOW_PLATE = (112, 84)  # width of the plate in it, and its height at most
-SCORE = 0.5  # least score of a plate
+SCORE = 0.66
+# of one of two lines: training shows seven times as many of these as roads do, and badges and rings look like them
+SCORE_OF_TWO_LINES, SURELY_TWO_LINES = 0.75, 0.9  # least score of a plate
 
 
 def build_detector(widths: tuple[int, ...] = WIDTHS):
@@ -84,6 +86,10 @@ class Plate:
     score: float
     two_lines: float
     turned_over: float
+
+    @property
+    def is_sure(self) -> bool:
+        return self.score >= (SCORE_OF_TWO_LINES if self.two_lines > SURELY_TWO_LINES else SCORE)
 
 
 def decode(maps: np.ndarray, threshold: float) -> list[Plate]:
@@ -152,12 +158,12 @@ class Detector:
 
     run: Callable[[np.ndarray], np.ndarray]
 
-    def detect(self, picture: np.ndarray, threshold: float = SCORE) -> list[Plate]:
-        """The plates in a picture, best first."""
+    def detect(self, picture: np.ndarray, threshold: float | None = None) -> list[Plate]:
+        """The plates in a picture, best first: those that are sure, or all from a score on."""
         picture = to_uint8(picture)
         candidates = without_overlaps([plate for plate in self.first_looks(picture) if plate.score >= CANDIDATE])
         plates = [self.second_look(picture, candidate) for candidate in candidates[:CANDIDATES]]
-        return without_overlaps([plate for plate in plates if plate.score >= threshold])
+        return without_overlaps([p for p in plates if (p.is_sure if threshold is None else p.score >= threshold)])
 
     def first_looks(self, picture: np.ndarray) -> list[Plate]:
         """Candidates from the whole picture in several sizes."""
