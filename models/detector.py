@@ -34,7 +34,7 @@ CANDIDATE = 0.15  # least score at the first look
 CANDIDATES = 10  # looked at a second time
 WINDOW = (128, 224)  # height, width of the second look
 WINDOW_PLATE = (112, 84)  # width of the plate in it, and its height at most
-SCORE = 0.66
+SCORE = 0.7
 # of one of two lines: training shows seven times as many of these as roads do, and badges and rings look like them
 SCORE_OF_TWO_LINES, SURELY_TWO_LINES = 0.75, 0.9  # least score of a plate
 
