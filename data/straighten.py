@@ -27,12 +27,21 @@ def straighten(picture: np.ndarray, corners: np.ndarray, tile: tuple[int, int] =
     """
     matrix = to_tile(corners, tile)
     drawn_out = warp(picture, matrix, tile, cv2.BORDER_REPLICATE)
-    inside = warp(np.ones(picture.shape[:2], np.float32), matrix, tile, cv2.BORDER_CONSTANT).clip(0, 1)
-    if inside.min() >= 1:
+    seen = seen_by(matrix, tile)
+    if (seen >= 0).all() and (seen <= picture.shape[1::-1]).all():
         return drawn_out
-    soft = cv2.GaussianBlur(drawn_out, (0, 0), tile[1] / 12)
+    inside = warp(np.ones(picture.shape[:2], np.float32), matrix, tile, cv2.BORDER_CONSTANT).clip(0, 1)
+    soft = _softened(drawn_out)
     mixed = soft + inside[..., None] * (drawn_out.astype(np.float32) - soft)
     return mixed.round().astype(np.uint8) if picture.dtype == np.uint8 else mixed
+
+
+def _softened(tile: np.ndarray) -> np.ndarray:
+    """Blurred over a twelfth of its width, at an eighth of its size: nothing is lost, and the time does not grow."""
+    height, width = tile.shape[:2]
+    small = cv2.resize(tile, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), max(0.5, small.shape[1] / 12))
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def to_tile(corners: np.ndarray, tile: tuple[int, int] = TILE) -> np.ndarray:
@@ -84,10 +93,8 @@ def warp(picture: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border:
 
     border: OpenCV's name for what lies outside; `value` where that is BORDER_CONSTANT.
     """
-    back = np.linalg.inv(matrix)
     height, width = size
-    rim = np.float64([[width, height], [0, height], [0, 0], [width, 0]])
-    seen = cv2.perspectiveTransform(rim[None], back)[0]
+    seen = seen_by(matrix, size)
     across = plate_size(seen)
     scale = max(across[0] / width, across[1] / height)
     if scale > SHRUNK_FROM:
@@ -101,6 +108,13 @@ def warp(picture: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border:
         picture, matrix, (width, height), flags=flags, borderMode=border, borderValue=(value,) * 3
     )
     return warped if picture.dtype == np.uint8 else np.clip(warped, 0, 1)
+
+
+def seen_by(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(4, 2): where the corners of what is seen through `matrix`, (height, width) = `size`, lie in the picture."""
+    height, width = size
+    rim = np.float64([[width, height], [0, height], [0, 0], [width, 0]])
+    return cv2.perspectiveTransform(rim[None], np.linalg.inv(matrix))[0]
 
 
 def _shrunk(picture: np.ndarray, seen: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
