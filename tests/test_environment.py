@@ -43,7 +43,7 @@ def test_what_the_user_has_set_stays(monkeypatch):
         "from training import recogniser; recogniser.main(['--tiles', '{tiles}', '--out', '{out}/r.keras'])",
         "from training.average import average; average(['{out}/a.keras'], '{out}/b.keras')",
         "import evaluate; evaluate.evaluate(evaluate.Settings(tiles='{tiles}', split='train', vgg_weights='imagenet'))",
-        "from models.loading import load_archive; load_archive('{out}/generator.keras')",
+        "from models.loading import import_keras; import_keras()",
     ],
 )
 def test_it_is_told_before_it_is_loaded(tmp_path, call):
@@ -76,7 +76,6 @@ EVALUATE = "import evaluate; evaluate.main(['--tiles', '{tiles}', '--split', 'tr
         ("import app; app.main(['--checkpoint', '{out}/tiny.onnx'])", "onnxruntime"),
         ("import app; app.open_page(app.parse_arguments([]), None, '{out}')", "gradio"),
         ("from tools import export; export.read_onnx('{out}/tiny.onnx')", "onnxruntime"),
-        (READ, "rapidocr"),
         (READ, "onnxruntime"),
     ],
 )
