@@ -16,27 +16,17 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from data.files import (  # noqa: F401  some are imported from here by code that is under way
-    EXTENSIONS,
+from data.files import (
     HEIF_BRANDS,
-    HEIF_EXTENSIONS,
-    MAX_FILE_BYTES,
-    PART,
     Source,
     file_reason,
     has_picture_extension,
-    is_local,
     is_path,
     looks_like_film,
-    looks_like_picture,
     open_file,
     open_regular,
     read_bytes,
-    read_text,
-    replacing,
-    write_bytes,
-    write_text,
-)  # fmt: skip
+)
 
 # Pillow's names of the formats that are read. Each has a decoder that runs nothing and opens no other file.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "SGI", "TGA", "TIFF", "WEBP")

@@ -21,7 +21,8 @@ import numpy as np
 
 from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
 from data.environment import prepare_libraries
-from data.io import read_text, to_float
+from data.files import read_text
+from data.io import to_float
 from data.locking import only_run_in
 from data.preprocessing import MARGIN as PLATE_MARGIN
 from data.presets import PRESETS

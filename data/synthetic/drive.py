@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.io import replacing, to_uint8
+from data.files import replacing
+from data.io import to_uint8
 from data.synthetic.pen import Pen, smooth
 from data.synthetic.plates import DESIGNS, draw_face
 from data.synthetic.registrations import RULES
