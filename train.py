@@ -52,7 +52,7 @@ def train(settings: Settings, resume: bool = False) -> None:
     say(f"devices: {devices}; precision: {precision} ({reason})")
 
     # the networks. Late, here and below: what imports Keras takes seconds
-    from training.networks import keep_beginning, with_architecture
+    from training.networks import characters_of, keep_beginning, with_architecture
 
     trainer = make_trainer(settings, strategy, pairs.crop or tile, pairs.scale, precision)
     settings = with_architecture(settings, trainer.generator)
@@ -60,7 +60,8 @@ def train(settings: Settings, resume: bool = False) -> None:
         keep_beginning(settings, trainer.generator)
         begin(settings, precision, devices, trainer.state())
 
-    with sitting(settings, trainer, pairs, held_out, describe(settings, tile, precision)) as course:
+    about = describe(settings, tile, precision, characters_of(trainer.generator))
+    with sitting(settings, trainer, pairs, held_out, about) as course:
         if resume:
             course.load()
         # stage one: the MSE alone

@@ -27,8 +27,8 @@ import numpy as np
 from keras import layers, ops
 
 from data.tiles import SCALES
-from models.layers import Relight, RepeatPixels, SpaceToDepth, Standardise, scaled_and_shifted
-from models.recogniser import PREFIX, Shape, read_cells, read_columns, shape_of
+from models.layers import Names, Relight, RepeatPixels, SpaceToDepth, Standardise, scaled_and_shifted
+from models.recogniser import NAMES, PREFIX, Shape, read_cells, read_columns, shape_of
 
 # pixels folded into channels before the body
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}
@@ -52,12 +52,18 @@ LISTEN_BLOCKS = 2
 
 
 def build_generator(
-    scale: int = 1, filters: int = 64, blocks: int = 16, body: str = "srresnet", reads: Shape | None = None
+    scale: int = 1,
+    filters: int = 64,
+    blocks: int = 16,
+    body: str = "srresnet",
+    reads: Shape | None = None,
+    names: str = "",
 ) -> keras.Model:
     """A fully convolutional generator: (N, H, W, 3) -> (N, H*scale, W*scale, 3), for H and W that the stem's block
     divides.
 
-    reads: the shape of the recogniser that it carries, whose weights `take_over` fills in; None for none.
+    reads: the shape of the recogniser that it carries, whose weights `take_over` fills in; None for none. names: the
+    characters that this recogniser has names for, "" where they are not carried along.
     Raises ValueError when the scale or the body is not one of those above.
     """
     if scale not in SCALES:
@@ -77,7 +83,7 @@ def build_generator(
     x = _conv(filters, STEM_KERNEL[scale], name="stem")(x)
     # the body knows the light, since noise grows in the dark
     x = shallow = _activate(layers.Add(name="stem_light")([x, layers.Dense(filters, name="light_features")(light)]))
-    columns = _columns(evened, scale, reads) if reads else None
+    columns = _columns(evened, scale, reads, names) if reads else None
     for index in range(blocks):
         if reads:
             x = scaled_and_shifted(x, columns, [f"{part}{index + 1}" for part in HINT_LAYERS])
@@ -132,20 +138,24 @@ def change_nothing(generator: keras.Model, block: int) -> None:
 
 def architecture(generator: keras.Model) -> dict:
     """The arguments of `build_generator` that made it; {} for a model that it did not make."""
-    names = [layer.name for layer in generator.layers]
+    layers_by_name = {layer.name: layer for layer in generator.layers}
     body, _, scale = generator.name.rpartition("_x")
     if body not in BODIES:
         return {}
-    blocks = sum(name.startswith("block") and name.endswith("_add") for name in names)
-    filters = generator.get_layer("stem").filters
-    return {"scale": int(scale), "filters": filters, "blocks": blocks, "body": body, "reads": shape_of(generator)}
+    blocks = sum(name.startswith("block") and name.endswith("_add") for name in layers_by_name)
+    names = layers_by_name[NAMES].characters if NAMES in layers_by_name else ""
+    made = {"scale": int(scale), "filters": layers_by_name["stem"].filters, "blocks": blocks, "body": body}
+    return {**made, "reads": shape_of(generator), "names": names}
 
 
-def _columns(evened, scale: int, shape: Shape):
+def _columns(evened, scale: int, shape: Shape, names: str):
     """(N, H, W, 3) -> (N, 1, W*scale/4, features): what the recogniser sees, in columns as wide as the body's cells."""
     if scale > 1:
         evened = layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge_to_read")(evened)
-    columns = ops.expand_dims(read_columns(read_cells(evened, shape), shape), axis=1)
+    columns = read_columns(read_cells(evened, shape), shape)
+    if names:
+        columns = Names(names, name=NAMES)(columns)
+    columns = ops.expand_dims(columns, axis=1)
     for index in range(LISTEN_BLOCKS):
         y = _activate(_column_conv(shape.column_width, "he_normal", name=f"listen{index + 1}a")(columns))
         y = _column_conv(shape.column_width, "zeros", name=f"listen{index + 1}b")(y)

@@ -155,3 +155,31 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + new * (1 - self.momentum))
         return ops.squeeze(normed, 1) if flat is not inputs else normed
+
+
+@keras.saving.register_keras_serializable(package="plates")
+class Names(keras.layers.Layer):
+    """Passes columns (N, columns, features) on as they are, and carries what would name a character in each: the
+    weights of a recogniser's last layer, and the characters that these stand for. They are not trained.
+
+    A generator needs no names to draw, but its archive is where whoever wants the recogniser's answer finds them
+    (`models.recogniser.recogniser_of`).
+    """
+
+    def __init__(self, characters: str, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.characters = characters
+
+    def build(self, input_shape) -> None:
+        classes = 1 + len(self.characters)
+        self.kernel = self.add_weight((input_shape[-1], classes), initializer="zeros", name="kernel", trainable=False)
+        self.bias = self.add_weight((classes,), initializer="zeros", name="bias", trainable=False)
+
+    def call(self, columns):
+        return columns
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "characters": self.characters}

@@ -23,6 +23,8 @@ NAME = "recogniser"
 HEAD = "logits"
 # of the names of the layers, which a generator takes over
 PREFIX = "read_"
+# the layer in which a generator carries the names for characters of its recogniser
+NAMES = "names"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,20 @@ def shape_of(model: keras.Model) -> Shape | None:
     stages = [f"conv{stage}" for stage in range(1, len(STRIDES) + 1)]
     widths = tuple(named[f"{PREFIX}{stage}"].filters for stage in stages)
     return Shape(widths, tuple(map(count, stages)), named[f"{PREFIX}columns"].filters, count("columns"))
+
+
+def recogniser_of(generator: keras.Model) -> tuple[keras.Model, str] | None:
+    """(the recogniser that a generator carries, by itself; the characters of its classes 1, 2, ...). None where it
+    carries none, or one without names for characters. Its pictures are as large as the generator's output."""
+    names = next((layer for layer in generator.layers if layer.name == NAMES), None)
+    if names is None:
+        return None
+    recogniser = build_recogniser(len(names.characters), shape_of(generator))
+    for layer in layers_of_recogniser(generator):
+        if layer.weights:
+            recogniser.get_layer(layer.name).set_weights(layer.get_weights())
+    recogniser.get_layer(HEAD).set_weights(names.get_weights())
+    return recogniser, names.characters
 
 
 def layers_of_recogniser(model: keras.Model) -> list[keras.Layer]:

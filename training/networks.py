@@ -11,8 +11,9 @@ from models.discriminator import build_discriminator
 from models.features import build_features
 from models.generator import architecture, build_generator, change_nothing, freeze, take_over
 from models.loading import in_policy, load_archive
-from models.recogniser import HEAD, Shape, build_eye, layers_of_recogniser, shape_of
+from models.recogniser import HEAD, NAMES, Shape, build_eye, layers_of_recogniser, shape_of
 from models.recogniser import NAME as RECOGNISER
+from models.shipped import read_info
 from training.archives import load_given, rounded, save_archive
 from training.run_folder import INIT_NAME
 from training.settings import NetworkSettings, Settings
@@ -66,7 +67,9 @@ def _generator(settings: NetworkSettings, scale: int, policy: str, begun: Path) 
 def _beginning(settings: NetworkSettings, scale: int, policy: str) -> keras.Model:
     recogniser = _asked_recogniser(settings)
     given = {"scale": scale, "filters": settings.filters, "blocks": settings.blocks, "body": settings.generator}
-    given["reads"] = None if recogniser is None else shape_of(recogniser)
+    given |= {"reads": None, "names": ""}
+    if recogniser is not None:
+        given |= {"reads": shape_of(recogniser), "names": _names_of(settings.recogniser)}
     if settings.init:
         return _grown(settings, given, recogniser, policy)
     generator = build_generator(**given)
@@ -87,8 +90,10 @@ def _grown(settings: NetworkSettings, given: dict, recogniser: keras.Model | Non
     blocks = was["blocks"] + settings.more_blocks
     try:
         reads = _deeper(was["reads"], given["reads"])
-        generator = build_generator(**{**was, "blocks": blocks, "reads": reads})
-        take_over(generator, init.layers)
+        names = was["names"] if recogniser is None else given["names"]
+        generator = build_generator(**{**was, "blocks": blocks, "reads": reads, "names": names})
+        # the names of a recogniser that is replaced go with it
+        take_over(generator, (layer for layer in init.layers if recogniser is None or layer.name != NAMES))
         for block in range(was["blocks"] + 1, blocks + 1):
             change_nothing(generator, block)
         if recogniser is not None:
@@ -119,8 +124,22 @@ def _asked_recogniser(settings: NetworkSettings) -> keras.Model | None:
     return recogniser
 
 
+def _names_of(recogniser: str) -> str:
+    """The characters that the archive of a recogniser has names for; "" where the .json beside it does not tell."""
+    characters = read_info(Path(recogniser)).get("characters", "")
+    return characters if isinstance(characters, str) else ""
+
+
 def _build_in(recogniser: keras.Model, generator: keras.Model) -> None:
+    """Its layers, and its names for characters where the generator has a place for them."""
     take_over(generator, (layer for layer in recogniser.layers if layer.name != HEAD))
+    if characters_of(generator):
+        generator.get_layer(NAMES).set_weights(recogniser.get_layer(HEAD).get_weights())
+
+
+def characters_of(generator: keras.Model) -> str:
+    """That the recogniser in it has names for; "" for none."""
+    return architecture(generator).get("names", "")
 
 
 def with_architecture(settings: Settings, generator: keras.Model) -> Settings:

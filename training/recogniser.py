@@ -293,11 +293,11 @@ def interrupted(about: Path, settings: RecogniserSettings) -> RecogniserSettings
 
 
 def started_from(init: str, shape, pairs: Pairs, labels: np.ndarray, characters: str):
-    """A recogniser with the weights of another, or of the one that a generator carries, and at least its blocks. That
-    of a generator has no names for characters, and another alphabet's are of no use: then they are learned first.
-    Raises ValueError where there is none in `init`."""
+    """A recogniser with the weights of another, or of the one that a generator carries, and at least its blocks. Where
+    that has no names for characters, or those of another alphabet, they are learned first. Raises ValueError where
+    there is none in `init`."""
     from models.generator import take_over
-    from models.recogniser import HEAD, build_recogniser, layers_of_recogniser, shape_of
+    from models.recogniser import HEAD, build_recogniser, layers_of_recogniser, recogniser_of, shape_of
     from models.shipped import read_info
     from training.archives import load_given
 
@@ -307,8 +307,10 @@ def started_from(init: str, shape, pairs: Pairs, labels: np.ndarray, characters:
         raise ValueError(f"--init {init} holds no recogniser")
     model = build_recogniser(len(characters), own.deepened(shape))
     take_over(model, layers_of_recogniser(source))
-    if read_info(Path(init)).get("characters") == characters:
-        take_over(model, [source.get_layer(HEAD)])
+    carried = recogniser_of(source)
+    known = carried or (source, read_info(Path(init)).get("characters"))
+    if known[1] == characters:
+        take_over(model, [known[0].get_layer(HEAD)])
     else:
         learn_names(model, pairs, labels)
     return model

@@ -81,13 +81,15 @@ def stored_precision(folder: Path) -> tuple[str, str]:
     return read_config(folder)["precision"], "as the run began"
 
 
-def describe(settings: Settings, tile: tuple[int, int], precision: str) -> dict:
+def describe(settings: Settings, tile: tuple[int, int], precision: str, characters: str) -> dict:
     """What the .json beside an archive says of its making.
 
     window_px: the height of the windows that training cut from the tiles, 0 for whole tiles; who applies the generator
-    must know it (`models/enhancer.py`).
+    must know it (`models/enhancer.py`). characters: that the recogniser in it has names for (`models/answerer.py`).
     """
     about = {"tile": list(tile), "window_px": settings.crop[0] if settings.crop else 0}
+    if characters:
+        about["characters"] = characters
     about |= {"made": datetime.date.today().isoformat(), "precision": precision}
     return about | {"settings": dataclasses.asdict(settings), **environment()}
 

@@ -6,16 +6,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_runs import SHAPE, as_flags, make_plates, make_recogniser, read_rows, tiny_settings
+from tiny_runs import DIGITS, SHAPE, as_flags, make_plates, make_recogniser, read_rows, tiny_settings
 
 import losses
 import train
 from models.generator import LIGHT_LAYERS, architecture, build_generator
 from models.loading import load_archive
-from models.recogniser import HEAD, PREFIX, Shape
+from models.recogniser import HEAD, NAMES, PREFIX, Shape
 from training import loop
 from training.archives import rounded
-from training.networks import Networks, build_networks
+from training.networks import Networks, build_networks, with_architecture
 from training.settings import NetworkSettings
 
 TILE = (32, 64)
@@ -40,10 +40,8 @@ def networks_of(run, terms=("mse",), **changes) -> Networks:
 def reading_run(archive, plates, tmp_path_factory):
     """A run whose generator carries the recogniser."""
     run = tmp_path_factory.mktemp("reading") / "run"
-    settings = tiny_settings(
-        plates, run, recogniser=str(archive), pretrain_steps=6, pretrain_learning_rate=1e-2, ema=False
-    )
-    assert train.main(as_flags(settings)) == 0
+    few = {"pretrain_steps": 4, "adversarial_steps": 1, "pretrain_learning_rate": 1e-2, "validation_limit": 2}
+    assert train.main(as_flags(tiny_settings(plates, run, recogniser=str(archive), ema=False, **few))) == 0
     return run
 
 
@@ -59,7 +57,12 @@ def test_a_generator_with_a_recogniser_listens_to_it_and_leaves_it_as_it_is(arch
             np.testing.assert_array_equal(old, new, err_msg=name)
     for name in ("hint1", "gate1", "listen2b"):
         assert np.abs(generator.get_layer(name).kernel).max() > 0, name
-    assert architecture(generator) == {"scale": 1, "filters": 8, "blocks": 1, "body": "srresnet", "reads": SHAPE}
+    made = {"scale": 1, "filters": 8, "blocks": 1, "body": "srresnet", "reads": SHAPE, "names": DIGITS}
+    assert architecture(generator) == made
+    for old, new in zip(reader.get_layer(HEAD).get_weights(), generator.get_layer(NAMES).get_weights(), strict=True):
+        np.testing.assert_allclose(old, new, rtol=2**-8, err_msg="names")
+    about = json.loads((reading_run / "pretrain.json").read_text(encoding="utf-8"))
+    assert about["characters"] == DIGITS
 
 
 def test_blocks_are_added_to_a_trained_generator(reading_run, tmp_path):
@@ -74,24 +77,14 @@ def test_blocks_are_added_to_a_trained_generator(reading_run, tmp_path):
         tiny_settings("tiles", "run", more_blocks=2)
 
 
-def test_the_light_is_trained_alone(reading_run, plates, tmp_path):
-    init, run = reading_run / "pretrain.keras", tmp_path / "run"
-    settings = tiny_settings(
-        plates, run, init=str(init), light_only=True, colour_weight=1.0, pretrain_steps=6, pretrain_learning_rate=1e-2,
-        adversarial_steps=0, ema=False,
-    )  # fmt: skip
-    assert train.main(as_flags(settings)) == 0
-    before, after = load_archive(init), load_archive(run / "pretrain.keras")
-    changed = set()
-    for layer in before.layers:
-        pairs = zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True)
-        if any(np.any(old != new) for old, new in pairs):
-            changed.add(layer.name)
-    assert changed == set(LIGHT_LAYERS)
-    again = networks_of(tmp_path / "more", init=str(run / "pretrain.keras")).generator
+def test_the_light_is_trained_alone(reading_run, tmp_path):
+    init = str(reading_run / "pretrain.keras")
+    alone, again = (networks_of(tmp_path, init=init, light_only=only).generator for only in (True, False))
+    trained = {layer.name for layer in alone.layers if layer.trainable_variables}
+    assert trained == set(LIGHT_LAYERS)
     assert len(again.trainable_variables) > len(LIGHT_LAYERS) * 2, "the next run trains the others again"
     with pytest.raises(ValueError, match="--light-only must be off without --init, got True"):
-        tiny_settings(plates, run, light_only=True)
+        tiny_settings("tiles", "run", light_only=True)
 
 
 def test_a_recogniser_with_fewer_blocks_does_not_replace_one_with_more(reading_run, tmp_path):
@@ -133,13 +126,17 @@ def test_the_reading_term_is_the_distance_of_what_the_recogniser_sees(archive, r
     assert np.all(term > 0)
 
 
+@pytest.mark.slow
 def test_both_stages_weigh_the_reading_term_and_a_resumed_run_too(archive, plates, tmp_path, monkeypatch):
-    run = tmp_path / "run"
-    settings = tiny_settings(plates, run, recogniser=str(archive), reading_weight=0.5, log_every=1, detail_weight=2.0,
+    """Which needs the recogniser's file no more."""
+    own, run = tmp_path / "recogniser.keras", tmp_path / "run"
+    own.write_bytes(archive.read_bytes())
+    settings = tiny_settings(plates, run, recogniser=str(own), reading_weight=0.5, log_every=1, detail_weight=2.0,
                              pretrain_steps=2, adversarial_steps=1)  # fmt: skip
     with monkeypatch.context() as patch:
         patch.setattr(loop.Run, "_stops", lambda run, logs: run.progress.step == 1)
         assert train.main(as_flags(settings)) == 1
+    own.unlink()
     assert train.main(["--run", str(run), "--resume"]) == 0
     rows = read_rows(run)
     assert {row["stage"] for row in rows} == {"pretrain", "adversarial"}
@@ -157,36 +154,17 @@ def test_a_reading_term_needs_a_recogniser(plates, tmp_path, capsys):
     assert "--reading-weight needs a generator that carries a recogniser" in capsys.readouterr().err
 
 
-def test_a_run_that_began_with_a_recogniser_needs_no_file_to_go_on(archive, plates, tmp_path, monkeypatch):
-    own, run = tmp_path / "recogniser.keras", tmp_path / "run"
-    own.write_bytes(archive.read_bytes())
-    settings = tiny_settings(plates, run, recogniser=str(own), pretrain_steps=2, adversarial_steps=0)
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Run, "_stops", lambda run, logs: run.progress.step == 1)
-        assert train.main(as_flags(settings)) == 1
-    own.unlink()
-    assert train.main(["--run", str(run), "--resume"]) == 0
-
-
-def test_a_generator_learns_to_listen_from_where_it_stands(archive, plates, reading_run, tmp_path):
+def test_a_generator_learns_to_listen_from_where_it_stands(archive, tmp_path):
     """--init without a recogniser, and then with one: the same pictures at first."""
-    plain, run = tmp_path / "plain.keras", tmp_path / "run"
-    build_generator(1, 8, 2).save(plain)
-    settings = tiny_settings(
-        plates,
-        run,
-        init=str(plain),
-        recogniser=str(archive),
-        pretrain_steps=1,
-        pretrain_learning_rate=1e-9,
-        adversarial_steps=0,
-    )
-    assert train.main(as_flags(settings)) == 0
+    plain = build_generator(1, 8, 2)
+    plain.get_layer("difference").kernel.assign(np.full((3, 3, 8, 3), 0.05, "float32"))
+    plain.save(tmp_path / "plain.keras")
+    files = {"init": str(tmp_path / "plain.keras"), "recogniser": str(archive)}
+    listening = networks_of(tmp_path / "run", **files).generator
     lq = np.random.default_rng(0).random((1, 32, 64, 3), dtype=np.float32)
-    before, after = (np.asarray(load_archive(each)(lq, training=False)) for each in (plain, run / "pretrain.keras"))
-    np.testing.assert_allclose(after, before, atol=1e-5)
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))["settings"]
-    assert config["blocks"] == 2, "the generator's own, whatever the flags say"
+    np.testing.assert_allclose(listening(lq, training=False), plain(lq, training=False), atol=1e-5)
+    settings = with_architecture(tiny_settings("tiles", "run", **files), listening)
+    assert settings.blocks == 2, "the generator's own, whatever the flags say"
 
 
 def test_a_generator_is_no_recogniser(plates, reading_run, tmp_path, capsys):

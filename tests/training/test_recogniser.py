@@ -9,17 +9,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from tiny_runs import SHAPE, make_plates, make_recogniser, make_tiles, tiny_part
+from tiny_runs import DIGITS, SHAPE, make_plates, make_recogniser, make_tiles
 
 from data.locking import only_run_in
 from data.presets import PRESETS
 from models.generator import build_generator
 from models.loading import load_archive
-from models.recogniser import HEAD, PREFIX
+from models.recogniser import HEAD, NAMES, PREFIX, shape_of
 from training import recogniser
-from training.networks import build_networks
 from training.recogniser import RecogniserSettings
-from training.settings import NetworkSettings
 
 
 @pytest.fixture(scope="module")
@@ -154,12 +152,15 @@ def test_a_recogniser_goes_on_from_another(plates, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_recogniser_that_a_generator_carries_goes_on_too(archive, plates, tmp_path, capsys):
-    """It has no names for characters any more: they are learned again, from clean tiles."""
-    path = tmp_path / "again.keras"
-    generator = tmp_path / "generator.keras"
-    networks = tiny_part(NetworkSettings, recogniser=str(archive))
-    build_networks(networks, ("mse",), (32, 64), 1, "float32", tmp_path).generator.save(generator)
+@pytest.mark.parametrize("named", [True, False])
+def test_the_recogniser_that_a_generator_carries_goes_on_too(named, archive, plates, tmp_path, capsys):
+    """With its names for characters; generators of before have none, and they are learned again, from clean tiles."""
+    path, generator = tmp_path / "again.keras", tmp_path / "generator.keras"
+    carrying = build_generator(1, 8, 1, reads=shape_of(load_archive(archive)), names=DIGITS if named else "")
+    for layer in load_archive(archive).layers:
+        if layer.weights and (named or layer.name != HEAD):
+            carrying.get_layer(NAMES if layer.name == HEAD else layer.name).set_weights(layer.get_weights())
+    carrying.save(generator)
     assert recogniser.main(as_command(plates, path, init=generator, steps=4, **{"learning-rate": 1e-9})) == 0
     for name in (f"{PREFIX}conv1", f"{PREFIX}columns_2b"):
         old, new = (load_archive(each).get_layer(name).kernel for each in (generator, path))
