@@ -33,6 +33,8 @@ from reading.matching import comparable, edit_distance, partners
 from reading.reader import Reader, Reading
 
 MAY_BE_TURNED = "the plate may be upside down"
+# of a straightened plate's height, that the reader sees around it; the corners are not known better
+READ_MARGIN = 0.2
 # chance, by the detector, from which on a plate is read as one of two lines
 TWO_LINES = 0.5
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
@@ -195,7 +197,7 @@ class Examiner:
         if self.reader is None:
             return [[] for _ in sources]
         every = zip(sources, restored, others, strict=True)
-        shown = [[_lines(source, each) for each in (source.lq, sr, *some)] for source, sr, some in every]
+        shown = [[as_read(source, each) for each in (source.lq, sr, *some)] for source, sr, some in every]
         flat = iter(self.reader.read([line for some in shown for lines in some for line in lines]))
         return [[join([next(flat) for _ in lines]) for lines in some] for some in shown]
 
@@ -224,11 +226,18 @@ def make_examiner(
     return Examiner(generator, second, reader, ask_again, batch_size, detector)
 
 
-def _lines(source: Source, picture: np.ndarray) -> tuple[np.ndarray, ...]:
-    """A picture of the plate as the reader can read it: whole, or the two lines of a plate that has two."""
-    if source.found is None or source.found.two_lines < TWO_LINES:
+def as_read(source: Source, picture: np.ndarray) -> tuple[np.ndarray, ...]:
+    """A picture of the source as the reader can read it best: whole, or the straightened plate without what is around
+    it, or the two lines of a plate that has two."""
+    if source.corners is None:
         return (picture,)
-    return split_lines(picture, in_tile(source.corners, picture.shape[:2]))
+    corners = in_tile(source.corners, picture.shape[:2])
+    if source.found is not None and source.found.two_lines >= TWO_LINES:
+        return split_lines(picture, corners)
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    room = READ_MARGIN * (bottom - top)
+    rows = slice(max(0, round(top - room)), round(bottom + room))
+    return (picture[rows, max(0, round(left - room)) : round(right + room)],)
 
 
 def is_flat(lq: np.ndarray) -> bool:

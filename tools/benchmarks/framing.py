@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from data.io import open_picture_8bit
+from enhancing.examining import as_read
 from enhancing.opening import NoPlateFound, find_sources, make_source
 from models.detector import Detector, load_detector
 from models.enhancer import Generator, load_generator, restore_each
 from models.shipped import default_checkpoint
+from reading.lines import join
 from reading.matching import comparable, edit_distance
 from reading.reader import Reader
 
@@ -58,13 +60,16 @@ def measure(
             found = whole
             counts[1] += 1
         counts[0] += found.corners is not None
-        inputs["as it is"].append(whole.lq)
-        inputs["whole"].append(whole.lq)
-        inputs["found"].append(found.lq)
+        inputs["as it is"].append(whole)
+        inputs["whole"].append(whole)
+        inputs["found"].append(found)
     print(f"  {len(known)} pictures, {counts[0]} straightened, {counts[1]} said to hold no plate (here taken whole)")
-    for way, pictures in inputs.items():
+    for way, sources in inputs.items():
+        pictures = [source.lq for source in sources]
         shown = pictures if way == "as it is" else restore_each(generator, pictures)
-        read = [latin(reading.text) for reading in reader.read(shown)]
+        lines = [as_read(source, picture) for source, picture in zip(sources, shown, strict=True)]
+        readings = iter(reader.read([line for some in lines for line in some]))
+        read = [latin(join([next(readings) for _ in some]).text) for some in lines]
         right = np.array([text == truth for text, truth in zip(read, texts, strict=True)])
         shares = [
             max(0.0, 1 - edit_distance(text, truth) / len(truth)) for text, truth in zip(read, texts, strict=True)
