@@ -48,7 +48,7 @@ def open_page(options: argparse.Namespace, examiner, folder: str):
     """Build the page and start its server, in threads of its own. folder: for all that is uploaded and made."""
     prepare_libraries()
     os.environ["GRADIO_TEMP_DIR"] = folder
-    # of uvicorn: no proxy stands before the page, and nobody says that one does
+    # of uvicorn: there is no proxy, so forwarded headers are not trusted
     os.environ["FORWARDED_ALLOW_IPS"] = ""
     from page.guard import Guard, GuardedApp
     from page.layout import build_page

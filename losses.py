@@ -33,8 +33,8 @@ def mae(hr, sr):
 def detail(hr, sr):
     """Mean squared error of each picture after the mean of each block of 16 x 16 pixels has been taken off both.
 
-    How bright a dark plate really was cannot be known, and in the MSE of such plates that doubt outweighs everything
-    that makes a character. This is the MSE without it. Height and width must divide by 16.
+    Nobody can know how bright a dark plate really was. In the MSE of dark plates, this doubt outweighs the characters.
+    The detail term is the MSE without it. Height and width must be multiples of 16.
     """
     difference = _difference(hr, sr)
     means = ops.average_pool(difference, DETAIL_BLOCK_PX, DETAIL_BLOCK_PX)
@@ -42,11 +42,10 @@ def detail(hr, sr):
 
 
 def strokes(hr, sr):
-    """Mean absolute error of each picture after the mean of each block of 16 x 16 pixels has been taken off both.
+    """Mean absolute error of each picture after the mean of each block of 16 x 16 pixels is subtracted from both.
 
-    Where a Q is likelier than an O, the squared error is least for a tail drawn as faint as it is unlikely, the
-    absolute error for the whole tail (the mean and the median of what may be there). Height and width must divide by
-    16.
+    Where a Q is likelier than an O, the squared error favours a faint tail (mean), the absolute error a full one
+    (median). Height and width must be multiples of 16.
     """
     difference = _difference(hr, sr)
     means = ops.average_pool(difference, DETAIL_BLOCK_PX, DETAIL_BLOCK_PX)
@@ -56,11 +55,11 @@ def strokes(hr, sr):
 
 
 def colour(hr, sr):
-    """Mean absolute error of each picture's colours, brightness taken off, in blocks of 4 x 4 pixels.
+    """Mean absolute error of each picture's colours without brightness, in blocks of 4 x 4 pixels.
 
-    Most of the MSE of a dark plate is doubt about its brightness, and strokes know nothing of what is wider than a
-    block. Without this, white plates turn green in pink light, and good pictures are tinted. Height and width must
-    divide by 4.
+    Most of the MSE of a dark plate is doubt about its brightness, and the strokes term ignores anything wider than a
+    block. Without the colour term, white plates turn green in pink light, and good pictures are tinted. Height and
+    width must be multiples of 4.
     """
     blocks = ops.average_pool(_difference(hr, sr), COLOUR_BLOCK_PX, COLOUR_BLOCK_PX)
     return _mean(ops.abs(blocks - ops.sum(blocks * ops.convert_to_tensor(LUMA, "float32"), axis=-1, keepdims=True)))
@@ -91,11 +90,11 @@ def discriminator_loss(real_logits, fake_logits):
 
 
 def generator_terms(hr, sr, features=None, fake_logits=None, options: Collection[str] = ()) -> dict:
-    """The generator's unweighted terms by name: "mse" always, the others where they are asked for.
+    """The generator's unweighted terms by name: "mse" always, the others on request.
 
     features: name in `FEATURE_TERMS` -> lists of features of the clean and of the restored pictures, whose errors add
-    up. options: which of `PIXEL_OPTIONS` to add. These and "reading" are beside the recipe (`--detail-weight` and so
-    on).
+    up. options: which of `PIXEL_OPTIONS` to add. These and "reading" are not part of the recipe (`--detail-weight`
+    and so on).
     """
     terms = {"mse": mse(hr, sr)}
     terms |= {name: error(hr, sr) for name, error in PIXEL_OPTIONS.items() if name in options}
@@ -111,8 +110,8 @@ class GeneralisedCTC(keras.losses.CTC):
     """The recogniser's loss: (1 - p^power) / power, where p is the probability that CTC gives the whole plate (the
     generalised cross-entropy of Zhang & Sabuncu 2018, arXiv 1805.07836, Eq. 6); -log p, plain CTC, for power 0.
 
-    For -log p, plates that nobody can read weigh most, and what they teach is noise. The greater the power, up to 1,
-    the less they count.
+    With -log p, plates that nobody can read weigh most, and they teach noise. The greater the power, up to 1, the less
+    they count.
     """
 
     def __init__(self, power: float = 0.0, **kwargs) -> None:

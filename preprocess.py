@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         with ended_early():
             summary = preprocess(settings)
     except OSError as error:
-        say(f"preprocess.py: {error}; when that is mended, start again: what is done stays done", error=True)
+        say(f"preprocess.py: {error}; fix that and start again; finished work is kept", error=True)
         return 2
     except (ValueError, RuntimeError, ImportError) as error:
         say(f"preprocess.py: {error}", error=True)

@@ -51,7 +51,7 @@ def find_photos(raw: str, out: str = "") -> Found:
     none."""
     system, root = fsspec.core.url_to_fs(str(raw))
     if not system.isdir(root):
-        raise ValueError(f"--raw {raw}: no such folder; README.md says where photos are to be had")
+        raise ValueError(f"--raw {raw}: no such folder; docs/DATA.md says where to get photos")
     stamps: dict[str, str] = {}
     texts: dict[str, Text] = {}
     for source, stamp in _files(system, root, out):
@@ -61,7 +61,7 @@ def find_photos(raw: str, out: str = "") -> Found:
             url = f"{root}/{source}"
             texts |= read_texts(url if is_local(system) else system.unstrip_protocol(url), source[: -len(TEXTS)])
     if not stamps:
-        raise ValueError(f"--raw {raw} holds no pictures; README.md says where photos are to be had")
+        raise ValueError(f"--raw {raw} holds no pictures; docs/DATA.md says where to get photos")
     listed = Listed(texts, stamps)
     photos = [_photo(source, stamps[source], text_of(source, listed, texts)) for source in sorted(stamps)]
     return Found(photos, [texts[path].row for path in listed.unmatched()])

@@ -94,8 +94,8 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
 
 
 def _reference(results: Sequence[Result], trust: np.ndarray) -> int:
-    """The frame to lay the others upon: trusted, and like the other trusted ones, lest a stray picture be the
-    measure."""
+    """The frame that the others are aligned to: trusted, and similar to the other trusted ones, so that a stray picture
+    is not chosen as reference."""
     best = np.argsort(-trust, kind="stable")[:REFERENCE_CANDIDATES]
     shape = results[best[0]].look.sr.shape[:2]
     pictures = [smooth(resize(results[i].look.sr, *shape)) for i in best]
@@ -136,9 +136,9 @@ def _elect(
     picture: np.ndarray,
     examiner: Examiner,
 ) -> Vote:
-    """Who votes: each frame enhanced and each as it was, the combined picture, and the average of the frames enhanced.
+    """Voters: each frame before and after enhancing, the combined picture, and the average of the enhanced frames.
 
-    Measured (README): the four err in different ways, and together read more than any of them.
+    Measured (docs/BENCHMARKS.md): the four make different errors, and together they read more than any one of them.
     """
     mean = _average([each.lq for each in laid], np.stack([np.full(picture.shape[:2], share) for share in shares]))
     of_mean = restore_each(examiner.generator, [resize(mean, *results[reference].source.lq.shape[:2])])[0]

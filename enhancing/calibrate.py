@@ -1,13 +1,14 @@
-"""How strong is a generator best applied, and from which effective width on is it to be believed? Measured on tiles
-whose text is known, and written to its JSON.
+"""Chooses the strength, and the width below which to warn: both measured on tiles whose text is known.
 
     python -m enhancing.calibrate --tiles datasets/tiles --checkpoint checkpoints/mine/generator.keras --write
 
-prints the plates read right by strength; at the best of these, or at --strength, by effective width as enhance.py
-measures it (from the picture alone: the true degradation of a user's picture is unknown) and by agreement. With
---write, the JSON beside the checkpoint gets `strength`, the lowest that reads as many as any or the one given, and
-`min_effective_width_px`, below which fewer than half are read right: enhance.py takes the one, and warns below the
-other.
+prints the share of plates read right at each strength. At the best strength, or at --strength, it also prints that
+share by agreement and by effective width. The width is measured from the picture alone, as enhance.py does it, because
+the true degradation of a user's picture is unknown. With --write, the JSON beside the checkpoint gets two values:
+
+- `strength`: the one given, or the lowest that reads as many as the best, within one standard error. The default of
+  enhance.py.
+- `min_effective_width_px`: below it fewer than half are read right, and enhance.py warns.
 """
 
 import json
@@ -180,7 +181,11 @@ def calibrate(settings: Settings) -> int:
         write(settings.checkpoint, strength, width)
     print(f"{len(pairs)} plates", trials_table(trials), sep="\n\n", end="\n\n")
     print(table(measured, 0, WIDTHS_PX, "effective width, px"), table(measured, 1, AGREEMENTS, "agreement"), sep="\n\n")
-    reason = "the lowest that reads as many plates as any, but for chance" if settings.strength is None else "as given"
+    reason = (
+        "the lowest that reads as many as the best strength, within one standard error"
+        if settings.strength is None
+        else "as given"
+    )
     print(f"\nstrength {strength:g}: {reason}")
     print(f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
     return 0

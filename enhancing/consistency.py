@@ -1,8 +1,8 @@
-"""Does the result explain the picture it was made from? Blurred and darkened as the picture is, it should look like it.
+"""Does the result explain the input? This takes the result back through a fitted camera and compares it with the input.
 
 The camera is unknown, so it is fitted: picture = gain * (blur * result ^ power) + offset, where the blur is any kernel
-of up to 33 px without negative weights (camera shake is no Gaussian). The fit is blind to what it was told to find, not
-to invented characters: those leave strokes in the picture that nothing in the result explains.
+of up to 33 px without negative weights (camera shake is no Gaussian). The fit can imitate blur and tone, but not
+invented characters: where the result has a wrong character, the input has strokes that the result cannot explain.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ POWERS = (0.5, 0.75, 1.0, 1.4, 2.0)
 KERNEL_PX = 33
 # of the deconvolution, as a part of the result's mean power
 DAMPING = 1e-2
-# both sides are smoothed by this before they are compared: noise is not to be explained
+# both sides are smoothed by this before they are compared, so that noise does not count
 GRAIN_SIGMA = 1.0
 
 
@@ -39,16 +39,18 @@ def fit(lq: np.ndarray, sr: np.ndarray) -> Fit:
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     picture = cv2.GaussianBlur(picture, (0, 0), GRAIN_SIGMA)
     result = np.clip(cv2.GaussianBlur(luminance(sr), (0, 0), GRAIN_SIGMA), 0, 1)
-    # the tone curve shows at half the size as well, where looking for it costs a quarter
+    # half the size is enough to find the tone curve, and costs a quarter
     coarse_picture, coarse_result = (_halved(each) for each in (picture, result))
     power = max(POWERS, key=lambda p: _explain(coarse_picture, coarse_result**p, KERNEL_PX // 2).consistency)
     return _explain(picture, result**power, KERNEL_PX)
 
 
 def effective_width(found: Fit, width: int, native_width: float) -> float:
-    """Across how many px the picture's content is really spread: a blur of standard deviation s mixes as many
-    neighbours as a box of length sqrt(12) s. width: of the picture fitted; native_width: px that the camera had for it,
-    which bound it."""
+    """The number of pixels across the picture that carry detail, blur counted.
+
+    A blur of standard deviation s mixes as many neighbours as a box of length sqrt(12) s. width: of the fitted picture.
+    native_width: pixels that the camera had for it, an upper bound.
+    """
     return min(native_width, width / float(np.sqrt(1 + 12 * found.blur_px**2)))
 
 

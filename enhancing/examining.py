@@ -1,4 +1,4 @@
-"""Enhance pictures, and ask of each result what a careful person would ask. One code for folders, bursts and the page.
+"""Enhances pictures and judges each result: consistency, agreement, warnings. Folders, bursts and the page share it.
 
 Two steps, so that a folder can overlap them: `look` runs the networks over a batch, `judge` does the rest for one
 picture and may run in any thread.
@@ -252,6 +252,6 @@ def _middle(picture: np.ndarray) -> np.ndarray:
 
 
 def min_effective_width(generator: Generator) -> float:
-    """The effective width in px below which the generator's curve by difficulty says that it invents."""
+    """The effective width in px below which fewer than half of the validation plates were read right."""
     known = generator.info.get("min_effective_width_px")
     return float(known) if isinstance(known, (int, float)) and 0 < known < np.inf else MIN_EFFECTIVE_WIDTH_PX

@@ -20,8 +20,8 @@ MAX_NAME_BYTES = 255
 
 
 class Found(NamedTuple):
-    """A file or folder met. relative: where it lies below the INPUT that led to it. problem: why it cannot be read, or
-    ""."""
+    """A file or folder that was found. relative: its path below the INPUT that led to it. problem: why it cannot be
+    read, or ""."""
 
     path: str
     relative: str
@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
     @property
     def skipped(self) -> bool:
-        """Neither a picture nor said to be one: named in the report, but no failure."""
+        """Not a picture, by content and by name: named in the report, but no failure."""
         return self.problem == SKIPPED
 
 

@@ -31,7 +31,7 @@ from enhancing.writing import InOrder, Row, fill, listed, open_report, tell, tel
 
 REPORT = "report.csv"
 PICTURE, SIDE_BY_SIDE, UNCERTAINTY, PASTED = ".png", ".side-by-side.png", ".uncertainty.png", ".pasted.png"
-# so many batches are loaded before they are sorted by shape: fuller batches of equal shapes
+# batches loaded before sorting by shape, so that batches of equal shapes are fuller
 WINDOW_BATCHES = 4
 # The largest picture that is accepted, of 89 megapixels, takes 1.8 GB at most (see tests/enhancing/test_enhance.py).
 HUGE_PX = 20_000_000
@@ -164,7 +164,7 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead:
 
 
 def load(examiner: Examiner, job: Job, corners: Corners | None, taken: Collection[str] = ()) -> list[Loaded]:
-    """Open one picture and prepare its plates, best first; what is wrong with it is no exception but its `problem`.
+    """Open one picture and prepare its plates, best first. Errors are returned in `problem`, not raised.
     taken: names of other pictures' results."""
     started = time.perf_counter()
     sources, problem = [], job.problem

@@ -1,4 +1,4 @@
-"""What is left on disk, pictures and the rows of report.csv, and what is said on the terminal meanwhile."""
+"""Writes pictures and report.csv, and prints progress."""
 
 import csv
 import os

@@ -201,8 +201,8 @@ def without_faint_colours(picture: np.ndarray, doubt: float) -> np.ndarray:
 def mix(lq: np.ndarray, sr: np.ndarray, strength: float) -> np.ndarray:
     """Blend the network's output with the brightness-matched input: strength * sr + (1 - strength) * matched lq.
 
-    Both in [0, 1]; lq is enlarged to sr's size. A generator commits itself: where a character is in doubt, it draws one
-    of the candidates. Blending the input in keeps the doubt visible, to a person and to a reader.
+    Both in [0, 1]; lq is enlarged to sr's size. The network draws one candidate where a character is
+    in doubt. Blending the input in keeps the doubt visible, to a person and to a reader.
     """
     if strength == 1:
         return sr

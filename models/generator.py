@@ -111,13 +111,13 @@ def build_generator(
 
 
 def freeze(generator: keras.Model, light_only: bool = False) -> None:
-    """Let the recogniser's layers be trained no more; nor, with light_only, any but those that judge the light."""
+    """Freeze the recogniser; with light_only, all but the illumination layers."""
     for layer in generator.layers:
         layer.trainable = layer.name in LIGHT_LAYERS if light_only else not layer.name.startswith(PREFIX)
 
 
 def take_over(model: keras.Model, given: Iterable[keras.Layer]) -> None:
-    """Give the model's layers the weights of the given layers of the same name. Raises ValueError for a given layer
+    """Copy weights between layers of the same name, from the given layers to the model's. Raises ValueError for a layer
     that the model does not have."""
     own = {layer.name: layer for layer in model.layers}
     for layer in given:

@@ -135,8 +135,8 @@ def scaled_and_shifted(x, seen, names: Sequence[str]):
 
 @keras.saving.register_keras_serializable(package="plates")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras' own, which in training takes some twenty operations, done there in TensorFlow's one. Other back ends
-    compile the twenty into one by themselves.
+    """Batch norm that trains with TensorFlow's fused operation instead of Keras' twenty. Other back ends compile the
+    twenty into one by themselves.
 
     For features (..., channels) with two or three axes beside the channels. Numbers agree but for rounding, and the
     moving variance is the unbiased one. On two cores in bfloat16, steps of 64 windows of a recogniser take 376 ms

@@ -1,9 +1,9 @@
-"""A small reader of plates, trained on damaged ones. Its features can be built into a generator (`build_generator`),
-which then draws with an idea of what may stand there, as in Ma et al. 2021, "Text Prior Guided Scene Text Image
-Super-resolution" (arXiv 2106.15368).
+"""The recogniser: a small network that reads damaged plates. Its features can be built into a generator
+(`build_generator`), which then knows which characters are likely, as in Ma et al. 2021, "Text Prior Guided Scene Text
+Image Super-resolution" (arXiv 2106.15368).
 
-It is not the reader of evaluation, which training never sees: a generator that learned from its own judge would only
-please the judge.
+It is not the reader of evaluation, which takes no part in training: a generator that learned from its own judge would
+only please the judge.
 """
 
 import re

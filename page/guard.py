@@ -1,9 +1,9 @@
-"""Who may speak to the page, and what about: stands before Gradio's application, and before its CORS answers.
+"""Checks requests before Gradio sees them, and before Gradio answers CORS requests.
 
-The page listens on this machine, and so any web page that the visitor has open can reach it. Browsers tell where a
-request comes from (Origin), and by which name it was found (Host); a name of somebody else's that points here is DNS
-rebinding. Gradio opens whatever picture a request names if the request leaves out `meta`; and it has more doors than
-this page needs.
+The page listens on this machine, so any other web page that is open in the visitor's browser can send requests to it.
+Browsers say which page sent a request (Origin) and under which name they found the server (Host). A foreign name that
+points to this machine is DNS rebinding. Gradio opens any picture that a request names if the request leaves out `meta`,
+and it has more endpoints than this page needs.
 """
 
 import json
@@ -26,7 +26,7 @@ PAGES = {"/", "/config", "/config/", "/theme.css", "/favicon.ico", "/manifest.js
     )
 }
 FOLDERS = ("/assets/", "/static/", "/svelte/", FILE, f"{API}heartbeat/", f"{API}run/", f"{API}call/")
-# a request names files, and does not hold them
+# requests carry the names of files, not their content
 MOST_JSON = 1 * MB
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NO_PROXY = (

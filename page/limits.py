@@ -90,7 +90,7 @@ def _measured(report: Path) -> None:
     path = grid(report)
     if path:
         gr.Markdown(
-            "The best, the middle and the worst plates, by rule, not by choice. Wrong characters are red and "
+            "The best, the middle and the worst plates, picked by rule, not by hand. Wrong characters are red and "
             "underlined."
         )
         gr.Image(

@@ -44,7 +44,7 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
                 examiner.generator.strength,
                 step=0.1,
                 label="Strength",
-                info="1: all that the generator draws, crisp and sure of itself. Less keeps its doubt visible.",
+                info="1 shows the network's output alone; less blends in the input.",
                 elem_id="strength",
             )
             with gr.Row():

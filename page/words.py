@@ -82,7 +82,7 @@ def _reading(reading: Reading) -> str:
 
 
 def _agreement(agreement: Agreement) -> str:
-    mean = f'<div class="faint">readings alike by {agreement.mean:.0%} on average</div>' if agreement.text else ""
+    mean = f'<div class="faint">average agreement {agreement.mean:.0%}</div>' if agreement.text else ""
     return _characters(agreement, "sure", "unsure", with_share=True) + mean
 
 
@@ -98,12 +98,11 @@ def _characters(agreement: Agreement, good: str, bad: str, with_share: bool = Fa
 
 def _legend(asked: str = "variants") -> str:
     what = {
-        "variants": "Asked again about the picture shifted, brighter and darker, and through the other generator "
-        "where there "
-        "is one: the share of answers that read the same character.",
-        "frames": "The share of frames that read the same character.",
+        "variants": "The reader was also asked about shifted, brighter and darker copies, and about the other "
+        "generator's result if there is one. Below each character: the share of answers that agree on it.",
+        "frames": "Below each character: the share of frames that agree on it.",
     }[asked]
-    return f'<p class="faint">{what} A dashed box: not all do.</p>'
+    return f'<p class="faint">{what} A dashed box marks a character on which they differ.</p>'
 
 
 def _qualities(result: Result) -> str:
@@ -118,7 +117,7 @@ def _qualities(result: Result) -> str:
 def _facts(consistency: float, effective_width: float) -> str:
     return (
         f'<p class="faint">Consistency {consistency:.2f}: the share of the picture that the result explains. '
-        f"Effective width {effective_width:.0f} px: across so many pixels the picture's content is really spread.</p>"
+        f"Effective width {effective_width:.0f} px: the number of pixels that carry detail, blur counted.</p>"
     )
 
 

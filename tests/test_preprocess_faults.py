@@ -140,7 +140,7 @@ def test_a_full_disk_then_a_read_only_one_then_a_mended_one(small_disk, raw, exp
     code, said = ended(start(raw, out, "--workers", "2"))
     assert code == 2
     assert "No space left on device" in said
-    assert "what is done stays done" in said
+    assert "finished work is kept" in said
     assert "Traceback" not in said
     done = len(parts(out))
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)

@@ -110,9 +110,7 @@ def run(step: Step) -> float:
     code = subprocess.run(step.arguments(), check=False).returncode
     # 1: some of many photos could not be used, which preprocess.py has said
     if code and not (code == 1 and step.command[0] == "preprocess.py"):
-        raise RuntimeError(
-            f"step {step.name} ended with exit code {code}; when that is mended, the same command goes on"
-        )
+        raise RuntimeError(f"step {step.name} ended with exit code {code}; fix that, and the same command goes on")
     return (time.monotonic() - started) / 60
 
 

@@ -1,4 +1,4 @@
-"""Which devices train, in which number format, and the words that say so."""
+"""Chooses devices and precision, and describes the choice."""
 
 import json
 import os

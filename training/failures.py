@@ -1,4 +1,4 @@
-"""What can go wrong with a run, and in which words it is said."""
+"""Turns the errors of a run into an exit code and one line for the user."""
 
 import errno
 import os
@@ -15,12 +15,12 @@ class TrainingFailed(Exception):
 
 
 def explain(error: BaseException, batch_size: int = 0) -> tuple[int, str]:
-    """(exit code, one line) for everything that is known to go wrong; raises the rest again. batch_size: the run's."""
+    """(exit code, one line) for every known error; raises the others again. batch_size: the run's."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, KeyboardInterrupt):
         return 1, "interrupted before the first step"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
-        return 2, f"the disk is full; the state saved last is intact: make room, then go on with --resume ({text})"
+        return 2, f"the disk is full; the last saved state is intact: free some space, then use --resume ({text})"
     if isinstance(error, Interrupted):
         return 1, text
     if isinstance(error, (ValueError, OSError, TrainingFailed)):
@@ -36,7 +36,7 @@ def _explain_tensorflow(error: BaseException, text: str, batch_size: int) -> tup
     if isinstance(error, (errors.ResourceExhaustedError, MemoryError)):
         return 2, f"out of memory; lower --batch-size, which is {batch_size} (or --filters, --blocks)"
     if isinstance(error, errors.OpError) and "BrokenProcessPool" in str(error):
-        return 2, "a process that makes batches was killed, perhaps for want of memory: make room, then --resume"
+        return 2, "a process that makes batches was killed, perhaps for lack of memory; free some, then use --resume"
     # raised where batches are made
     if isinstance(error, errors.InvalidArgumentError) and "ValueError: " in text:
         return 2, text.partition("ValueError: ")[2]

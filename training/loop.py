@@ -1,4 +1,4 @@
-"""The course of a run: its two stages, step by step, with what happens between the steps (log, validation, saving)."""
+"""Runs both stages; logs, validates and saves between steps."""
 
 import math
 import signal
@@ -31,7 +31,7 @@ WARMUP_SHARE = 0.1
 
 @dataclass
 class Progress:
-    """Where a run stands: what of its state is no array."""
+    """The part of a run's state that is not arrays."""
 
     stage: str = STAGES[0]
     # steps done in this stage
@@ -235,7 +235,7 @@ class Run:
         return figures
 
     def _watch_collapse(self, row: dict, bar) -> None:
-        """Say once what looks like a lost game; the run goes on, for it may recover."""
+        """Warn once about signs of collapse; the run goes on, since it may recover."""
         signs = {
             "the discriminator is never wrong any more, the generator learns little from it: try --balance adaptive, a "
             "larger --discriminator-every or a lower --d-learning-rate": row["d_accuracy_running"] > COLLAPSE_ACCURACY,

@@ -162,7 +162,7 @@ def _eye_of(generator: keras.Model) -> keras.Model:
 
 
 def keep_beginning(settings: Settings, generator: keras.Model) -> None:
-    """Keep the generator that the run begins with, where seed and flags alone do not make it again."""
+    """Keep the generator that the run begins with where seed and flags cannot rebuild it."""
     if settings.init or settings.recogniser:
         Path(settings.run).mkdir(parents=True, exist_ok=True)
         save_archive(in_policy(generator, "float32"), Path(settings.run) / INIT_NAME)

@@ -1,6 +1,6 @@
 """The terms of the generator's loss: their weights in both stages, and their values as training goes on.
 
-The values are gathered until somebody looks, so that the device need not wait for the host at every step.
+The values are fetched in batches, so the device does not wait for the host at every step.
 """
 
 import math

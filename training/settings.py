@@ -80,10 +80,12 @@ class ObjectiveSettings:
     mse_weight: float = field(1.0, help="weight of the MSE in stage two", metavar="F")
     vgg_weight: float = field(0.1, help="weight of the VGG term in stage two", metavar="F")
     adversarial_weight: float = field(0.2, help="weight of the adversarial term in stage two", metavar="F")
-    detail_weight: float = field(0.0, help="weight of the MSE less its blocks' means", metavar="F")
-    strokes_weight: float = field(0.0, help="weight of the absolute error less its blocks' means", metavar="F")
-    colour_weight: float = field(0.0, help="weight of the absolute error of the colours alone", metavar="F")
-    reading_weight: float = field(0.0, help="weight of the error in what --recogniser sees", metavar="F")
+    detail_weight: float = field(0.0, help="weight of the detail term: MSE, each block's mean removed", metavar="F")
+    strokes_weight: float = field(0.0, help="weight of the strokes term: MAE, each block's mean removed", metavar="F")
+    colour_weight: float = field(
+        0.0, help="weight of the colour term: MAE of the colours without brightness", metavar="F"
+    )
+    reading_weight: float = field(0.0, help="weight of the reading term: MAE of --recogniser's features", metavar="F")
 
     def __post_init__(self) -> None:
         _check(self, "0 or more", lambda value: value >= 0, *(each.name for each in fields(ObjectiveSettings)))
