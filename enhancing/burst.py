@@ -25,6 +25,10 @@ PICTURE_WEIGHT = 0.5
 REFERENCE_CANDIDATES = 8
 # Of the frames' readings with the elected one. Single frames may be bad, that is why there are several.
 MIN_AGREEMENT = 0.6
+# detail between these, in px of a tile, is strokes; finer is noise
+STROKES_SIGMA = (1.0, 4.0)
+# of a frame's worth, in its weight; docs/EXPERIMENTS.md
+WORTH_POWER = 2
 # disagreement that is not told from none, as a standard deviation of luminance
 FLOOR = 0.02
 ECC_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-5)
@@ -37,9 +41,9 @@ BORDER_PX = 8
 
 @dataclass(frozen=True)
 class Frame:
-    """weight: share of the frame in the combined picture, 0 where it was left out; the weights sum to 1. correlation:
-    with the frame that the others were aligned to. shift: its way there in px, (right, down), at the middle of the
-    plate."""
+    """weight: share of the frame in the combined picture and in the vote, 0 where it was left out; they sum to 1.
+    correlation: with the frame that the others were aligned to. shift: its way there in px, (right, down), at the
+    middle of the plate."""
 
     weight: float
     correlation: float
@@ -116,13 +120,17 @@ class _Laid(NamedTuple):
 def _lay_upon(results: Sequence[Result], reference: int, trust: np.ndarray) -> list[_Laid]:
     fixed = results[reference].look.sr
     shape = fixed.shape[:2]
+    worths = np.array([worth_of(result.source.lq, result.source.native_width) for result in results])
+    # of flat pictures none is worth more than another
+    worths = worths / worths.max() if worths.max() > 0 else np.ones(len(results))
     laid = []
     for i, result in enumerate(results):
         picture = resize(result.look.sr, *shape)
         warp = np.eye(2, 3, dtype=np.float32) if i == reference else align(fixed, picture)
         aligned = warped(picture, warp)
         likeness = correlation(smooth(fixed), smooth(aligned))
-        weight = trust[i] * likeness if likeness >= MIN_CORRELATION or i == reference else 0.0
+        believed = likeness >= MIN_CORRELATION or i == reference
+        weight = trust[i] * likeness * worths[i] ** WORTH_POWER if believed else 0.0
         lq = warped(resize(result.source.lq, *shape), warp)
         laid.append(_Laid(aligned, lq, _sureness(result, warp, shape) * weight, likeness, shift_of(warp, shape)))
     return laid
@@ -152,6 +160,15 @@ def _trust(result: Result) -> float:
     steady = FLOOR / max(FLOOR, float(result.disagreement.mean())) if result.disagreement is not None else 1.0
     agreed = result.agreement.mean if result.agreement is not None else 1.0
     return (0.1 + agreed) * steady * (0.1 + result.fit.consistency)
+
+
+def worth_of(picture: np.ndarray, native_width: float) -> float:
+    """The width in px of the camera, times how much of the contrast of the picture, (h, w, 3) float, is in strokes as
+    fine as characters': a large view may be blurred, a sharp one small."""
+    grey = luminance(picture)
+    fine, coarse = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in STROKES_SIGMA)
+    contrast = float(grey.std())
+    return native_width * float((fine - coarse).std()) / contrast if contrast > 1e-3 else 0.0
 
 
 def _sureness(result: Result, warp: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -6,19 +6,16 @@ Memory holds the plates that are in sight, not the film: a plate is handed out a
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
 from data.film import Frame
 from data.io import to_float
-from data.quality import luminance
 from data.straighten import in_tile, straighten, tile_size
+from enhancing.burst import worth_of
 from enhancing.tracking import Track, Tracker, plate_width
 
 # of a plate, that are restored and combined
 VIEWS = 10
-# detail between these, in px of a tile, is strokes; finer is noise
-STROKES_SIGMA = (1.0, 4.0)
 # of a plate that leaves the frame
 CUT_WORTH = 0.2
 # around the best view in the frame, in widths of the plate to the left and right, and above and below
@@ -56,7 +53,7 @@ class Followed:
         width = plate_width(corners)
         tile_px = width * tile.shape[1] / float(np.ptp(in_tile(corners, tile.shape[:2])[:, 0]))
         cut = (corners < 0).any() or (corners > picture.shape[1::-1]).any()
-        worth = worth_of(tile, width) * (CUT_WORTH if cut else 1.0)
+        worth = worth_of(to_float(tile), width) * (CUT_WORTH if cut else 1.0)
         view = View(seconds, tile, width, tile_px, picture.shape[:2], worth)
         self.views = sorted([*self.views, view], key=lambda view: -view.worth)[:VIEWS]
         if self.views[0] is view:
@@ -81,15 +78,6 @@ def _handed_out(followed: dict[int, Followed], ended: Sequence[Track]) -> Iterat
         each = followed.pop(track.number)
         if track.counts and each.views:
             yield each
-
-
-def worth_of(tile: np.ndarray, plate_px: float) -> float:
-    """The plate's width times how much of the tile's contrast is in strokes as fine as characters': a large view may be
-    blurred, a sharp one small."""
-    grey = luminance(to_float(tile))
-    fine, coarse = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in STROKES_SIGMA)
-    contrast = float(grey.std())
-    return plate_px * float((fine - coarse).std()) / contrast if contrast > 1e-3 else 0.0
 
 
 def _surroundings(picture: np.ndarray, corners: np.ndarray) -> np.ndarray:

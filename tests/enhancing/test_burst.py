@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from drawn_plates import Scripted, moved, noisy, plate, spelled
+from drawn_plates import Scripted, motion, moved, noisy, plate, spelled
 
 from enhancing.burst import align, combine
 from enhancing.drawing import burst_sheet
@@ -83,3 +83,15 @@ def test_frames_that_read_differently_bring_the_warning():
 def test_no_frames():
     with pytest.raises(ValueError, match="at least one frame"):
         combine([], examiner(None))
+
+
+def test_wide_and_sharp_frames_weigh_more():
+    sharp = plate("B742KX")
+    small = cv2.resize(cv2.resize(sharp, (64, 32), interpolation=cv2.INTER_AREA), (192, 96))
+    frames = [sharp, motion(moved(sharp, 2, 1), 17), moved(sharp, -2, 1)]
+    sources = [make_source(examiner(None).generator, frame) for frame in frames]
+    sources.append(make_source(examiner(None).generator, small)._replace(native_width=64))
+    burst = combine(examiner(Scripted(spelled("B742KX"))).enhance(sources), READING)
+    weights = [frame.weight for frame in burst.frames]
+    assert sum(weights) == pytest.approx(1)
+    assert min(weights[0], weights[2]) > 2 * max(weights[1], weights[3])

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from data.film import Frame
+from data.io import to_float
 from data.synthetic.drive import RATE, drive
-from enhancing.following import VIEWS, follow, worth_of
+from enhancing.burst import worth_of
+from enhancing.following import VIEWS, follow
 from enhancing.tracking import MAX_GAP_S
 
 CORNERS = np.array([[220, 130], [100, 130], [100, 100], [220, 100]], float)
@@ -54,11 +56,11 @@ def test_the_tile_shows_the_plate_and_the_surroundings_the_frame():
 
 def test_wide_views_are_worth_more_than_small_and_blurred_ones():
     (one,) = follow([Frame(0.0, picture())], lambda frame: plates(CORNERS))
-    tile = one.views[0].tile
+    tile = to_float(one.views[0].tile)
     blurred = cv2.GaussianBlur(tile, (0, 0), 4)
     assert worth_of(tile, 120) > worth_of(tile, 60)
     assert worth_of(tile, 120) > 1.5 * worth_of(blurred, 120)
-    assert worth_of(np.full((96, 192, 3), 90, np.uint8), 120) == 0
+    assert worth_of(np.full((96, 192, 3), 0.4, np.float32), 120) == 0
 
 
 def test_a_plate_is_handed_out_once_it_is_gone_and_not_kept():
