@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -57,7 +58,16 @@ def test_every_format_gives_the_same_pictures(archive, tmp_path, capsys, format,
         np.testing.assert_allclose(restore(onnx, odd), restore(generator, odd), atol=1e-3)
 
 
-def test_a_difference_is_an_error_and_leaves_nothing(archive, tmp_path, monkeypatch, capsys):
+@pytest.fixture(scope="module")
+def exported(archive, tmp_path_factory):
+    """The archive as ONNX, which takes seconds to make."""
+    out = tmp_path_factory.mktemp("exported") / "tiny.onnx"
+    assert export.main(["--checkpoint", str(archive), "--format", "onnx", "--out", str(out)]) == 0
+    return out
+
+
+def test_a_difference_is_an_error_and_leaves_nothing(archive, exported, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(export, "write", lambda model, generator, file, format: shutil.copy(exported, file))
     read = export.READERS["onnx"]
     monkeypatch.setitem(export.READERS, "onnx", lambda path: lambda batch: read(path)(batch) + 0.002)
     out = tmp_path / "wrong.onnx"
@@ -99,10 +109,8 @@ def test_missing_packages_are_named(archive, tmp_path, monkeypatch, capsys):
     assert "requirements-export.txt" in capsys.readouterr().err
 
 
-def test_large_weights_are_stored_in_16_bits(archive, tmp_path):
-    out = tmp_path / "tiny.onnx"
-    assert export.main(["--checkpoint", str(archive), "--format", "onnx", "--out", str(out)]) == 0
-    large = [each for each in onnx.load(out).graph.initializer if np.prod(each.dims) >= export.LARGE]
+def test_large_weights_are_stored_in_16_bits(exported):
+    large = [each for each in onnx.load(exported).graph.initializer if np.prod(each.dims) >= export.LARGE]
     stored = {each.data_type for each in large}
     assert stored == {onnx.TensorProto.FLOAT16}
 
