@@ -53,9 +53,11 @@ def test_a_straightened_plate_is_bounded_whatever_its_corners(monkeypatch):
     monkeypatch.setattr("enhancing.opening.MAX_STRAIGHT_PX", 80_000)
     photo = np.full((300, 3000, 3), 90, np.uint8)
     photo[:, :1500] = 30
-    straight, width = straighten(photo, [(0, 0), (3000, 0), (3000, 300), (0, 300)], 192)
-    assert width == pytest.approx(3000)
-    assert straight.shape[0] * straight.shape[1] == pytest.approx(80_000, rel=0.02)
-    middle = straight.shape[1] // 2
-    assert straight[:, : middle - 4].max() == 30
-    assert straight[:, middle + 4 :].min() == 90
+    source = make_source(Generator(lambda batch: batch), photo, [(0, 0), (3000, 0), (3000, 300), (0, 300)])
+    assert source.native_width == pytest.approx(3000 / 0.8)
+    straight = source.plate()
+    assert straight.shape[:2] == source.size
+    assert straight.shape[0] * straight.shape[1] < 1.01 * 80_000
+    middle, rows = straight.shape[1] // 2, slice(straight.shape[0] // 2 - 5, straight.shape[0] // 2 + 5)
+    assert straight[rows, middle // 2 : middle - 4].max() == 30
+    assert straight[rows, middle + 4 : middle + middle // 2].min() == 90
