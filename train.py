@@ -107,10 +107,8 @@ def sitting(settings: Settings, trainer, pairs, held_out, about: dict) -> Iterat
     watch, folder = settings.part(WatchSettings), Path(settings.run)
     validator = make_validator(settings.tiles, held_out, watch) if is_chief() and held_out else None
     select, reason = choose_selection(watch.select, validator)
-    if reason:
-        say(reason)
     shipping = Shipping(trainer, validator, select, about)
-    for line in shipping.watch(watch.real if is_chief() else ()):
+    for line in filter(None, (reason, *shipping.watch(watch.real if is_chief() else ()))):
         say(line)
     journal = Journal(folder, shipping.columns()) if is_chief() else None
     cache = folder / f"cache-{worker_name()}"
