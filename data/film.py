@@ -152,7 +152,7 @@ def _open_container(file: IO[bytes], name: str) -> Iterator[av.container.InputCo
     try:
         container = av.open(file, "r", format=name, options=options, metadata_errors="replace", io_open=_refuse)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise PictureError("damaged film", _first_words(error)) from error
+        raise PictureError("damaged film", _reason(error)) from error
     with container:
         yield container
 
@@ -296,5 +296,7 @@ def _orientation(frame: av.VideoFrame) -> int:
     return {(False, False): 5, (False, True): 6, (True, True): 7, (True, False): 8}[b < 0, c < 0]
 
 
-def _first_words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _reason(error: Exception) -> str:
+    """Without FFmpeg's numbers. A film whose recording broke off has no index, and is no more than invalid to it."""
+    text = getattr(error, "strerror", None) or str(error)
+    return "it is cut off, or no film" if "Invalid data" in text else " ".join(text.split())[:200]
