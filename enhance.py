@@ -5,8 +5,9 @@
 
 finds the plates and leaves in --out one PNG per plate, under the picture's relative path and name (NAME-1.png,
 NAME-2.png and so on for several in one picture, the surest first), and report.csv with a row per plate: corners, sizes,
-brightness, contrast, sharpness, consistency, readings, warnings, seconds. With --burst, one burst.png of all.
-A film leaves a folder with a combined picture, the best frame and a contact sheet of each plate in it.
+brightness, contrast, sharpness, consistency, readings, warnings, seconds. With --burst, one burst.png combines all
+inputs. A film leaves a folder with a combined picture, the best frame and a contact sheet of each plate in it.
+
 Exit code: 0 all well, 1 some inputs failed, 2 nothing could be done. A restored plate is a hint, not evidence.
 """
 
@@ -64,29 +65,31 @@ class Settings:
         None, type=path, metavar="FILE", help="a .keras or .onnx generator instead of the shipped one"
     )
     side_by_side: bool = field(False, help="also write NAME.side-by-side.png, before and after")
-    read: bool = field(False, help="read the plates, and see where the readings agree")
+    read: bool = field(False, help="read the plates, and show where the readings agree")
     uncertainty: bool = field(False, help="also write NAME.uncertainty.png, a heat map")
     burst: bool = field(False, help="the inputs are frames of one plate: combine them")
     corners: tuple[tuple[float, float], ...] | None = field(
-        None, type=corner, nargs=4, metavar="x,y", help="of the plate in the photo, in px: straighten it"
+        None, type=corner, nargs=4, metavar="x,y", help="corners of the plate in the photo, in px"
     )
-    whole: bool = field(False, help="each picture is one plate: look for none in it")
+    whole: bool = field(False, help="take each picture as one plate, and look for none in it")
     paste: bool = field(False, help="also write NAME.pasted.png, the photo with its plates restored in their place")
-    film: bool = field(False, help="the pictures of each folder are the frames of one film, in their names' order")
+    film: bool = field(
+        False, help="take each folder as a film: its pictures are the frames, in the order of their names"
+    )
     start_s: float = field(
-        0.0, flag="--from", type=seconds, metavar="TIME", help="of films: from here, as 12.5 or 00:12 or 1:02:03"
+        0.0, flag="--from", type=seconds, metavar="TIME", help="films: begin here, as 12.5, 00:12 or 1:02:03"
     )
     end_s: float | None = field(
-        None, flag="--to", type=seconds, metavar="TIME", help="of films: to before here (default: to the end)"
+        None, flag="--to", type=seconds, metavar="TIME", help="films: end before this time (default: at the end)"
     )
-    every: int = field(1, metavar="N", help="of films: look at every N-th frame")
-    strip_metadata: bool = field(False, help="leave time, place and camera of the picture out of its result")
+    every: int = field(1, metavar="N", help="films: use every N-th frame")
+    strip_metadata: bool = field(False, help="leave the picture's time, place and camera out of its result")
     workers: int = field(os.cpu_count() or 1, metavar="N", help="threads that decode and encode")
-    batch_size: int = field(16, metavar="N", help="pictures that the generator takes at once")
+    batch_size: int = field(16, metavar="N", help="pictures per batch")
     precision: str = field(
         "auto",
         choices=("auto", "float32", "bfloat16"),
-        help="of a .keras generator; auto: bfloat16 where the CPU multiplies it in hardware",
+        help="precision of a .keras generator; auto: bfloat16 where the CPU multiplies it in hardware",
     )
     strength: float | None = field(
         None,
@@ -94,7 +97,7 @@ class Settings:
         help="blends the generator's output with the brightness-matched input, 0 to 1 (default: the generator's own, "
         "at which validation plates were read best)",
     )
-    limit: int = field(0, metavar="N", help="stop after so many pictures; 0: take all")
+    limit: int = field(0, metavar="N", help="use the first N pictures only; 0: all")
 
     def __post_init__(self) -> None:
         require(self.workers >= 1, "--workers", "at least 1", self.workers)

@@ -42,19 +42,19 @@ class Settings:
         (), flag="--checkpoint", type=path, nargs="+", metavar="FILE",
         help="generators to compare, .keras or .onnx (default: the shipped ones)",
     )  # fmt: skip
-    split: str = field("test", help="of the tile folder: train, val or test")
+    split: str = field("test", help="split of the tile folder: train, val or test")
     out: str = field("reports/evaluation", type=path, metavar="DIR", help="folder for the results")
     limit: int | None = field(None, metavar="N", help="evaluate N plates, drawn at random by the seed, not all")
-    ocr: bool = field(True, help="leave reading out")
+    ocr: bool = field(True, help="do not read the plates")
     clean_too: bool = field(False, help="put clean tiles through the generators, too: are they left alone?")
     vgg_weights: str | None = field(
         None, type=path, metavar="PATH", help="VGG19 weights file, or imagenet: adds the VGG distance"
     )
-    precision: str = field("float32", choices=("float32", "bfloat16", "auto"), help="of .keras generators")
+    precision: str = field("float32", choices=("float32", "bfloat16", "auto"), help="precision of .keras generators")
     strength: float | None = field(
-        None, metavar="F", help="of all generators, as in enhance.py, instead of each one's own"
+        None, metavar="F", help="strength of all generators, as in enhance.py, instead of each one's own"
     )
-    seed: int = field(0, help="of --limit and of the confidence intervals")
+    seed: int = field(0, help="seed of --limit and of the confidence intervals")
 
     def __post_init__(self) -> None:
         if sum(map(bool, (self.tiles, self.lq_only, self.tracks))) != 1:
@@ -100,7 +100,7 @@ def evaluate(settings: Settings) -> dict:
     plates = pick(material.plates, settings.limit, settings.seed)
     first = first_pair(plates)
     if settings.clean_too:
-        # says now, not after all else, where it cannot be done
+        # fails now, not after everything else, where it cannot be done
         clean_as_input([first.plate])
     named = by_name(files)
     generators = load_fitting(named, first, settings.precision, settings.strength)
@@ -147,7 +147,7 @@ def evaluate_tracks(settings: Settings) -> int:
 
 def checkpoint_files(settings: Settings) -> list[str]:
     """The generators to compare. Raises ValueError for a file that cannot be one."""
-    # as seen from here: reports are passed on, and need not tell where somebody's files lie
+    # relative paths: reports are passed on, and need not show where files lie
     given = settings.checkpoints or [os.path.relpath(file) for file in reversed(shipped(precision=settings.precision))]
     for file in given:
         check_checkpoint(file)

@@ -1,4 +1,4 @@
-"""The terms of both objectives; how much each weighs, `training/objective.py` says.
+"""The terms of both objectives; their weights are in `training/objective.py`.
 
     discriminator = CE(D(G(x)), 0) + CE(D(y), 1)
     generator     = MSE(G(x), y) + 0.1 * VGG(G(x), y) + 0.2 * CE(D(G(x)), 1)
@@ -25,13 +25,13 @@ def mse(hr, sr):
 
 
 def mae(hr, sr):
-    """Mean absolute error of each picture's features. Where either of two characters may stand there, it is least for
-    what one looks like, the squared error for something between the two."""
+    """Mean absolute error of each picture's features. Where either of two characters may stand, it favours one of them,
+    the squared error something between the two."""
     return _mean(ops.abs(_difference(hr, sr)))
 
 
 def detail(hr, sr):
-    """Mean squared error of each picture after the mean of each block of 16 x 16 pixels has been taken off both.
+    """Mean squared error of each picture after the mean of each block of 16 x 16 pixels is subtracted from both.
 
     Nobody can know how bright a dark plate really was. In the MSE of dark plates, this doubt outweighs the characters.
     The detail term is the MSE without it. Height and width must be multiples of 16.

@@ -99,7 +99,7 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
 
 @contextmanager
 def sitting(settings: Settings, trainer, pairs, held_out, about: dict) -> Iterator:
-    """A run (`training.loop.Run`) with what lasts as long as it: worker processes, journal, cache, signal handlers.
+    """A run (`training.loop.Run`) with all that is closed after it: worker processes, journal, cache, signal handlers.
     about: of the networks, for the .json beside each."""
     from training.loop import Run, stoppable
     from training.validation import Shipping, choose_selection, make_validator
@@ -126,7 +126,7 @@ def sitting(settings: Settings, trainer, pairs, held_out, about: dict) -> Iterat
 
 
 def say(text: str) -> None:
-    """For one reader, not for every machine's."""
+    """Print a line on the chief only."""
     if is_chief():
         print(printable(text), flush=True)
 

@@ -1,5 +1,5 @@
-"""Changes of view and colour that training shows: small ones of both tiles of a pair, and strong ones of clean rendered
-tiles alone.
+"""Changes of view and colour for training: small ones of both tiles of a pair, strong ones of clean rendered tiles
+only.
 
 Pictures are (H, W, 3) float32 RGB in [0, 1]. `draw` and `apply` leave a plate as legible as it was: no mirror image, no
 strong turn. Such a change is drawn once and applied to both tiles of a pair, so that pixels keep their partners

@@ -77,7 +77,8 @@ class Job:
 
 @lru_cache(maxsize=1)
 def code_checksum() -> str:
-    """Of all that decides a tile's bytes: this package's files, and the versions of what computes with pixels."""
+    """A checksum of all that affects a tile's bytes: this package's files, and the versions of what computes with
+    pixels."""
     digest = hashlib.sha256(repr((cv2.__version__, np.__version__, PIL.__version__)).encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -124,7 +125,7 @@ def _make(photo: Photo, job: Job, splits: dict[str, str] | None) -> Outcome:
 
 
 def _has_its_tiles(out: str, outcome: Outcome) -> bool:
-    """Whether the tiles are there in their sizes. Storage elsewhere is trusted: to ask it costs a request a tile."""
+    """Whether the tiles are there in their sizes. Remote storage is trusted, since asking costs a request per tile."""
     if not is_path(out):
         return True
     sizes = outcome.sizes or [(None, None)] * len(outcome.rows)
@@ -221,7 +222,7 @@ def absolute(folder: str) -> str:
 
 
 def lies_in(folder: str, other: str) -> bool:
-    """Whether a folder, there or yet to be made, is `other` or lies in it, by whatever way it is named."""
+    """Whether a folder, there or yet to be made, is `other` or lies in it, however the two are named."""
     if not (is_path(folder) and is_path(other)):
         return f"{folder}/".startswith(f"{other}/")
     real = Path(os.path.realpath(folder))

@@ -17,7 +17,7 @@ _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 PROVINCES = "皖沪津渝冀晋蒙辽吉黑苏浙京闽赣鲁豫鄂湘粤桂琼川贵云藏陕甘青宁新警学O"
 ALPHABETS = _LETTERS + "O"
 ADS = _LETTERS + "0123456789O"
-# no plate is that: stands in a name whose plate the tables cannot spell
+# not a real plate: used in names whose plate the tables cannot spell
 UNKNOWN = "O" * 7
 
 Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]

@@ -38,7 +38,7 @@ KEEP_MEMORY = {
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
 }
-# of a bucket in which the storage failed; those of dead workers are Dask's own affair
+# of a bucket in which the storage failed; Dask itself handles those of dead workers
 RETRIES = 2
 
 
@@ -81,7 +81,7 @@ def run_buckets(client: Client, job: Job, buckets: list[list[Photo]], splits: di
 
 
 class WorkerWatch:
-    """Notices that no work gets done any more: no worker is there, or they die before they finish anything."""
+    """Notices when work has stopped: no worker is left, or all die before they finish anything."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -93,7 +93,7 @@ class WorkerWatch:
         self._deaths, self._able = 0, time.monotonic()
 
     def look(self) -> None:
-        """Raises RuntimeError when it is hopeless."""
+        """Raises RuntimeError when no more progress can be expected."""
         now = time.monotonic()
         if now - self._looked < WATCH_S:
             return
@@ -127,7 +127,7 @@ def _workers(client: Client) -> dict[str, dict]:
 
 @contextlib.contextmanager
 def _noted_interrupt() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets beside raising KeyboardInterrupt, which Python swallows in a destructor or a
+    """An event that Ctrl-C sets in addition to raising KeyboardInterrupt, which Python swallows in a destructor or a
     callback."""
     interrupted = threading.Event()
 
@@ -208,22 +208,22 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
         try:
             yield client
         except KeyboardInterrupt:
-            # Dask's, on tasks cut short: nothing that the user does not know
+            # Dask's, on interrupted tasks, of which the user knows
             logging.disable(logging.CRITICAL)
             raise
 
 
 def _local_cluster(workers: int) -> LocalCluster:
-    # no dashboard, and no quarrel about its port with other runs on this machine
+    # no dashboard, whose port could clash with other runs on this machine
     options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
-    # what ends a run is said once, by preprocess.py: workers would add a traceback for each bucket
+    # preprocess.py says once why a run ends; workers would add a traceback for each bucket
     options |= {"silence_logs": logging.CRITICAL}
     with dask.config.set(KEEP_MEMORY):
         return LocalCluster(n_workers=workers, threads_per_worker=1, **options)
 
 
 def _check_code(client: Client) -> None:
-    """Raises RuntimeError for a cluster that has not exactly this code: its workers would die of the first task, or
+    """Raises RuntimeError for a cluster that has not exactly this code: its workers would fail at the first task, or
     make other tiles."""
 
     # a function inside a function is sent as it is; others are sent by name, and looked for there

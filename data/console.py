@@ -1,5 +1,4 @@
-"""A program and its terminal: lines that no name, no encoding and no closed pipe can turn into a failure, and a tidy
-end."""
+"""Prints lines that cannot fail, whatever the name, the encoding or the pipe, and ends a program tidily."""
 
 import os
 import signal
@@ -19,7 +18,7 @@ def prepare_console() -> None:
 def say(text: str, error: bool = False) -> None:
     """A line on the terminal, above a progress bar if there is one. error: on standard error.
 
-    Where nobody listens any more (`| head -1`), nothing more is said, and the work goes on.
+    After the reader has closed the pipe (`| head -1`), nothing more is printed, and the work goes on.
     """
     stream = sys.stderr if error else sys.stdout
     line = printable(text)
@@ -34,7 +33,7 @@ def say(text: str, error: bool = False) -> None:
 
 
 def _silence(stream) -> None:
-    """Whatever is still to be written there goes nowhere, and the interpreter's last flush raises nothing."""
+    """Discard what is still to be written there, so that the interpreter's last flush raises nothing."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -46,8 +45,8 @@ def _silence(stream) -> None:
 
 @contextmanager
 def ended_early():
-    """Within it, a plain kill and a closed terminal raise KeyboardInterrupt, as Ctrl-C does: what was done is reported,
-    and what is half done is cleared away."""
+    """Inside this context, a plain kill and a closed terminal raise KeyboardInterrupt, as Ctrl-C does: finished work is
+    reported, and half-finished work is cleared away."""
 
     def interrupt(number, frame):
         raise KeyboardInterrupt

@@ -13,9 +13,9 @@ def crop_plate(
     """(H, W, 3) uint8 photo -> (tile uint8 of the size `tile`, corners in tile pixels (4, 2) float64, plate width in
     px).
 
-    The window holds all four corners with `margin` of the plate's width (or height) on each side. One that leaves the
-    photo is shifted inside; where the photo is smaller than the window, the rest is reflected. The width returned is
-    that in the photo, so that a caller can tell a tile that was enlarged. Raises ValueError for corners outside the
+    The window holds all four corners with `margin` of the plate's width (or height) on each side. A window that leaves
+    the photo is shifted inside; where the photo is smaller than the window, the rest is reflected. The width returned
+    is that in the photo, so that a caller can tell a tile that was enlarged. Raises ValueError for corners outside the
     photo or no area.
     """
     height, width = photo.shape[:2]

@@ -1,4 +1,4 @@
-"""The pairs of tiles that a training step sees: the data pipeline, from a step's number to a batch.
+"""The data pipeline of training: from a step's number to a batch of pairs of tiles.
 
     step number -> positions of the stream -> worker process (read, augment, degrade) -> uint8 batch -> prefetch
 
@@ -28,7 +28,7 @@ from data import augment, degrade
 from data.io import to_float, to_uint8
 from data.tiles import read_tile
 
-# beyond any epoch of training: fixed degradations of their own
+# beyond any epoch of training: validation tiles get fixed degradations of their own
 VALIDATION_EPOCH = 2**31
 # batches made in advance, per worker
 AHEAD = 4
@@ -220,7 +220,7 @@ def echoed(stream: Callable[[int, int], Iterator[Batch]], steps: range, times: i
 
     Yields (pictures (N, height, W, 3), their answers (N, ...)) for each of `steps`. stream(first, last) makes batches
     number first .. last - 1, with pictures at least `height` high. The steps alone decide which batches are needed, so
-    that an interrupted training goes on with what it would have seen.
+    that an interrupted training goes on with the batches that it would have had.
     """
     first, last = steps.start // times, -(-steps.stop // times)
     begun = max(0, first - HELD + 1)

@@ -81,7 +81,7 @@ def apply(picture: np.ndarray, steps: list[Step], scale: int = 1) -> np.ndarray:
 
 
 def sampled_width(steps: list[Step], width: float) -> float:
-    """Fewest pixels across which the steps ever sampled something `width` px wide. Blur is not counted."""
+    """The fewest pixels that the steps ever left of something `width` px wide. Blur is not counted."""
     factor, greatest = 1.0, 1.0
     for step in steps:
         if step["stage"] == "down":

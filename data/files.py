@@ -1,4 +1,4 @@
-"""Files in and out: opened only where that is safe, written whole or not at all, told to be pictures by their first
+"""Files in and out: opened only where that is safe, written whole or not at all, recognised as pictures by their first
 bytes.
 
 Files are untrusted. Only regular files are opened, so a pipe or a device cannot hang or fill the machine. Nothing here
@@ -27,8 +27,7 @@ Source = str | os.PathLike
 
 
 def has_picture_extension(name: str) -> bool:
-    """Whether a file of this name is said to be a picture. Names that begin with "._" are macOS' notes on other
-    files."""
+    """Whether a file's name says that it is a picture. Names that begin with "._" are macOS' notes on other files."""
     base = name.replace(os.sep, "/").rsplit("/", 1)[-1]
     known = EXTENSIONS | HEIF_EXTENSIONS
     return not base.startswith("._") and os.path.splitext(base)[1].lower() in known
@@ -95,7 +94,7 @@ def is_local(system) -> bool:
 
 
 def is_path(url: Source) -> bool:
-    """Whether it is no URL. fsspec takes longer to say so, and there are four files to a photo."""
+    """Whether it is a path and not a URL. fsspec takes longer to decide, and each photo has four files."""
     return "://" not in os.fspath(url)
 
 

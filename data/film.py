@@ -42,7 +42,7 @@ THREADS = 4
 CUT_OFF_S = 1.0
 # headers count frames a little too generously, too
 CUT_OFF_SHARE = 0.02
-# places where the container cannot be read on, after which nothing is expected to follow
+# read errors in the container after which the rest is given up
 MAX_READ_ERRORS = 20
 # of films that do not say; animations say it frame by frame
 FALLBACK_RATE = 25
@@ -72,8 +72,8 @@ class Film:
 
 @contextmanager
 def open_film(path: str, start_s: float = 0.0, end_s: float = math.inf, every: int = 1) -> Iterator[Film]:
-    """The frames from second `start_s` to before `end_s`, every so manieth of them. Raises PictureError for what cannot
-    be opened as a moving picture; what turns up later stands in `faults`."""
+    """The frames from second `start_s` to before `end_s`, every `every`-th of them. Raises PictureError for what cannot
+    be opened as a moving picture; what goes wrong later is in `faults`."""
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open_regular(path))
@@ -221,7 +221,7 @@ def _frames(container, stream, film: Film, length_s: float | None, start_s: floa
 
 
 def _missing(stream, length_s: float | None, start_s: float, end_s: float, decoded: int, taken: int) -> list[str]:
-    """What a film that was read to its end, which was at `end_s`, lacks of what its header says."""
+    """What is missing of a film that ended at `end_s`, by its header."""
     if not taken:
         return ["no frame could be decoded" if start_s == 0 else f"there is no frame after {start_s:g} s"]
     if length_s and length_s - end_s > max(CUT_OFF_S, CUT_OFF_SHARE * length_s):
@@ -241,7 +241,7 @@ def _seek(container, seconds: float, film: Film) -> None:
 
 
 def _decoded(container, stream, film: Film) -> Iterator[av.VideoFrame]:
-    """Every frame that can be decoded, whatever is between."""
+    """Every frame that can be decoded; damaged parts are skipped."""
     damaged = unreadable = 0
     packets = container.demux(stream)
     while unreadable < MAX_READ_ERRORS:

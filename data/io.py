@@ -56,8 +56,7 @@ JPEG_END = b"\xff\xd9"
 
 class PictureError(ValueError):
     """A file that cannot be opened as a picture. The message is the reason, for people; `kind` is its first part, under
-    which many such files are counted. passing: the reason may be gone at the next try, since the system would not open
-    the file."""
+    which many such files are counted. passing: the next try may succeed, since the system would not open the file."""
 
     def __init__(self, kind: str, detail: str = "", passing: bool = False) -> None:
         super().__init__(f"{kind}: {detail}" if detail else kind)
@@ -106,7 +105,7 @@ def is_moving(path: str) -> bool:
 
 def animation_length(path: Source) -> int:
     """How many frames an animated picture says it has: GIF, PNG, WebP or AVIF, a TIFF of several pages, a file named
-    .mpo; as far as it can be followed. 1 for any other picture, 0 for what is none.
+    .mpo; as far as it can be followed. 1 for any other picture, 0 for a file that is not a picture.
 
     Frames of another size than the first are thumbnails and gain maps, and do not count. A phone's JPEG is one picture,
     whatever else lies in it.
@@ -179,9 +178,9 @@ def picture_size(source: Source) -> tuple[int, int]:
 
 
 def read_exif(source: Source) -> bytes:
-    """What a picture says of its making (time, place, camera) as an EXIF block in TIFF's form; b"" for nothing.
+    """A picture's metadata (time, place, camera) as an EXIF block in TIFF's form; b"" for nothing.
 
-    Left out is what no longer holds for a copy that is upright and of another size: orientation, sizes and thumbnail.
+    Orientation, sizes and thumbnail are left out, since they do not hold for an upright copy of another size.
     """
     _prepare_pillow()
     # damaged metadata says nothing, and makes Pillow raise nearly anything
@@ -297,8 +296,8 @@ def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _decode_plain_jpeg(image: Image.Image, content: bytes) -> np.ndarray | None:
-    """By OpenCV, a quarter faster than Pillow. None for what it does otherwise: colour profiles, CMYK, and a JPEG that
-    is broken off, which it would fill with grey."""
+    """By OpenCV, a quarter faster than Pillow. None for files that OpenCV decodes differently: colour profiles, CMYK,
+    and a JPEG that is broken off, which it would fill with grey."""
     plain = image.format == "JPEG" and image.mode in ("RGB", "L") and not image.info.get("icc_profile")
     if not plain or not content.rstrip(b"\0").endswith(JPEG_END):
         return None

@@ -1,7 +1,7 @@
 """Lists of pictures that people write: text.csv, with the texts of plates, and train.txt, val.txt and test.txt.
 
 They are written on other machines, for other folders. A path that names no picture as it stands is matched with `/` for
-a backslash, and without regard to case or Unicode form. What still matches nothing can be told, and is not passed over.
+a backslash, and without regard to case or Unicode form. Paths that still match nothing are reported.
 """
 
 import csv
@@ -22,7 +22,7 @@ COLUMNS = ("file", "text", "country")
 
 
 class Text(NamedTuple):
-    """A row of a text.csv. row: how it is named to people."""
+    """A row of a text.csv. row: its name in messages."""
 
     text: str
     country: str
@@ -99,7 +99,7 @@ def read_texts(url: str | os.PathLike, folder: str = "") -> dict[str, Text]:
 
 
 def text_of(source: str, listed: Listed, texts: dict[str, Text]) -> tuple[str, str] | None:
-    """By the path that a text.csv gives, or by the bare name in the nearest folder above that lists it."""
+    """The row that gives the photo's path, or its bare name in the nearest folder above that lists it."""
     if not texts:
         return None
     *folders, name = source.split("/")

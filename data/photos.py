@@ -68,7 +68,7 @@ def find_photos(raw: str, out: str = "") -> Found:
 
 
 def _photo(source: str, stamp: str, text: tuple[str, str] | None) -> Photo:
-    """A text that changes makes another photo of it, too."""
+    """A changed text makes it count as another photo, too."""
     return Photo(source, ":".join((stamp, *(text or ()))), text)
 
 

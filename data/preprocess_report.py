@@ -39,7 +39,7 @@ class Summary:
     new: int = 0
     # photos whose tiles of an earlier run are gone or damaged
     lost: int = 0
-    # files of an earlier run that say no more what became of their photos
+    # files of an earlier run that no longer say what became of their photos
     damaged: list[str] = field(default_factory=list)
 
     @classmethod

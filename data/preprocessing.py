@@ -1,6 +1,6 @@
-"""One raw photo -> its pairs of tiles, or the reason why there are none. What each worker of preprocess.py does.
+"""Turns one raw photo into its pairs of tiles, or says why there are none: the work of each worker of preprocess.py.
 
-Nothing that a single photo is or is named costs more than that photo.
+Neither a bad photo nor a bad name costs more than that one photo.
 """
 
 import errno
@@ -27,7 +27,7 @@ KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
 TOO_SMALL, NO_PLATE = "plate too small", "no plate found"
 # from a photo to the four corners of its surest plate, (4, 2) in CCPD's order, or None
 Finder = Callable[[np.ndarray], np.ndarray | None]
-# so many px beyond the photo's border are an error of the finder, not a plate that is cut off
+# corners up to this many px beyond the photo's border are an error of the detector, not a plate that is cut off
 BORDER_PX = 2.0
 # around the plate, as a share of its size
 MARGIN = 0.1

@@ -1,4 +1,4 @@
-"""What is measured of a picture: its luma, and the figures by which clean plates are told from bad ones."""
+"""Measures a picture: its luma, and the figures that tell clean plates from bad ones."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Brings a plate that lies anyhow in a picture into the framing that generators are trained on, by its four corners.
+"""Straightens a plate by its four corners, into the framing that generators are trained on.
 
 Corners are (x, y) px of the picture in CCPD's order, from the bottom right clockwise as the plate is read; the pixel
 (0, 0) covers the square from (0, 0) to (1, 1). They may lie outside the picture. Pictures are (H, W, 3), uint8 or
@@ -22,8 +22,8 @@ SHRUNK_FROM = 1.25  # px of the picture for one of the tile, from which on they 
 def straighten(picture: np.ndarray, corners: np.ndarray, tile: tuple[int, int] = TILE) -> np.ndarray:
     """The tile (height, width, 3), of the picture's type: the plate upright in the middle, in its own proportions.
 
-    What lies outside the picture goes on in soft colours: mirrored or drawn out, the strokes of characters would go on,
-    too. Raises ValueError for corners that enclose no quadrangle.
+    Beyond the picture's border, soft colours continue it: mirroring or stretching would continue the strokes of
+    characters, too. Raises ValueError for corners that enclose no quadrangle.
     """
     matrix = to_tile(corners, tile)
     drawn_out = warp(picture, matrix, tile, cv2.BORDER_REPLICATE)

@@ -1,7 +1,7 @@
-"""Names and texts from somebody else's disk or plate, made harmless for the place that they are written to.
+"""Makes names and texts from outside harmless for the place where they are written.
 
 A file may be named `=HYPERLINK(...)`, hold escape sequences that steer a terminal, or a `$` that matplotlib takes for
-the beginning of a formula; and so may a text that came beside a picture. HTML is escaped where it is written.
+the beginning of a formula; so may a text that came with a picture. HTML is escaped where it is written.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Several frames of one plate into one picture: enhanced, laid upon each other, averaged by how sure each pixel is.
+"""Combines several frames of one plate into one picture: enhanced, aligned, averaged by how sure each pixel is.
 
-Pictures are (h, w, 3) float32 in [0, 1]. A warp is the affine map, (2, 3) float32, from places in the picture that
-stays to those in the one that moves.
+Pictures are (h, w, 3) float32 in [0, 1]. A warp is the affine map, (2, 3) float32, from positions in the reference to
+positions in the other picture.
 """
 
 from collections.abc import Sequence
@@ -17,33 +17,33 @@ from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, 
 from models.enhancer import at_own_size, is_larger, resize, restore_each
 from reading.voting import Vote, vote
 
-# after aligning; frames below it show something else, or cannot be laid upon the others
+# after aligning; frames below it show something else, or cannot be aligned
 MIN_CORRELATION = 0.35
 # of the combined picture's vote; all frames together have 1
 PICTURE_WEIGHT = 0.5
 # frames compared each with each
 REFERENCE_CANDIDATES = 8
-# Of the frames' readings with the elected one. Single frames may be bad, that is why there are several.
+# of the frames' readings with the elected one; low, since single frames may be bad
 MIN_AGREEMENT = 0.6
 # detail between these, in px of a tile, is strokes; finer is noise
 STROKES_SIGMA = (1.0, 4.0)
 # of a frame's worth, in its weight; docs/EXPERIMENTS.md
 WORTH_POWER = 2
-# disagreement that is not told from none, as a standard deviation of luminance
+# disagreement below it counts as none; standard deviation of luminance
 FLOOR = 0.02
 ECC_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-5)
 ECC_SMOOTHING_PX = 5
-# finer detail is where frames differ by noise and by what was made up
+# finer detail differs between frames by noise and by invented strokes
 ALIGN_SIGMA = 2.0
-# of the moving picture, not looked at
+# of the picture to be aligned; ignored
 BORDER_PX = 8
 
 
 @dataclass(frozen=True)
 class Frame:
     """weight: share of the frame in the combined picture and in the vote, 0 where it was left out; they sum to 1.
-    correlation: with the frame that the others were aligned to. shift: its way there in px, (right, down), at the
-    middle of the plate."""
+    correlation: with the reference frame. shift: from the reference in px, (right, down), at the middle of the
+    plate."""
 
     weight: float
     correlation: float
@@ -108,7 +108,7 @@ def _reference(results: Sequence[Result], trust: np.ndarray) -> int:
 
 
 class _Laid(NamedTuple):
-    """A frame in the place of the reference: enhanced and as it was, (h, w, 3), and its weights, (h, w)."""
+    """A frame aligned to the reference: after and before enhancing, (h, w, 3), and its weights, (h, w)."""
 
     picture: np.ndarray
     lq: np.ndarray
@@ -156,7 +156,7 @@ def _elect(
 
 
 def _trust(result: Result) -> float:
-    """How far a frame is believed: by its own agreement, where it was read, and by its pixels."""
+    """How far a frame is trusted: by its own agreement, if it was read, and by its pixels."""
     steady = FLOOR / max(FLOOR, float(result.disagreement.mean())) if result.disagreement is not None else 1.0
     agreed = result.agreement.mean if result.agreement is not None else 1.0
     return (0.1 + agreed) * steady * (0.1 + result.fit.consistency)
@@ -189,8 +189,8 @@ def _average(pictures: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
 
 def align(reference: np.ndarray, picture: np.ndarray) -> np.ndarray:
     """The affine map, (2, 3) float32, from places in `reference` to those in `picture`, both (h, w, 3): phase
-    correlation for the shift, then enhanced correlation (Evangelidis and Psarakis 2008, IEEE TPAMI 30(10)); whichever
-    of no move, shift and map makes them most alike where they overlap."""
+    correlation for the shift, then enhanced correlation (Evangelidis and Psarakis 2008, IEEE TPAMI 30(10)); of no move,
+    shift and map, the one that makes them most alike where they overlap."""
     fixed, moving = smooth(reference), smooth(picture)
     inside = np.zeros(moving.shape, np.uint8)
     margins = [max(0, min(BORDER_PX, side // 4)) for side in moving.shape]
@@ -202,7 +202,7 @@ def align(reference: np.ndarray, picture: np.ndarray) -> np.ndarray:
             _, warp = cv2.findTransformECC(
                 fixed, moving, start.copy(), cv2.MOTION_AFFINE, ECC_STEPS, inside, ECC_SMOOTHING_PX
             )
-        # it did not converge, which it says with an exception
+        # OpenCV raises an exception where it does not converge
         except cv2.error:
             continue
         candidates.append(warp)
@@ -222,13 +222,13 @@ def shift_onto(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
     shift = np.eye(2, 3, dtype=np.float32)
     if min(fixed.shape) > 2:
         window = cv2.createHanningWindow(fixed.shape[::-1], cv2.CV_32F)
-        # copies: where no padding is needed, OpenCV multiplies what it is given by the window
+        # copies, since OpenCV multiplies its input by the window where no padding is needed
         shift[:, 2] = cv2.phaseCorrelate(fixed.copy(), moving.copy(), window)[0]
     return shift
 
 
 def warped(picture: np.ndarray, warp: np.ndarray) -> np.ndarray:
-    """The picture in the place of the one that stays."""
+    """The picture, aligned to the reference."""
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(picture, warp, picture.shape[1::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     return np.clip(moved, 0, 1)

@@ -42,8 +42,8 @@ CHUNK = 32
 
 
 class Trial(NamedTuple):
-    """right: (N,) bool. The others are shares: of the characters read right, and of the plates read right before that
-    no longer are."""
+    """right: (N,) bool. The others are shares: characters read right, and plates that were read right before and no
+    longer are."""
 
     strength: float
     right: np.ndarray
@@ -66,8 +66,8 @@ def try_strengths(generator: Generator, reader: Reader, pairs: Sequence[Pair]) -
 
 def best(trials: Sequence[Trial]) -> Trial:
     """The lowest strength that reads fewer plates than the best one by at most the standard error of that difference
-    (the one-standard-error rule, Breiman et al. 1984, Classification and Regression Trees, section 3.4.3): what chance
-    may have decided is decided for the picture as it is."""
+    (the one-standard-error rule, Breiman et al. 1984, Classification and Regression Trees, section 3.4.3): where chance
+    may decide, more of the input is kept."""
     most = max(trials, key=lambda trial: trial.right.mean())
     return min((trial for trial in trials if _as_good(trial, most)), key=lambda trial: trial.strength)
 

@@ -1,5 +1,4 @@
-"""Pictures for people: before and after side by side with what is to be known about them, and the map of
-disagreement."""
+"""Pictures for people: before and after side by side with what is known about them, and the map of disagreement."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -56,7 +55,7 @@ def agreement_line(agreement: Agreement) -> str:
 
 
 def burst_sheet(results: Sequence[Result], burst: Burst) -> np.ndarray:
-    """The frames as they were, the one that the others were laid upon, and all of them combined."""
+    """The frames before enhancing, the reference enhanced alone, and all of them combined."""
     panels = [(f"frame {number}", result.source.lq) for number, result in enumerate(results, start=1)]
     best = (f"frame {burst.reference + 1} enhanced alone", results[burst.reference].look.sr)
     lines = [(warning, RED) for warning in burst.warnings]

@@ -35,7 +35,7 @@ from reading.reader import Reader, Reading
 MAY_BE_TURNED = "the plate may be upside down"
 # of a straightened plate's height, that the reader sees around it; the corners are not known better
 READ_MARGIN = 0.2
-# chance, by the detector, from which on a plate is read as one of two lines
+# the detector's probability of two lines from which a plate is read as two lines
 TWO_LINES = 0.5
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
 # where the checkpoint's JSON does not say; enhancing/calibrate.py measures it
@@ -48,14 +48,14 @@ MEASURED_PX = 2048
 # right and down; 1 and 2 move by no whole block of the generator's stem
 SHIFTS_PX = ((1, 0), (-2, 0), (0, 1), (0, -2))
 GAINS = (0.85, 1.18)
-# single pixels that disagree are of no interest
+# smooths away single pixels that disagree
 MAP_SIGMA = 1.5
 
 
 class Agreement(NamedTuple):
-    """text: the characters read from the result. agreed: the same with a ? for each that some variant reads otherwise.
-    shares: for each character, the part of the variants that read the same. mean: over the variants, 1 - edit distance
-    / length; 0 where nothing was read."""
+    """text: the characters read from the result. agreed: the same, with a ? for each character that some variant reads
+    differently. shares: for each character, the part of the variants that read the same. mean: over the variants, 1 -
+    edit distance / length; 0 where nothing was read."""
 
     text: str
     agreed: str
@@ -70,8 +70,7 @@ def variants(lq: np.ndarray) -> list[np.ndarray]:
 
 
 def undo(restored: Sequence[np.ndarray], scale: int) -> list[np.ndarray]:
-    """The restored variants, shifted back so that they lie upon each other. Their brightness is what the generator
-    chose."""
+    """The restored variants, shifted back into alignment. Their brightness stays as the generator chose it."""
     back = [_shift(sr, -dx * scale, -dy * scale) for sr, (dx, dy) in zip(restored, SHIFTS_PX, strict=False)]
     return back + list(restored[len(SHIFTS_PX) :])
 
@@ -104,8 +103,8 @@ def _shift(picture: np.ndarray, dx: int, dy: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Look:
-    """What the networks made of a picture. sr: (h, w, 3) restored. others: what they make of it when asked again, lying
-    upon `sr`. readings: of the picture, of `sr` and of the others; empty without a reader."""
+    """The networks' results for a picture. sr: (h, w, 3) restored. others: the restored variants, aligned with `sr`.
+    readings: of the picture, of `sr` and of the others; empty without a reader."""
 
     sr: np.ndarray
     others: list[np.ndarray] = field(default_factory=list)
@@ -135,9 +134,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Examiner:
-    """generator: makes the results. second: another generator, asked for its opinion. reader: None to read nothing.
-    ask_again: whether to ask about variants of each picture, for readings' agreement or the disagreement map.
-    detector: looks for the plates in pictures, None to take them whole."""
+    """generator: makes the results. second: another generator, for a second opinion. reader: None to read nothing.
+    ask_again: whether to ask about variants of each picture, for readings' agreement or the disagreement map. detector:
+    looks for the plates in pictures, None to take them whole."""
 
     generator: Generator
     second: Generator | None = None
@@ -241,7 +240,8 @@ def as_read(source: Source, picture: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def is_flat(lq: np.ndarray) -> bool:
-    """Whether a picture, float in [0, 1], shows nothing: less contrast than coding and noise leave of one colour."""
+    """Whether a picture, float in [0, 1], shows nothing: less contrast than coding and noise give to a single
+    colour."""
     return float(cv2.GaussianBlur(luminance(lq), (0, 0), FLAT_SIGMA_PX).std()) < FLAT_CONTRAST
 
 

@@ -1,4 +1,4 @@
-"""Films on disk to a result for each plate in them: combined from its best views, read by a vote, reported."""
+"""Turns films into a result for each plate: its best views combined, a reading by vote, rows for the report."""
 
 import os
 import time
@@ -27,7 +27,7 @@ from reading.reader import Reader
 
 # what is written for each plate, behind NAME/plate-1
 COMBINED, BEST, SHEET = ".png", ".frame.png", ".sheet.png"
-# around the plate in somebody's crop, on each side, of its width and height
+# margin around the plate in a crop, on each side, as a share of its width and height
 CROP_MARGIN = 0.1
 NO_PLATE = "no plate"
 
@@ -44,7 +44,7 @@ def enhance_films(
 ) -> Iterator[Row]:
     """The rows of all films, their results in a folder each. inputs: the identities of files that must not be written
     to."""
-    # many views stand in for the second opinions on one
+    # many views replace second opinions on one
     examiner = replace(examiner, reader=Reader(keep_steps=True), second=None, ask_again=False)
     names = output_names([job.relative for job in jobs], out, [""], inputs)
     for job, name in zip(jobs, names, strict=True):
@@ -53,8 +53,8 @@ def enhance_films(
 
 
 def plates_in_frames() -> Detect:
-    """By the shipped detector. A frame that looks like a crop of a plate, but shows none for sure, is one: as for
-    pictures. Raises ValueError where there is no detector."""
+    """By the shipped detector. As for pictures, a frame that looks like a crop of a plate counts as one plate where
+    none is sure. Raises ValueError where there is no detector."""
     detector = load_detector()
 
     def detect(picture: np.ndarray) -> Sequence[Plate]:
@@ -65,7 +65,7 @@ def plates_in_frames() -> Detect:
 
 
 def _whole(picture: np.ndarray) -> Plate:
-    """The plate that fills a crop but for its margin."""
+    """The plate that fills a crop except for the margin."""
     height, width = picture.shape[:2]
     inner = np.array([[1, 1], [0, 1], [0, 0], [1, 0]]) * (1 - 2 * CROP_MARGIN) + CROP_MARGIN
     return Plate(inner * (width, height), SCORE, 0.0, 0.0)
@@ -75,7 +75,7 @@ def enhance_film(
     film: AbstractContextManager[Film], path: str, name: str, out: str, examiner: Examiner, detect: Detect
 ) -> Iterator[Row]:
     """The rows of the film's plates, which are written to the folder `name` below `out`. A film without plates, or one
-    that cannot be opened, has one row that says so. path: how the film is called in the report."""
+    that cannot be opened, has one row that says so. path: the film's name in the report."""
     try:
         with film as opened:
             found, seen = 0, [0]
@@ -124,8 +124,8 @@ def _source(examiner: Examiner, view: View) -> Source:
 
 
 def contact_sheet(views: Sequence[View], results: Sequence[Result], burst: Burst) -> np.ndarray:
-    """(H, W, 3) float RGB: each view as it was, and below it enhanced, with its time, its reading and its weight; and
-    what all together give."""
+    """(H, W, 3) float RGB: each view before and, below it, after enhancing, with its time, reading and weight; then the
+    combined result."""
     panels = []
     for view, result, frame in zip(views, results, burst.frames, strict=True):
         before = resize(result.source.lq, *result.look.sr.shape[:2])

@@ -42,7 +42,7 @@ class FilmJob(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Which frames of a film are looked at: those from second `start_s` to before `end_s`, every so manieth."""
+    """Which frames of a film are looked at: every `every`-th from second `start_s` to before `end_s`."""
 
     start_s: float = 0.0
     end_s: float = math.inf
@@ -75,8 +75,7 @@ def _by_number(path: str) -> list:
 
 
 def find_inputs(inputs: Sequence[str], out: str) -> Iterator[Found]:
-    """Everything below the INPUTs, in a fixed order, but for what lies in `out`: results of an earlier run are no
-    inputs."""
+    """Everything below the INPUTs, in a fixed order, except for `out`: results of an earlier run are not inputs."""
     seen = {identity(out)} if os.path.isdir(out) else set()
     for given in inputs:
         if os.path.isdir(given):
@@ -86,7 +85,8 @@ def find_inputs(inputs: Sequence[str], out: str) -> Iterator[Found]:
 
 
 def _walk(top: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
-    """Depth first, each folder once, with a list of its own: folders nest deeper than Python's calls may."""
+    """Depth first, each folder once. It keeps its own list, since folders may nest deeper than Python's recursion
+    limit."""
     waiting = [(top, "")]
     while waiting:
         folder, relative = waiting.pop()
@@ -113,7 +113,7 @@ def _walk(top: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
 
 
 def _problem_of_given(path: str) -> str:
-    """What can be told of a file that the user named, before anything is loaded that could decode it."""
+    """What is wrong with a file that the user named, as far as that shows before a decoder is loaded."""
     if not os.path.lexists(path):
         return "no such file or folder"
     try:
@@ -127,7 +127,8 @@ def _problem_of_given(path: str) -> str:
 
 
 def _is_text(start: bytes) -> bool:
-    """Whether a file that begins like this is a text, and none that Pillow takes for a picture or explains."""
+    """Whether a file that begins like this is a text: neither PPM, a picture, nor EPS, which has a message of its
+    own."""
     if b"\0" in start or re.match(rb"P[1-7]\s|%!PS", start):
         return False
     try:
@@ -178,13 +179,13 @@ def parse_corner(text: str) -> tuple[float, float]:
 
 
 def identity(path: str) -> tuple[int, int]:
-    """What is the same for all names of one file. Raises OSError."""
+    """A value that all names of one file share. Raises OSError."""
     status = os.stat(path)
     return status.st_dev, status.st_ino
 
 
 def identities(found: Sequence[Found]) -> frozenset[tuple[int, int]]:
-    """The inputs, however a path may lead to them."""
+    """Those of the inputs, whatever path leads to them."""
     known = set()
     for each in found:
         try:
@@ -204,11 +205,11 @@ def skipped_kinds(found: Sequence[Found]) -> str:
 def output_names(
     relatives: Sequence[str], out: str, endings: Sequence[str], inputs: frozenset[tuple[int, int]]
 ) -> list[str]:
-    """For each picture, the path below `out` that the endings (".png", ...) are put to.
+    """For each picture, the path below `out` to which the endings (".png", ...) are added.
 
     relatives: the pictures' paths below their INPUT. The name is that path's stem, or all of it where stems clash:
-    `a.jpg` beside `a.png` give `a.jpg` and `a.png`, hence `a.jpg.png` and `a.png.png`. What clashes even so, from
-    several INPUTs, is numbered. inputs: the identities of files that must not be written to.
+    `a.jpg` beside `a.png` give `a.jpg` and `a.png`, hence `a.jpg.png` and `a.png.png`. Names that still clash, from
+    several INPUTs, are numbered. inputs: the identities of files that must not be written to.
     """
     whole = [_short_enough(relative, endings) for relative in relatives]
     names = [_short_enough(os.path.splitext(relative)[0], endings) for relative in relatives]
@@ -256,5 +257,6 @@ def _is_input(out: str, name: str, inputs: frozenset[tuple[int, int]]) -> bool:
 
 
 def _key(path: str) -> str:
-    """Equal for names that some file system takes for the same: in other case, or with accents spelt otherwise."""
+    """Equal for names that some file system takes for the same: in another case, or with accents encoded
+    differently."""
     return unicodedata.normalize("NFC", path).casefold()

@@ -1,4 +1,4 @@
-"""Many pictures on disk through one generator, to a result for each, or for a burst to one result for all.
+"""Enhances many pictures on disk: a result for each, or for a burst one result for all.
 
 Decoding and encoding run in threads, the network in batches. A source is small (the generator's input, not the photo),
 and at most two windows of them are under way at a time, so memory does not grow.
@@ -121,8 +121,8 @@ def _run(
 ) -> None:
     """While the network is at one window of pictures, the next is decoded and the last one written.
 
-    A row is passed on as soon as its result is written. Where the run is ended early, what is being written is
-    finished, and what waits is left.
+    A row is passed on as soon as its result is written. If the run ends early, results that are being written are
+    finished, and the rest is dropped.
     """
     window = examiner.batch_size * (1 if examiner.ask_again else WINDOW_BATCHES)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
@@ -183,7 +183,7 @@ def load(examiner: Examiner, job: Job, corners: Corners | None, taken: Collectio
 
 
 def load_frames(examiner: Examiner, job: Job, corners: Corners | None) -> list[Loaded]:
-    """`load` for frames of a burst: of an animation all frames are frames."""
+    """`load` for a burst: all frames of an animation count."""
     if job.problem or not is_moving(job.path):
         # of each frame the best plate
         return load(examiner, job, corners)[:1]
@@ -331,7 +331,7 @@ def _report_frames(report: Callable[[Row], None], loaded: Sequence[Loaded], resu
             fill(row, result)
             row.weight = frame.weight
             if not frame.weight:
-                row.reason = "left out: it cannot be laid upon the other frames"
+                row.reason = "left out: it cannot be aligned with the other frames"
         report(row)
         tell(row, "")
     return failed

@@ -1,4 +1,4 @@
-"""Where the plates of a picture are, or that it is to be taken whole: the one rule for files, films and the page.
+"""Decides where the plates of a picture are, or that it is taken whole: one rule for files, films and the page.
 
 A tight crop must never come out worse than taken whole. So where the detector is unsure and the picture has a plate's
 shape, the picture is taken as it is. Otherwise a picture without a plate is said to hold none.
@@ -11,11 +11,11 @@ import numpy as np
 
 from models.detector import Detector, Plate, load_detector
 
-# width over height, and px of the longer side, of what may be somebody's crop of one plate
+# width over height, and px of the longer side, of a picture that may be a crop of one plate
 CROP_ASPECT, CROP_PX = (1.6, 8.0), 420
 # so long a picture is a crop at larger sizes, too
 LONG_ASPECT, LONG_PX = 2.5, 1400
-# score of what is no plate for sure, but speaks for a crop if it fills this share of the picture's width
+# a candidate of this score may be no plate, but suggests a crop if it fills this share of the picture's width
 HINT, HINT_SHARE = 0.25, 0.5
 
 

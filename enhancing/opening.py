@@ -1,4 +1,4 @@
-"""From a file, or a picture in memory, to what the generator takes: opened, plates found and straightened, scaled."""
+"""Prepares the generator's input from a file or a picture: opens it, finds and straightens its plates, scales them."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ NO_PLATE = "no plate found: give its corners with --corners, or take the picture
 
 
 class NoPlateFound(ValueError):
-    """The detector sees no plate, and the picture has not the shape of one."""
+    """The detector sees no plate, and the picture does not have the shape of one."""
 
     def __init__(self) -> None:
         super().__init__(NO_PLATE)
@@ -33,10 +33,10 @@ Corners = Sequence[tuple[float, float]]
 
 class Source(NamedTuple):
     """lq: the generator's input, (h, w, 3) float32 in [0, 1]. size: (height, width) of the picture or of the
-    straightened plate, which the result shall have at least. native_width: px across which the camera saw it.
-    file_size: of the whole picture. plate: gives the picture or the straightened plate at its own size, (H, W, 3),
-    uint8 or float32. corners: (4, 2), where the plate lies in the picture; None where that is taken whole. found: what
-    the detector says of the plate, where it was asked."""
+    straightened plate, the least size of the result. native_width: px that the camera had across it. file_size: of the
+    whole picture. plate: gives the picture or the straightened plate at its own size, (H, W, 3), uint8 or float32.
+    corners: (4, 2), where the plate lies in the picture; None where that is taken whole. found: the detector's answer,
+    if it was asked."""
 
     lq: np.ndarray
     size: tuple[int, int]
@@ -71,7 +71,8 @@ def find_sources(
     name: str = "",
     detector: Detector | None = None,
 ) -> list[Source]:
-    """As `make_source`; but the detector, if there is one, looks for plates where neither corners nor name tell."""
+    """As `make_source`; but the detector, if there is one, looks for plates if neither corners nor the name say where
+    they are."""
     if detector is None or corners is not None or _named_corners(picture, name) is not None:
         return [make_source(generator, picture, corners, name)]
     located = find_plates(picture, detector)
@@ -88,7 +89,7 @@ def make_source(generator: Generator, picture: np.ndarray, corners: Corners | No
     height, width = picture.shape[:2]
     if corners is not None:
         points = in_order(corners)
-        # half a pixel more: corners that were rounded, or brought to another size
+        # half a pixel of tolerance, for corners that were rounded or rescaled
         if (points < -0.5).any() or (points > (width + 0.5, height + 0.5)).any():
             raise ValueError(f"corners {_listed(points)} lie outside the photo of {width} x {height}")
         return _straightened(generator, picture, points)
@@ -123,7 +124,8 @@ def _named_corners(picture: np.ndarray, name: str) -> np.ndarray | None:
 
 
 def _bounded(generator: Generator, plate: np.ndarray) -> np.ndarray:
-    """A picture of many megapixels, shrunk as bytes to what loses nothing: floats would take four times its memory."""
+    """A picture of many megapixels, shrunk as bytes as far as nothing is lost: floats would take four times the
+    memory."""
     most = FINEST * generator.width_px
     height, width = plate.shape[:2]
     if plate.dtype != np.uint8 or min(height, width) <= most:

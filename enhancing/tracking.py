@@ -1,4 +1,4 @@
-"""Which plates of a film's frames are one plate: tracks, by overlap with where each plate was expected.
+"""Tracks plates through a film's frames, by overlap with the place where each plate was expected.
 
 Corners are (4, 2) px in CCPD's order. A track expects its plate to move and grow as it did. Plates are small and flat,
 and cameras shake, so boxes are compared with a margin around them (as in C-BIoU, Yang et al. 2023, arXiv 2211.14317),
@@ -18,7 +18,7 @@ MIN_OVERLAP = 0.15
 MAX_GROWTH = 1.7
 # out of sight for longer, and in more frames than that, a plate's track ends
 MAX_GAP_S, MAX_GAP_FRAMES = 1.0, 3
-# how much of the last step's speed is taken over
+# share of the last step's speed in the new speed
 AGILITY = 0.5
 # a plate seen once counts from this score, one seen more often counts anyway
 SURE_SCORE = 0.8
@@ -93,7 +93,7 @@ class Tracker:
         return found
 
     def ended(self, seconds: float | None = None) -> list[Track]:
-        """The tracks that nothing can be added to any more, once each; without a time: all that are left."""
+        """The tracks that are over, each returned once; without a time, all that are left."""
         gone = [track for track in self._open if seconds is None or self._lost(track, seconds)]
         self._open = [track for track in self._open if track not in gone]
         return gone
@@ -108,7 +108,7 @@ class Tracker:
         for track in self._open:
             if self._lost(track, seconds):
                 continue
-            # a camera's shake is no speed: near where it was last is as good as near where it should be
+            # camera shake is not speed, so the last place counts as much as the expected one
             places = track.expected(seconds), track.sightings[-1].corners
             margin = MARGIN + MARGIN_GROWTH * (seconds - track.sightings[-1].seconds)
             for index, each in enumerate(corners):

@@ -23,9 +23,8 @@ PNG_HEADER_BYTES = 8 + 25
 
 
 def write_picture(out: str, name: str, picture: np.ndarray, exif: bytes = b"") -> None:
-    """A picture, float in [0, 1] or uint8, as PNG in sRGB at `name` below `out`; folders are made. exif: to go with it.
-
-    Raises OSError, also for a way out of `out`.
+    """A picture, float in [0, 1] or uint8, as PNG in sRGB at `name` below `out`; folders are made. exif: a block to
+    embed. Raises OSError, also for a name that leads out of `out`.
     """
     path = os.path.join(out, name)
     folder = os.path.dirname(path)
@@ -121,8 +120,8 @@ def open_report(path: str) -> Iterator[Callable[[Row], None]]:
 
 
 class InOrder:
-    """Passes the rows of numbered pictures on, from any thread, in the order of their numbers: each as soon as those
-    before it are there, and the others when this is closed."""
+    """Passes on the rows of numbered pictures in their order, from any thread: each as soon as all before it are there,
+    the rest on closing."""
 
     def __init__(self, receive: Callable[[Sequence[Row]], None]) -> None:
         self._receive, self._lock = receive, threading.Lock()
@@ -138,14 +137,14 @@ class InOrder:
                 self._receive(rows)
 
     def close(self) -> None:
-        """Of a run that was ended early, what lies behind a gap is passed on, too."""
+        """Pass on the rest; after a run that ended early, rows behind a gap, too."""
         with self._lock:
             while self._waiting:
                 self._receive(self._waiting.pop(min(self._waiting)))
 
 
 def fill(row: Row, result: Result) -> None:
-    """Everything that is known of one enhanced picture."""
+    """Fill in everything that is known of one enhanced picture."""
     row.height, row.width = result.source.file_size
     if result.source.corners is not None:
         row.corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in result.source.corners)
@@ -186,9 +185,9 @@ def tell_in_words(row: Row) -> None:
         before = "the same" if row.reading_before == row.reading else row.reading_before or "nothing"
         say(f"The result reads {row.reading}; before enhancing it was {before}. The reader is {sure} of it.")
         if "?" in row.agreed:
-            say(f"Asked again about the picture shifted, brighter and darker, it agrees on {row.agreed} alone.")
+            say(f"On shifted, brighter and darker copies, the reader agrees only on {row.agreed}.")
         else:
-            say("Asked again about the picture shifted, brighter and darker, it reads the same.")
+            say("On shifted, brighter and darker copies, it reads the same.")
     if row.warnings:
         say(f"Do not rely on this result: {row.warnings}.")
 

@@ -151,7 +151,7 @@ def render(pairs: Sequence[Pair], generators: dict[str, Generator]) -> dict[str,
 
 
 def _enhance_pairs(generator: Generator, pairs: Sequence[Pair], lq: list[np.ndarray]) -> list[np.ndarray]:
-    """Tiles that the generator was made for as they are; others by way of its own size, and then of the clean
+    """Tiles of the generator's own size go in unchanged; others are scaled to that size, and the results to the clean
     side's."""
     width = generator.width_px if "tile" in generator.info else None
     if all(pair.scale == generator.scale and width in (None, pair.hr.shape[1]) for pair in pairs):

@@ -1,5 +1,5 @@
-"""The answer of the recogniser that a generator carries: which character stands in each column of a plate, without a
-picture drawn. Eye and names for characters come from the generator's own archive."""
+"""The answer of a generator's built-in recogniser: the character in each column of a plate, without drawing a picture.
+Eye and names for characters come from the generator's own archive."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

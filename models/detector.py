@@ -1,8 +1,9 @@
-"""The network that finds licence plates, and how a picture is looked at with it.
+"""The network that finds licence plates, and how it is applied to a picture.
 
-The network is fully convolutional and knows one range of sizes, plates 18 to 150 px wide. So a picture is looked at in
-several sizes, and what is found there once more, straightened and brought to one size: that makes the corners exact and
-confirms the score. Pictures are (H, W, 3) uint8 or float32 in [0, 1], RGB; corners are (x, y) px in CCPD's order.
+The network is fully convolutional and knows one range of sizes, plates 18 to 150 px wide. So a picture is searched in
+several sizes. Each candidate is then straightened, brought to one size and looked at again, which makes the corners
+exact and confirms the score. Pictures are (H, W, 3) uint8 or float32 in [0, 1], RGB; corners are (x, y) px in CCPD's
+order.
 
 Per cell of STRIDE px the network gives CHANNELS numbers: the logit of a plate's middle lying here, its four corners in
 units of UNIT px from the cell's middle, the logits of two lines and of lying upside down.
@@ -35,7 +36,8 @@ CANDIDATES = 10  # looked at a second time
 WINDOW = (128, 224)  # height, width of the second look
 WINDOW_PLATE = (112, 84)  # width of the plate in it, and its height at most
 SCORE = 0.7
-# of one of two lines: training shows seven times as many of these as roads do, and badges and rings look like them
+# least score of a two-line plate: training shows seven times as many of these as roads do, and badges and rings look
+# like them
 SCORE_OF_TWO_LINES, SURELY_TWO_LINES = 0.75, 0.9  # least score of a plate
 
 
@@ -70,7 +72,7 @@ def build_detector(widths: tuple[int, ...] = WIDTHS):
     down = conv(layers.ReLU()(down), widths[3])
     x = layers.Add()([conv(fine, widths[2], 1, relu=False), grown(conv(down, widths[2], 1, relu=False))])
     x = conv(conv(layers.ReLU()(x), widths[2]), widths[3])
-    # at first nothing is a plate anywhere: else the first steps would do nothing but teach that
+    # starts at "no plate anywhere", or the first steps would only teach that
     bias = keras.initializers.Constant([-4.0] + [0.0] * (CHANNELS - 1))
     small = keras.initializers.RandomNormal(stddev=0.01)
     maps = layers.Conv2D(CHANNELS, 1, kernel_initializer=small, bias_initializer=bias, dtype="float32", name="maps")(x)
@@ -101,7 +103,7 @@ def decode(maps: np.ndarray, threshold: float) -> list[Plate]:
 
 
 def _plate_at(maps: np.ndarray, heat: np.ndarray, y: int, x: int) -> Plate:
-    """The plate at a peak; the cells around it have a say, too, by their heat."""
+    """The plate at a peak; the corners are a mean over the cells around it, weighted by their heat."""
     rows, columns = slice(max(0, y - 1), y + 2), slice(max(0, x - 1), x + 2)
     weight = np.where(heat[rows, columns] > 0.6 * heat[y, x], heat[rows, columns], 0)
     ys, xs = np.mgrid[: heat.shape[0], : heat.shape[1]][:, rows, columns]

@@ -19,7 +19,7 @@ from models.loading import load_keras, load_onnx
 from models.shipped import check_checkpoint, read_info, second_opinion
 
 TILE_WIDTH_PX = 192
-# of a tile's sides; a JSON may say anything
+# limit of a tile's sides, since a JSON may hold any number
 MAX_TILE_PX = 2048
 # Padded sizes are multiples of this. Whatever the stem folds divides it, and pictures fall into few batches.
 PAD_PX = 16
@@ -36,7 +36,7 @@ FAINTEST = 1e-3
 MOST_GAIN = 20.0
 # rows over which the second pass blends into the first
 SEAM_PX = 8
-# of a large picture, worked on at a time; and around them
+# of a large picture, processed at a time; and around them
 BAND_ROWS, BAND_MARGIN = 512, 8
 # over which the energy of detail is averaged: some strokes' width
 DETAIL_BLOCK_PX = (7, 7)
@@ -166,12 +166,12 @@ def keep_colours(lq: np.ndarray, sr: np.ndarray) -> np.ndarray:
     """sr with the colours that lq supports; both in [0, 1].
 
     A white plate under white light looks the same as a slightly tinted plate under tinted light, and a generator that
-    believes too often in the latter tints good pictures. So the mean colour moves back by up to `SMALL_CAST` towards
-    that of lq at sr's contrast: a small change is undone, a strong cast stays removed but for this much.
+    assumes the latter too often tints good pictures. So the mean colour moves back by up to `SMALL_CAST` towards that
+    of lq at sr's contrast: a small change is undone, a strong cast stays removed except for this much.
 
     Where a strong cast was removed, faint colours are greyed. They are what remains of the cast (mostly a faint green
-    under red light). It differs from place to place, because one colour was clipped, and is told from the plate's own
-    colours by being faint.
+    under red light). It differs from place to place, because one colour was clipped, and differs from the plate's own
+    colours in being faint.
     """
     (_, (before,)), (_, (after,)) = (mean_and_contrast(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY)) for each in (lq, sr))
     gain = min(after / before, MOST_GAIN) if before > FAINTEST else 1.0
@@ -186,7 +186,7 @@ def keep_colours(lq: np.ndarray, sr: np.ndarray) -> np.ndarray:
 def without_faint_colours(picture: np.ndarray, doubt: float) -> np.ndarray:
     """(H, W, 3) in [0, 1] -> the same with faint colours shrunk to grey and strong ones hardly changed.
 
-    A pixel's colour c is what remains after its brightness is taken off. It becomes c |c|^2 / (|c|^2 + doubt^2), as
+    A pixel's colour c is what remains after its brightness is subtracted. It becomes c |c|^2 / (|c|^2 + doubt^2), as
     Wiener's filter shrinks a value that is known within `doubt`.
     """
     if not doubt:
@@ -249,7 +249,7 @@ def to_working_size(generator: Generator, picture: np.ndarray) -> np.ndarray:
 
 
 def is_larger(size: tuple[int, int], sr: np.ndarray) -> bool:
-    """Whether a picture of this (height, width) holds more pixels in a direction than what was restored of it."""
+    """Whether a picture of this (height, width) is larger in some direction than its restored version."""
     return size[0] > sr.shape[0] or size[1] > sr.shape[1]
 
 

@@ -10,10 +10,10 @@ resolution (an eighth for scale 8) whatever the input's size, so the cost does n
 
 Deviations from SRGAN, each for a reason: no batch norm (it shifts colours at test time; EDSR, arXiv 1707.02921, and
 ESRGAN, arXiv 1809.00219, dropped it); leaky ReLU for PReLU (one pass over memory less, and fused into the convolution
-on CPUs); the body sees the picture without its light, and predicts what to add and a new light (`models/layers.py`), so
-an untrained generator already returns its input; x2 stages that repeat pixels and convolve, where SRGAN's sub-pixel
-convolutions left a grid of four pixels that a reader took for strokes (Odena et al. 2016, "Deconvolution and
-checkerboard artifacts"), and that narrow as the resolution grows.
+on CPUs); the body gets the picture without its illumination, and predicts what to add and a new illumination
+(`models/layers.py`), so an untrained generator already returns its input; x2 stages that repeat pixels and convolve,
+where SRGAN's sub-pixel convolutions left a grid of four pixels that a reader took for strokes (Odena et al. 2016,
+"Deconvolution and checkerboard artifacts"), and that narrow as the resolution grows.
 
 A generator may carry a recogniser (`models/recogniser.py`), frozen: what that sees in each column scales and shifts the
 input of every block (the spatial feature transform of Wang et al. 2018, arXiv 1804.02815, Eq. 3), so that the body
@@ -40,7 +40,7 @@ RESIDUAL_SCALE = 0.2
 DENSE_GROWTH = 32
 # of the x2 stages, for very narrow test networks and scale 8
 MIN_CHANNELS = 8
-# of the layer that judges the light
+# of the illumination layer
 LIGHT_FEATURES = 64
 LIGHT_LAYERS = ("judge_light", "gain", "offset")
 # slope of the leaky ReLU below zero
@@ -81,7 +81,7 @@ def build_generator(
 
     x = evened if STEM_BLOCK[scale] == 1 else SpaceToDepth(STEM_BLOCK[scale], name="stem_fold")(evened)
     x = _conv(filters, STEM_KERNEL[scale], name="stem")(x)
-    # the body knows the light, since noise grows in the dark
+    # the body gets the illumination, too, since noise grows in the dark
     x = shallow = _activate(layers.Add(name="stem_light")([x, layers.Dense(filters, name="light_features")(light)]))
     columns = _columns(evened, scale, reads, names) if reads else None
     for index in range(blocks):
@@ -128,8 +128,8 @@ def take_over(model: keras.Model, given: Iterable[keras.Layer]) -> None:
 
 
 def change_nothing(generator: keras.Model, block: int) -> None:
-    """Let a residual block (counted from 1) return what it is given, until training goes on: the start of one that is
-    added to a trained generator. Raises ValueError for a body whose blocks have no skip around the whole of them."""
+    """Make a residual block (counted from 1) return its input until training continues: the start of one that is added
+    to a trained generator. Raises ValueError for a body whose blocks have no skip around the whole of them."""
     if architecture(generator).get("body") != "srresnet":
         raise ValueError(f"blocks can be added to srresnet alone, this is {generator.name}")
     last = generator.get_layer(f"block{block}_conv2")
@@ -149,7 +149,8 @@ def architecture(generator: keras.Model) -> dict:
 
 
 def _columns(evened, scale: int, shape: Shape, names: str):
-    """(N, H, W, 3) -> (N, 1, W*scale/4, features): what the recogniser sees, in columns as wide as the body's cells."""
+    """(N, H, W, 3) -> (N, 1, W*scale/4, features): the recogniser's features, in columns as wide as the body's
+    cells."""
     if scale > 1:
         evened = layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge_to_read")(evened)
     columns = read_columns(read_cells(evened, shape), shape)
@@ -168,7 +169,8 @@ def _column_conv(width: int, initializer: str, name: str) -> layers.Conv2D:
 
 
 def _new_light(features, light):
-    """Gain and offset per colour, (N, 1, 1, 3) each, from what the picture shows and how it is lit; zeros at first."""
+    """Gain and offset per colour, (N, 1, 1, 3) each, from the picture's features and its illumination; zeros at
+    first."""
     seen = layers.GlobalAveragePooling2D(keepdims=True, name="seen")(features)
     seen = layers.Concatenate(name="seen_light")([seen, light])
     seen = _activate(layers.Dense(LIGHT_FEATURES, kernel_initializer="he_normal", name=LIGHT_LAYERS[0])(seen))
@@ -208,8 +210,8 @@ def _conv(filters: int, kernel: int, name: str) -> layers.Conv2D:
 
 
 def _branch_end(filters: int, name: str) -> layers.Conv2D:
-    """The last convolution of a branch that is added to a skip: started small, so that many of them do not add up to
-    activations that bfloat16 training cannot leave again (variance 0.02 / fan-in)."""
+    """The last convolution of a branch that is added to a skip: initialised small, so that many of them do not add up
+    to activations from which bfloat16 training cannot recover (variance 0.02 / fan-in)."""
     small = keras.initializers.VarianceScaling(scale=0.02, mode="fan_in", distribution="truncated_normal")
     return layers.Conv2D(filters, 3, padding="same", kernel_initializer=small, name=name)
 

@@ -64,7 +64,7 @@ class RepeatPixels(_BlockLayer):
         return (n, height and height * self.block, width and width * self.block, channels)
 
 
-# added to the variance: what varies by less than 0.01 is noise of the coding, not worth a stretch to 1
+# added to the variance: variation below 0.01 is coding noise, and should not be stretched to 1
 FAINTEST = 1e-4
 # natural logarithm; a plate four and a half stops too dark needs 1.6
 MOST_GAIN = 3.0
@@ -108,7 +108,7 @@ class Relight(_Float32Layer):
 
     def call(self, inputs):
         pictures, mean, gain, offset, difference = (ops.cast(each, "float32") for each in inputs)
-        # a wild step of training must not end in infinity
+        # keeps the result of a wild training step finite
         gain = MOST_GAIN * ops.tanh(gain / MOST_GAIN)
         return pictures + (ops.exp(gain) - 1) * (pictures - mean) + offset + difference
 
@@ -162,7 +162,7 @@ class Names(keras.layers.Layer):
     """Passes columns (N, columns, features) on as they are, and carries what would name a character in each: the
     weights of a recogniser's last layer, and the characters that these stand for. They are not trained.
 
-    A generator needs no names to draw, but its archive is where whoever wants the recogniser's answer finds them
+    A generator needs no names to draw. Its archive carries them for programs that want the recogniser's answer
     (`models.recogniser.recogniser_of`).
     """
 

@@ -80,8 +80,8 @@ def _check_archive(path: Path) -> None:
 
 
 def import_keras():
-    """Keras, ready to compute, without the lines that TensorFlow's C++ code writes before its log level counts, and of
-    a GPU that is not there. What is written where loading fails is passed on."""
+    """Keras, ready to compute. Hides what TensorFlow's C++ code prints before its log level counts, and its lines on an
+    absent GPU. If loading fails, all of it is shown."""
     prepare_libraries()
     with _held_back_stderr():
         import keras
@@ -140,7 +140,7 @@ def open_session(path: Path, threads: int):
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Waiting threads that spin take the core from whoever decodes pictures meanwhile: 43 ms for 19 on two busy cores.
+    # Waiting threads that spin take the cores from threads that decode pictures: 43 instead of 19 ms on two busy cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
 
@@ -164,8 +164,8 @@ def _spread_over_cores(path: Path, session, name: str) -> Callable[[np.ndarray],
 
 
 def in_policy(model, policy: str):
-    """A copy of a Keras model with the same weights, and no optimiser, that computes in `policy`, but for its output,
-    which stays float32."""
+    """A copy of a Keras model with the same weights, and no optimiser, that computes in `policy`, except for its
+    output, which stays float32."""
     import keras
 
     last = {tensor._keras_history.operation.name for tensor in model.outputs}

@@ -61,9 +61,9 @@ def build_recogniser(characters: int, shape: Shape = SHAPE) -> keras.Model:
 
 
 def build_eye(shape: Shape = SHAPE) -> keras.Model:
-    """A recogniser without its names for characters: pictures -> [what it sees in each cell, and in each column]."""
+    """A recogniser without its names for characters: pictures -> [features of each cell, features of each column]."""
     picture = keras.Input((None, None, 3), name="picture")
-    # a plate says the same in any light
+    # a plate has the same text in any illumination
     evened, _, _ = Standardise(name="standardise")(picture)
     cells = read_cells(evened, shape)
     return keras.Model(picture, [cells, read_columns(cells, shape)], name="eye")
@@ -98,12 +98,12 @@ def recogniser_of(generator: keras.Model) -> tuple[keras.Model, str] | None:
 
 
 def layers_of_recogniser(model: keras.Model) -> list[keras.Layer]:
-    """Those of the recogniser that a model is or carries, less its names for characters; [] where there is none."""
+    """Those of the recogniser that a model is or carries, without its names for characters; [] where there is none."""
     return [layer for layer in model.layers if layer.name.startswith(PREFIX)]
 
 
 def read_cells(evened, shape: Shape):
-    """Pictures without their light, (N, H, W, 3) -> what the recogniser sees in each cell, (N, H/16, W/4, 128)."""
+    """Pictures without their illumination, (N, H, W, 3) -> the features of each cell, (N, H/16, W/4, 128)."""
     x = SpaceToDepth(COLUMN_PX, name=f"{PREFIX}fold")(evened)
     for stage, (width, strides, blocks) in enumerate(zip(shape.widths, STRIDES, shape.blocks, strict=True), start=1):
         x = layers.ReLU()(_normed_conv(x, layers.Conv2D, width, 3, f"conv{stage}", strides))
@@ -114,8 +114,8 @@ def read_cells(evened, shape: Shape):
 
 
 def read_columns(cells, shape: Shape):
-    """What the recogniser sees in each cell -> in each column, (N, W/4, column_width)."""
-    # the text lies at any height of a window: each column looks where there is something to see
+    """Features of each cell -> features of each column, (N, W/4, column_width)."""
+    # the text may lie at any height of a window, so each column attends to the rows that show something
     heights = layers.Softmax(axis=1, name=f"{PREFIX}heights")(layers.Conv2D(1, 1, name=f"{PREFIX}attention")(cells))
     x = ops.sum(layers.Multiply(name=f"{PREFIX}attended")([cells, heights]), axis=1)
     x = layers.ReLU()(_normed_conv(x, layers.Conv1D, shape.column_width, 5, "columns"))
@@ -126,8 +126,8 @@ def read_columns(cells, shape: Shape):
 
 
 def _in_context(x, name: str):
-    """x scaled and shifted by what the whole picture shows: all of a plate is blurred alike, so what blurred the other
-    characters helps to read each (after Hu et al. 2018, "Squeeze-and-Excitation Networks", arXiv 1709.01507)."""
+    """x scaled and shifted by what the whole picture shows: blur is the same all over a plate, so the other characters
+    help to read each one (after Hu et al. 2018, "Squeeze-and-Excitation Networks", arXiv 1709.01507)."""
     whole = ops.mean(x, axis=tuple(range(1, x.ndim - 1)), keepdims=True)
     whole = layers.Dense(x.shape[-1] // 2, "relu", kernel_initializer="he_normal", name=f"{PREFIX}{name}")(whole)
     names = [f"{PREFIX}{name}_{part}" for part in ("gate", "shift", "gated", "shifted")]

@@ -1,6 +1,6 @@
 """Generator files: which come with the project, what the JSON beside one says, and which one gives a second opinion.
 
-Nothing here loads a network or a library, so that a program can check the file that it is given first.
+Nothing here loads a network or a library, so a program can first check the file that it is given.
 """
 
 import json

@@ -103,7 +103,7 @@ class Guard:
         hosts = [host.lower() for host in headers.getlist("host")]
         origins = [origin.lower() for origin in headers.getlist("origin")]
         if len(hosts) != 1 or hosts[0] not in ours:
-            raise Refused(403, "this page answers to its own address alone")
+            raise Refused(403, "this page answers only to its own address")
         if any(origin not in {f"http://{host}" for host in ours} for origin in origins):
             raise Refused(403, "this page takes nothing from other pages")
 

@@ -15,7 +15,7 @@ HEAD = f"""
 <div class="hint">{HINT} Where the picture holds too little, the network draws characters that were never there,
 and they look just as crisp.</div>
 """
-# how often files are looked through, and how long one is kept
+# seconds between two clean-ups, and for how long a file is kept
 SWEEP_SECONDS, KEEP_SECONDS = 300, 1800
 
 

@@ -54,7 +54,7 @@ def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path) -> 
         api_visibility="private",
         # of a slider's many values on its way, the last one counts
         trigger_mode="always_last",
-        # else what is seen might be taken for what the sliders say now
+        # else an old result might be taken for that of the present sliders
         show_progress="minimal",
         show_progress_on=slider,
         concurrency_id=QUEUE,

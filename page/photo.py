@@ -55,7 +55,7 @@ def parse_corners(text: str) -> list[Corner] | None:
 
 
 def marked(photo: Photo, text: str) -> np.ndarray:
-    """The preview, with the corners that the text names so far; what cannot be understood (yet) is not drawn."""
+    """The preview, with the corners that the text names so far; text that cannot be parsed yet is not drawn."""
     height, width = photo.preview.shape[:2]
     points = [(x / photo.factor, y / photo.factor) for x, y in _understood(text)]
     # Pillow takes long over far ones

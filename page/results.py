@@ -1,4 +1,4 @@
-"""Results as the browser gets them: enlarged for the eye, and whole as PNG files to download."""
+"""Results for the browser: enlarged for viewing, and at full size as PNG files to download."""
 
 import os
 import tempfile

@@ -1,5 +1,4 @@
-"""The folder of what visitors send and of what is made for them: what may be opened, how much it holds, and for how
-long."""
+"""The folder of uploads and results: which files may be opened, how much it holds, and for how long."""
 
 import os
 import time
@@ -43,7 +42,7 @@ def own(folder: str, path: str) -> str:
 
 
 class Uploads:
-    """What lies in the folder now stays for good: it belongs to the page. All that comes later has its time."""
+    """Files that are in the folder at the start belong to the page and stay. Later ones are removed after a time."""
 
     def __init__(self, folder: str, limits: Limits | None = None, clock=time.time) -> None:
         self.folder, self.limits, self._clock = folder, limits or Limits(), clock

@@ -2,9 +2,9 @@
 
     python -m training.average checkpoints/before/pretrain.keras checkpoints/after/pretrain.keras --out both.keras
 
-What a longer training gains on rendered plates it may lose on real ones; the mean of before and after keeps most of
-both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv 2109.01903). Generators of separate
-beginnings have nothing in common that could be averaged.
+Longer training may gain on rendered plates and lose on real ones; the mean of before and after keeps most of both
+(Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv 2109.01903). Generators that were trained from
+different starts cannot be averaged.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from data.text import printable
 
 
 def average(paths: list[str], out: str) -> None:
-    """Write the mean, and a .json that names what it is of. Raises ValueError for files that are missing or of another
-    make."""
+    """Write the mean, and a .json that names its sources. Raises ValueError for files that are missing or of another
+    architecture."""
     prepare_libraries()
     # late: keras takes seconds
     from models.shipped import read_info
@@ -29,7 +29,9 @@ def average(paths: list[str], out: str) -> None:
     shapes = [[(each.path, tuple(each.shape)) for each in model.variables] for model in models]
     for path, own in zip(paths, shapes, strict=True):
         if own != shapes[0]:
-            raise ValueError(f"{path} has other layers than {paths[0]}: only generators of one make can be averaged")
+            raise ValueError(
+                f"{path} has other layers than {paths[0]}: only generators of one architecture can be averaged"
+            )
     means = [np.mean(weights, axis=0) for weights in zip(*(model.get_weights() for model in models), strict=True)]
     about = read_info(Path(paths[0])) | {"mean_of": paths}
     # the first one's

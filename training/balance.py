@@ -1,9 +1,9 @@
-"""Keeping the two sides of the game level (Goodfellow, NIPS 2016 tutorial, arXiv 1701.00160, section 4).
+"""Keeps generator and discriminator in balance (Goodfellow, NIPS 2016 tutorial, arXiv 1701.00160, section 4).
 
 "fixed": the discriminator is updated every Nth step, at two fixed rates. "adaptive": a running accuracy of the
 discriminator says which side is strong; the weak side's learning rate is raised and the strong side updated less often,
-within bounds. Decisions fall at fixed steps and depend on the accuracies seen so far alone, so a resumed run decides
-the same.
+within bounds. Decisions are made at fixed steps and depend only on the accuracies so far, so a resumed run decides the
+same.
 """
 
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ LEVEL = 0.75
 
 @dataclass
 class Balance:
-    """The state of the game; `adaptive` False leaves all but the running accuracy as it is."""
+    """The state of the game; with `adaptive` False, only the running accuracy changes."""
 
     adaptive: bool
     low: float
@@ -29,7 +29,7 @@ class Balance:
     max_every: int
     steps: int
     d_every: int = 1
-    # what the discriminator's interval goes back to when the game is level
+    # the discriminator's interval when both sides are equally strong
     d_every_level: int = 1
     g_every: int = 1
     d_factor: float = 1.0

@@ -31,21 +31,21 @@ VALIDATION = 200  # scenes
 VEHICLES, BACKGROUNDS = 5000, 1600
 WARM_UP, DECAY = 300, 0.35  # steps; share of the steps
 TARGETS = 13  # heat, 8 corners, two lines, turned over, weight of the corners, weight of the heat
-LEAST_SPREAD_PX = 4.5  # of a middle's heat: finer than a cell nothing can be told
+LEAST_SPREAD_PX = 4.5  # of a middle's heat: a cell is the finest that it can resolve
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     out: str = field(type=path, help="archive to write (.keras)", metavar="FILE")
     steps: int = field(6400, help="steps of training", metavar="N")
-    batch_size: int = field(16, help="scenes of a step", metavar="N")
-    learning_rate: float = field(2e-3, help="the highest, after the warm-up", metavar="F")
+    batch_size: int = field(16, help="scenes per step", metavar="N")
+    learning_rate: float = field(2e-3, help="highest learning rate, after the warm-up", metavar="F")
     vehicles: int = field(VEHICLES, help="rendered vehicles that scenes are made of", metavar="N")
     backgrounds: int = field(BACKGROUNDS, help="rendered backgrounds that scenes are made of", metavar="N")
     validate_every: int = field(1000, help="steps between validations, a multiple of --log-every", metavar="N")
-    log_every: int = field(100, help="steps between rows of the log, where the state is saved, too", metavar="N")
+    log_every: int = field(100, help="steps between rows of the log; the state is saved then, too", metavar="N")
     workers: int = field(1, help="processes that make scenes", metavar="N")
-    seed: int = field(0, help="another seed, other pictures and weights", metavar="N")
+    seed: int = field(0, help="seed of pictures and weights", metavar="N")
 
     def __post_init__(self) -> None:
         require(self.out.endswith(".keras"), "--out", "a name that ends in .keras", self.out)
@@ -177,7 +177,7 @@ def train(settings: Settings) -> dict:
 
 
 def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
-    """Train from where the saved state stands, if there is one, to the last step; logs, and saves the state."""
+    """Train to the last step, from the saved state if there is one; logs, and saves the state."""
     import tensorflow as tf
     from tqdm import tqdm
 
@@ -216,15 +216,15 @@ def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
 
 
 def learning_rate(settings: Settings, step: int) -> float:
-    """Warm-up, then constant, then down to nothing over the last part: until there, the number of steps changes
-    nothing, and may still be chosen."""
+    """Warm-up, then constant, then down to zero over the last part. Before that part the number of steps has no effect,
+    and can still be changed."""
     left = (settings.steps - step) / (DECAY * settings.steps)
     return settings.learning_rate * min(1.0, step / WARM_UP, left)
 
 
 def validate(model, bank: Bank, seed: int) -> dict[str, float]:
-    """One look at VALIDATION rendered scenes: plates found at the score at which one false plate comes in twenty
-    pictures, and the corners' error there as a share of the plate's height (median)."""
+    """One look at VALIDATION rendered scenes: plates found at the score that gives one false plate in twenty pictures,
+    and the corners' error there as a share of the plate's height (median)."""
     from models.detector import decode, quad_iou
 
     scores, hits, errors, plates = [], [], [], 0

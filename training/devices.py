@@ -100,7 +100,7 @@ def choose_precision(wanted: str) -> tuple[str, str]:
 
 
 def cpu_features(cpuinfo: str = "/proc/cpuinfo") -> set[str]:
-    """The CPU's features as Linux names them; none where they cannot be told."""
+    """The CPU's features as Linux names them; none where they are unknown."""
     try:
         return set(Path(cpuinfo).read_text().split())
     except OSError:

@@ -21,7 +21,7 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
 class Slot:
-    """An array that steps replace; to the rest of the program what a variable is."""
+    """An array that each step replaces; the rest of the program uses it like a variable."""
 
     def __init__(self, value) -> None:
         self.assign(value)

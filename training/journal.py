@@ -1,4 +1,4 @@
-"""What a run tells people: log.csv, curves.png, samples/ and TensorBoard's files, and the bar on the terminal.
+"""Writes a run's log.csv, curves.png, samples/ and TensorBoard files, and the bar on the terminal.
 
 Only the chief keeps a journal. The clock says how fast a run goes, and which share of the time the device waits.
 """
@@ -64,7 +64,7 @@ class Journal:
         self._rewrite()
 
     def keep_until(self, done: dict[str, int]) -> None:
-        """Drop the rows behind the saved state: their steps will be taken again. done: stage -> steps done."""
+        """Drop the rows after the saved state: their steps will be repeated. done: stage -> steps done."""
         self.rows = [row for row in self.rows if row["step"] <= done.get(row["stage"], -1)]
         self._rewrite()
 

@@ -21,9 +21,9 @@ from training.validation import Shipping
 
 STAGES = ("pretrain", "adversarial")
 ARCHIVES = {"pretrain": "pretrain.keras", "adversarial": "generator.keras"}
-# running accuracy of a discriminator that is never wrong any more
+# running accuracy of a discriminator that is hardly ever wrong
 COLLAPSE_ACCURACY = 0.995
-# of the fakes beside that of the clean tiles: fakes that are nearly all alike
+# spread of the fakes relative to the clean tiles', below which the fakes are nearly all alike
 COLLAPSE_SPREAD = 0.1
 # of a stage, at most: short runs still reach the highest rate
 WARMUP_SHARE = 0.1
@@ -72,7 +72,7 @@ class Run:
     # -- the state
 
     def save(self) -> None:
-        """Write the state; only after every step so far has been found finite."""
+        """Write the state, once every step so far is known to be finite."""
         self._look()
         self.saved_at = time.monotonic()
         if not self.chief:
@@ -84,7 +84,7 @@ class Run:
         save_state(self.folder / STATE_NAME, {**self.trainer.state(), **best}, vars(self.progress))
 
     def load(self) -> None:
-        """Take up the saved state. Raises ValueError where it is missing, damaged or of another run."""
+        """Continue from the saved state. Raises ValueError where it is missing, damaged or of another run."""
         stored, meta = load_state(self.folder / STATE_NAME)
         best = stored.pop("best", [])
         restore(self.trainer.state(), stored)
@@ -105,7 +105,7 @@ class Run:
     # -- the stages
 
     def train(self, stage: str) -> None:
-        """A stage, from where the run stands; nothing where it has been done."""
+        """Run a stage from the present step on; a finished stage is skipped."""
         if STAGES.index(stage) < STAGES.index(self.progress.stage):
             return
         if stage != self.progress.stage:
@@ -116,12 +116,12 @@ class Run:
                 self._take_steps(stage, steps, bar)
 
     def finish(self) -> None:
-        """Leave together: a worker that leaves early would look like one that died."""
+        """Wait for all workers: one that leaves early would look like one that died."""
         if self._is_cluster():
             self.trainer.any_worker(False)
 
     def _enter(self, stage: str) -> None:
-        """Stage two starts from what stage one ships, with an optimiser that knows nothing of stage one."""
+        """Stage two starts from what stage one ships, with a fresh optimiser."""
         if self.schedule.pretrain_steps and self.schedule.steps(stage):
             weights = self.shipping.chosen_weights()
             # only the chief has validated
@@ -237,9 +237,9 @@ class Run:
     def _watch_collapse(self, row: dict, bar) -> None:
         """Warn once about signs of collapse; the run goes on, since it may recover."""
         signs = {
-            "the discriminator is never wrong any more, the generator learns little from it: try --balance adaptive, a "
+            "the discriminator is hardly ever wrong, so the generator learns little from it: try --balance adaptive, a "
             "larger --discriminator-every or a lower --d-learning-rate": row["d_accuracy_running"] > COLLAPSE_ACCURACY,
-            "the generator's pictures are nearly all alike: the game has collapsed": row["fake_spread"]
+            "the generator's pictures are nearly all alike: training has collapsed": row["fake_spread"]
             < COLLAPSE_SPREAD,
         }
         for text, seen in signs.items():
@@ -277,7 +277,7 @@ def stoppable(run: Run) -> Iterator[None]:
 
 
 def rate_at(step: int, steps: int, highest: float, warmup_steps: int, final: float) -> float:
-    """Learning rate of step 0, 1, ... `steps` - 1: rising in a line, then a cosine from `highest` to `final *
+    """Learning rate of step 0, 1, ... `steps` - 1: rising linearly, then a cosine from `highest` to `final *
     highest`."""
     warmup = min(warmup_steps, int(WARMUP_SHARE * steps))
     if step < warmup:

@@ -1,4 +1,5 @@
-"""Builds the networks of a run inside its strategy: new ones, or those of an earlier run, grown where asked."""
+"""Builds the networks of a run inside its strategy: new ones, or those of an earlier run, with more blocks where
+asked."""
 
 import dataclasses
 from collections.abc import Collection
@@ -31,7 +32,7 @@ class Networks(NamedTuple):
 def build_networks(
     settings: NetworkSettings, terms: Collection[str], size: tuple[int, int], scale: int, policy: str, run: Path
 ) -> Networks:
-    """The networks that the loss has a use for, computing in `policy`.
+    """The networks that the loss needs, computing in `policy`.
 
     terms: of the loss, in both stages. size: (height, width) of what the discriminator sees. run: the run folder, from
     which a resumed run takes the generator that it began with.
@@ -57,9 +58,7 @@ def _generator(settings: NetworkSettings, scale: int, policy: str, begun: Path) 
     known = begun.exists()
     generator = in_policy(load_archive(begun), policy) if known else _beginning(settings, scale, policy)
     if settings.light_only and not architecture(generator):
-        raise ValueError(
-            f"--light-only: {settings.init} has no layers that judge the light; give one of train.py's generators"
-        )
+        raise ValueError(f"--light-only: {settings.init} has no illumination layers; give a generator of train.py")
     freeze(generator, light_only=settings.light_only)
     return generator
 
@@ -104,8 +103,8 @@ def _grown(settings: NetworkSettings, given: dict, recogniser: keras.Model | Non
 
 
 def _deeper(own: Shape | None, given: Shape | None) -> Shape | None:
-    """The shape that a generator's recogniser takes from the one given. Raises ValueError for a shallower one, beside
-    which its own further blocks would remain."""
+    """The shape that a generator's recogniser takes from the one given. Raises ValueError for a shallower one, since
+    the generator's further blocks would remain."""
     if own is None or given is None:
         return own or given
     if given.deepened(own) != given:
@@ -114,7 +113,7 @@ def _deeper(own: Shape | None, given: Shape | None) -> Shape | None:
 
 
 def _asked_recogniser(settings: NetworkSettings) -> keras.Model | None:
-    """As it is to be carried: with kernels that deflate well."""
+    """The recogniser of --recogniser, with kernels that compress well."""
     if not settings.recogniser:
         return None
     recogniser = load_given(settings.recogniser, "--recogniser", "what training.recogniser has left")
@@ -143,7 +142,7 @@ def characters_of(generator: keras.Model) -> str:
 
 
 def with_architecture(settings: Settings, generator: keras.Model) -> Settings:
-    """The settings, saying what the generator is: that of --init may be another than the flags'."""
+    """The settings with the generator's real architecture: that of --init may differ from the flags."""
     found = architecture(generator)
     if not found:
         return settings

@@ -10,7 +10,7 @@ import numpy as np
 from training.failures import TrainingFailed
 from training.settings import ObjectiveSettings
 
-# beside the recipe, in both stages where they are asked for
+# terms beyond the recipe, in both stages on request
 OPTIONS = ("detail", "strokes", "colour", "reading")
 # of the generator's loss
 TERMS = ("mse", *OPTIONS, "vgg", "adversarial")

@@ -1,10 +1,10 @@
-"""Scores a generator on folders of real pictures while it is trained: what rendered tiles show, they need not show.
+"""Scores a generator on folders of real pictures during training, since rendered tiles may say little about these.
 
     DIR/NAME + DIR/text.csv (file,text,country)    pictures whose texts are known
     DIR/{lq,hr}/NAME                               pairs; what the reader reads in hr, and is sure of, is the text
 
-Every picture is shown to the generator as in use: straightened by the detector's corners where the detector is sure of
-a plate, else whole. They are for validation alone; nothing is trained on them.
+Every picture is prepared as in use: straightened by the detector's corners where the detector is sure of a plate, else
+whole. They are for validation alone; nothing is trained on them.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from models.enhancer import Generator, restore_each, to_working_size
 from reading.matching import is_readable, match
 from reading.reader import Reader
 
-# confidence from which on the reading of a sharp picture counts as its text
+# confidence from which the reading of a sharp picture counts as its text
 SURE = 0.9
 FIGURES = ("char_acc", "plate_acc", "flip_rate", "confidently_wrong")
 
@@ -31,7 +31,7 @@ FIGURES = ("char_acc", "plate_acc", "flip_rate", "confidently_wrong")
 @dataclass(frozen=True)
 class RealPictures:
     """The pictures of one folder. tiles: as the generator takes them, (h, w, 3) float32 in [0, 1]. right: whether the
-    reader reads them as they are."""
+    reader reads each one right before enhancing."""
 
     name: str
     tiles: list[np.ndarray]

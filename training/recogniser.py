@@ -5,8 +5,8 @@
 It learns to read damaged plates, the damage made anew each time. Leaves the archive and a .json with the characters it
 knows and how much of the validation tiles it reads. Stopped? The same command goes on where the last saved part ended.
 
-CTC alone stays for thousands of steps at "all blank". So the first steps assume that the characters stand evenly spread
-over the plate, and show it the clean plates, too; only then CTC finds where they are.
+With CTC alone, the network answers "all blank" for thousands of steps. So the first steps assume that the characters
+are evenly spread over the plate, and also show clean plates. After that, CTC finds where the characters are.
 """
 
 import json
@@ -49,7 +49,7 @@ MARGIN = PLATE_MARGIN / (1 + 2 * PLATE_MARGIN)
 SECTION = "recogniser"
 # residual blocks of the three stages of cells, and of the columns (models/recogniser.py)
 BLOCKS = (3, 8, 15, 10)
-# settings that do not decide the result
+# settings that do not affect the result
 INDIFFERENT = ("out", "workers", "cache", "validate_every")
 
 
@@ -65,9 +65,7 @@ class RecogniserSettings:
     batch_size: int = field(32, help="plates per step", metavar="N")
     learning_rate: float = field(2e-3, help="highest learning rate", metavar="F")
     loss_power: float = field(
-        0.0,
-        help="0: CTC; above, up to 1: the worse a plate can be read, the less it counts; for training on with --init",
-        metavar="F",
+        0.0, help="0: CTC; up to 1: plates that are hard to read count less; for fine-tuning with --init", metavar="F"
     )
     preset: str = field("street", help="what damages the plates", choices=sorted(PRESETS))
     randomise: bool = field(False, help="bend, turn, thin and thicken the plates: for rendered ones")
@@ -98,12 +96,12 @@ class RecogniserSettings:
         require(blocks, "--blocks", "four numbers of 0 or more", self.blocks)
 
     def deciding(self) -> dict:
-        """What decides the result."""
+        """The settings that affect the result."""
         return {name: value for name, value in asdict(self).items() if name not in INDIFFERENT}
 
 
 def readable(rows: list[Row], split: str) -> dict[str, str]:
-    """Key -> what stands on it, of the plates of one line whose text is known."""
+    """Key -> text, of the plates of one line whose text is known."""
     known = [row for row in rows if row.split == split and is_readable(row.text, row.country)]
     texts = {row.key: comparable(row.text, row.country, province=True) for row in known}
     return {key: text for key, text in texts.items() if len(text) <= LONGEST}
@@ -279,8 +277,8 @@ def begin(settings: RecogniserSettings, pairs: Pairs, labels: np.ndarray, charac
 
 
 def interrupted(about: Path, settings: RecogniserSettings) -> RecogniserSettings:
-    """The settings of the interrupted run, those that do not decide the result being as they are now. Raises ValueError
-    that names the file where they cannot be read."""
+    """The settings of the interrupted run, with the present values of those that do not affect the result. Raises
+    ValueError that names the file where they cannot be read."""
     try:
         stored = json.loads(read_text(about))
     except (OSError, ValueError, RecursionError) as error:
@@ -317,8 +315,8 @@ def started_from(init: str, shape, pairs: Pairs, labels: np.ndarray, characters:
 
 
 def learn_names(model, pairs: Pairs, labels: np.ndarray) -> None:
-    """Fit the layer that names characters alone, on what the rest sees in clean tiles: the errors of a layer that knows
-    nothing would spoil that rest."""
+    """Fit only the layer that names characters, on the other layers' features of clean tiles: the errors of an
+    untrained layer would spoil the others."""
     import keras
 
     from models.recogniser import HEAD

@@ -82,7 +82,7 @@ def stored_precision(folder: Path) -> tuple[str, str]:
 
 
 def describe(settings: Settings, tile: tuple[int, int], precision: str, characters: str) -> dict:
-    """What the .json beside an archive says of its making.
+    """The content of the .json beside an archive: how the network was made.
 
     window_px: the height of the windows that training cut from the tiles, 0 for whole tiles; who applies the generator
     must know it (`models/enhancer.py`). characters: that the recogniser in it has names for (`models/answerer.py`).
@@ -95,7 +95,7 @@ def describe(settings: Settings, tile: tuple[int, int], precision: str, characte
 
 
 def environment() -> dict[str, str]:
-    """What else decides the result: the program's version and the libraries'."""
+    """What else affects the result: the program's version and the libraries'."""
     import keras
     import numpy
 
@@ -115,7 +115,8 @@ def _commit() -> str:
 
 
 def save_state(path: Path, groups: dict[str, list], meta: dict) -> None:
-    """Write the state atomically. Raises OSError where that fails, a full disk say; the old file then remains."""
+    """Write the state atomically. Raises OSError where that fails, for example on a full disk; the old file then
+    remains."""
     arrays = {f"{group}/{i}": _array(v) for group, variables in groups.items() for i, v in enumerate(variables)}
     text = json.dumps({"format": FORMAT, "arrays": len(arrays), **meta})
     write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))

@@ -34,7 +34,7 @@ class DataSettings:
 
     tiles: str = field("", type=path, help="tile folder of preprocess.py, or any with hr/ and lq/", metavar="DIR")
     degrade_online: bool = field(False, help="take the clean tiles only, and damage them anew in every epoch")
-    preset: str = field("street", help="what damages them, with --degrade-online", choices=sorted(PRESETS))
+    preset: str = field("street", help="preset of the damage, with --degrade-online", choices=sorted(PRESETS))
     scale: int = field(1, help="how much smaller the damaged tile is, with --degrade-online", choices=SCALES)
     augment: bool = field(True, help="train on the tiles as they are: no shift, zoom, turn or change of colour")
     randomise: bool = field(False, help="bend, turn, thin and thicken the plates: for rendered ones damaged online")
@@ -58,7 +58,7 @@ class NetworkSettings:
     generator: str = field("srresnet", help="body of the generator", choices=("srresnet", "rrdb"))
     filters: int = field(64, help="width of the generator's body", metavar="N")
     blocks: int = field(16, help="residual blocks of the generator", metavar="N")
-    init: str = field("", type=path, help="generator to start from (.keras), which keeps its shape", metavar="FILE")
+    init: str = field("", type=path, help="generator to start from (.keras); its architecture is kept", metavar="FILE")
     more_blocks: int = field(0, help="residual blocks to add to those of --init", metavar="N")
     light_only: bool = field(False, help="train only the layers of --init that judge illumination and colours")
     recogniser: str = field("", type=path, help="recogniser to build in, of training.recogniser", metavar="FILE")
@@ -146,7 +146,7 @@ class WatchSettings:
 
     log_every: int = field(50, help="steps between two rows of log.csv", metavar="N")
     validate_every: int = field(1000, help="steps between two validations", metavar="N")
-    validation_limit: int = field(256, help="validation tiles looked at, spread evenly; 0: all", metavar="N")
+    validation_limit: int = field(256, help="validation tiles used, spread evenly; 0: all", metavar="N")
     reading_limit: int = field(200, help="validation tiles that the reader reads, too; 0: none", metavar="N")
     real: tuple[str, ...] = field(
         (),

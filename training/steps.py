@@ -124,7 +124,7 @@ class Trainer:
         return tf.reduce_sum(per_picture) / self.schedule.batch_size
 
     def _share(self, whole):
-        """A number that every replica has alike, so that the sum over replicas is that number."""
+        """This replica's share of a number that all replicas hold, so that the sum over replicas is that number."""
         return whole / self.strategy.num_replicas_in_sync
 
     def _pretrain_gradients(self, batch):
@@ -168,7 +168,7 @@ class Trainer:
         return _without_norm(g_part), _without_norm(d_part), terms | self._scale_term()
 
     def _generator_terms(self, hr, sr, fake_logits=None) -> dict:
-        """Those of stage one; with the discriminator's answer those of stage two."""
+        """The terms of stage one, or with the discriminator's answer those of stage two."""
         wanted = self.pretrain_weights if fake_logits is None else self.weights
         features = {
             name: [keras.tree.flatten(observer(pictures, training=False)) for pictures in (hr, sr)]
@@ -182,7 +182,7 @@ class Trainer:
         return tf.add_n([weights[name] * term for name, term in terms.items()])
 
     def _judgement(self, real_logits, fake_logits) -> dict:
-        """What the discriminator thinks: mean logits, and how often it is right on this batch."""
+        """The discriminator's mean logits and accuracy on this batch."""
         right = tf.cast(real_logits > 0, tf.float32) + tf.cast(fake_logits <= 0, tf.float32)
         return {
             "d_real": self._mean(real_logits),

@@ -14,7 +14,7 @@ from data.io import PictureError, picture_size
 from data.tiles import SCALES, open_tiles
 from training.settings import DataSettings
 
-# of a folder without splits, one key in so many is kept for validation
+# in a folder without splits, one key in this many is kept for validation
 HELD_OUT_EVERY = 20
 # the discriminator halves the tile four times
 DIVISOR = 16
@@ -39,7 +39,7 @@ def find_pairs(settings: DataSettings) -> tuple[Pairs, Pairs | None]:
 
 
 def check_crop(crop: tuple[int, int], tile: tuple[int, int]) -> tuple[int, int]:
-    """Raises ValueError for a window that the tile does not hold, or that the networks cannot take."""
+    """Raises ValueError for a window larger than the tile, or of a size that the networks cannot take."""
     if crop and (crop[0] > tile[0] or crop[1] > tile[1] or crop[0] % DIVISOR or crop[1] % DIVISOR):
         raise ValueError(
             f"--crop must divide by {DIVISOR} and fit into the tiles of {tile[0]}x{tile[1]}, got {crop[0]}x{crop[1]}"
@@ -126,8 +126,8 @@ def cache_tiles(pairs: Pairs, folder: Path) -> Pairs:
 
 
 def _reserve(path: Path) -> None:
-    """Let a file that is mapped into memory have its room on the disk now: where the disk fills up later, the system
-    ends the process without a word (SIGBUS)."""
+    """Reserve disk space for a memory-mapped file now. If the disk filled up later, the system would end the process
+    without a message (SIGBUS)."""
     if not hasattr(os, "posix_fallocate"):
         return
     size = path.stat().st_size

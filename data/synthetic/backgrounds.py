@@ -1,4 +1,4 @@
-"""Renders what is no licence plate: leaves, bricks, windows, road markings, grilles, documents, shop signs, logos,
+"""Renders what is not a licence plate: leaves, bricks, windows, road markings, grilles, documents, shop signs, logos,
 stickers.
 
 A detector must stay silent on all of this. Every picture follows from its generator of random numbers alone; pictures

@@ -135,7 +135,7 @@ class Canvas:
 
 
 def vary(rng: np.random.Generator, colour: Colour) -> Colour:
-    """The colour as another batch of paint, and some years of sun, would have it."""
+    """The colour, varied as by another batch of paint and some years of sun."""
     return tuple(np.clip(np.array(colour) * rng.uniform(0.85, 1.08) + rng.normal(0, 0.02, 3), 0.02, 0.98))
 
 

@@ -88,7 +88,7 @@ def _render(folder: Path, seed: int, vehicles: int, backgrounds: int, workers: i
 
 @contextmanager
 def _mapper(workers: int) -> Iterator[Callable]:
-    """map, in order, over so many processes: new ones, since a fork of a process with threads may hang."""
+    """An ordered map over this many processes. They are spawned, since a forked process with threads may hang."""
     if workers == 1:
         yield map
         return
@@ -122,7 +122,7 @@ def make_scene(bank: Bank, seed: int, index: int) -> Scene:
             _distract(rng, picture, [])
         if rng.random() < 0.35:
             _vehicle_without_plate(rng, bank, picture)
-    elif kind < NO_PLATE + HUGE:  # seen too close: not to be found at this size
+    elif kind < NO_PLATE + HUGE:  # too close: not to be found at this size
         _put(rng, bank, picture, [], np.exp(rng.uniform(np.log(210), np.log(800))), (0.5, 0.5))
     else:
         wanted = 1 if tight else 1 + (rng.random() < 0.3) + (rng.random() < 0.15)
@@ -205,7 +205,7 @@ def _put(rng, bank: Bank, picture: np.ndarray, plates: list, width_px: float, sp
 
 
 def _covered(plates: list[_Plate], opacity: np.ndarray) -> list[_Plate]:
-    """The plates of which something can still be seen under a new layer."""
+    """The plates that are still partly visible under a new layer."""
     shares = [cv2.mean(opacity, _mask(plate.corners))[0] / 255 for plate in plates]
     return [
         replace(plate, hidden=plate.hidden or share > 0.15)
