@@ -1,5 +1,7 @@
 import contextlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -440,3 +442,35 @@ def test_a_text_in_another_encoding_is_named(tmp_path):
         read_text(tmp_path / "text.csv")
     (tmp_path / "text.csv").write_bytes("皖A".encode("utf-8-sig"))
     assert read_text(tmp_path / "text.csv") == "皖A"
+
+
+PEAK = """
+import resource, sys
+from data.io import open_picture_8bit
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+open_picture_8bit(sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "side", "mib"), [("L", 9430, 500), ("RGB", 9430, 900), ("RGBA", 9430, 900), ("I;16", 7000, 1400)]
+)
+def test_the_largest_pictures_take_the_memory_that_is_said(tmp_path, mode, side, mib):
+    Image.new(mode, (side, side)).save(tmp_path / "large.png", compress_level=1)
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", PEAK, str(tmp_path / "large.png")]
+    peak = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    assert float(peak) < mib
+
+
+def test_pictures_of_several_bands_are_those_of_one(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for mode, channels in (("RGB", 3), ("RGBA", 4), ("LA", 2)):
+        path = tmp_path / f"{mode}.png"
+        Image.fromarray(rng.integers(0, 256, (30, 20, channels), dtype=np.uint8), mode).save(path)
+        whole = open_picture(path)
+        monkeypatch.setattr("data.io.BAND_PX", 7)
+        np.testing.assert_array_equal(open_picture(path), whole)
+        monkeypatch.undo()
