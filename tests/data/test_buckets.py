@@ -153,7 +153,7 @@ def test_storage_that_fails_ends_the_run_clearly_and_it_goes_on_later(
     assert run(tmp_path / "raw", out) == 2
     told = capsys.readouterr().err
     assert message in told
-    assert "what is done stays done" in told
+    assert "finished work is kept" in told
     monkeypatch.setattr(FailingFileSystem, "writes_left", 10**6)
     assert run(tmp_path / "raw", out) == 0
     assert run(tmp_path / "raw", tmp_path / "local") == 0
