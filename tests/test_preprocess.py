@@ -106,7 +106,7 @@ def test_nothing_to_keep_is_an_error_that_says_what_to_do(tmp_path, quick, capsy
     make(tmp_path / "raw")
     assert run(tmp_path / "raw", tmp_path / "out") == 2
     told = capsys.readouterr().err
-    assert "README.md says where" in told or "lower --min-plate-width" in told
+    assert "docs/DATA.md says where" in told or "lower --min-plate-width" in told
     assert told.count("preprocess.py: ") == 1
     assert "Traceback" not in told
 
