@@ -771,7 +771,7 @@ def test_the_largest_pictures_take_a_bounded_memory(generator, tmp_path):
         "import resource, sys, enhance; code = enhance.main(sys.argv[1:]); "
         "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); sys.exit(code)"
     )
-    arguments = ["--out", str(tmp_path / "out"), "--checkpoint", str(generator), "--workers", "3"]
+    arguments = ["--whole", "--out", str(tmp_path / "out"), "--checkpoint", str(generator), "--workers", "3"]
     command = [sys.executable, "-c", code, str(tmp_path / "in"), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout.split("peak ")[1]) < 2200
