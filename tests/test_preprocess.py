@@ -117,6 +117,7 @@ def test_after_nothing_was_kept_other_settings_are_welcome(tmp_path, quick):
     assert run(tmp_path / "raw", tmp_path / "out", "--min-contrast", 0.1) == 0
 
 
+@pytest.mark.slow
 def test_one_worker_and_two_processes_give_the_same_bytes(tmp_path, monkeypatch, one_thread):
     write_photos(tmp_path / "raw", 20)
     assert run(tmp_path / "raw", tmp_path / "2", "--variants", 2, "--workers", 2) == 0

@@ -66,6 +66,7 @@ def exported(archive, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_difference_is_an_error_and_leaves_nothing(archive, exported, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, "write", lambda model, generator, file, format: shutil.copy(exported, file))
     read = export.READERS["onnx"]

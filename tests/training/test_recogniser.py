@@ -64,6 +64,7 @@ def test_it_learns_to_read(archive):
     assert not keras.saving.load_model(archive).compiled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, pytest.param({"echo": 3, "crop": "16x64"}, marks=pytest.mark.slow)])
 def test_an_interrupted_training_goes_on_to_the_same_recogniser(more, plates, tmp_path, monkeypatch, capsys):
     weights = {}
@@ -140,6 +141,7 @@ def test_windows_must_show_the_whole_text(plates, tmp_path, capsys):
     assert "--crop must be as wide as the tiles, 64" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_recogniser_goes_on_from_another(plates, tmp_path, capsys):
     path, archive = tmp_path / "further.keras", make_recogniser(tmp_path / "first.keras", SHAPE)
     assert recogniser.main(as_command(plates, path, init=archive, steps=4, **{"learning-rate": 1e-9})) == 0
