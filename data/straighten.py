@@ -8,7 +8,8 @@ float32 in [0, 1].
 import cv2
 import numpy as np
 
-TILE = (96, 192)  # height, width
+from data.tiles import TILE
+
 WIDTH_SHARE = 0.8  # of the tile's width that the plate takes
 HEIGHT_SHARE = 0.85  # of its height at most
 FLATTEST, TALLEST = (

@@ -20,7 +20,7 @@ from enhancing.finding import FilmJob, Part, output_names
 from enhancing.following import Followed, View, follow
 from enhancing.locating import find_plates
 from enhancing.opening import Source
-from enhancing.writing import Row, listed, write_picture
+from enhancing.writing import Row, fill_from_burst, write_picture
 from models.detector import SCORE, Plate, load_detector
 from models.enhancer import resize, to_working_size
 from reading.reader import Reader
@@ -140,25 +140,11 @@ def contact_sheet(views: Sequence[View], results: Sequence[Result], burst: Burst
 
 def _row(path: str, followed: Followed, views: Sequence[View], burst: Burst) -> Row:
     sightings = followed.track.sightings
-    height, width = burst.picture.shape[:2]
-    return Row(
-        path,
-        width=views[0].frame_size[1],
-        height=views[0].frame_size[0],
-        result_width=width,
-        result_height=height,
-        effective_width=burst.effective_width,
-        consistency=burst.consistency,
-        reading=burst.vote.text,
-        confidence=burst.vote.confidence,
-        character_confidences=listed(burst.vote.confidences),
-        agreed=burst.agreement.agreed,
-        agreement=burst.agreement.mean,
-        first_second=f"{sightings[0].seconds:.2f}",
-        last_second=f"{sightings[-1].seconds:.2f}",
-        frames=len(sightings),
-        warnings="; ".join(burst.warnings),
-    )
+    row = Row(path, width=views[0].frame_size[1], height=views[0].frame_size[0])
+    fill_from_burst(row, burst)
+    row.first_second, row.last_second = (f"{each.seconds:.2f}" for each in (sightings[0], sightings[-1]))
+    row.frames = len(sightings)
+    return row
 
 
 def clock(seconds: float) -> str:

@@ -27,7 +27,7 @@ from enhancing.examining import Examiner, Look, Result
 from enhancing.finding import Found, identities, output_names, skipped_kinds
 from enhancing.opening import Corners, NoPlateFound, Source, find_sources, load_sources
 from enhancing.pasting import paste
-from enhancing.writing import InOrder, Row, fill, listed, open_report, tell, tell_in_words, write_picture
+from enhancing.writing import InOrder, Row, fill, fill_from_burst, open_report, tell, tell_in_words, write_picture
 
 REPORT = "report.csv"
 PICTURE, SIDE_BY_SIDE, UNCERTAINTY, PASTED = ".png", ".side-by-side.png", ".uncertainty.png", ".pasted.png"
@@ -338,19 +338,6 @@ def _report_frames(report: Callable[[Row], None], loaded: Sequence[Loaded], resu
 
 
 def _burst_row(name: str, burst: Burst, seconds: float) -> Row:
-    height, width = burst.picture.shape[:2]
-    return Row(
-        f"burst of {len(burst.frames)}",
-        output=name + PICTURE,
-        result_width=width,
-        result_height=height,
-        effective_width=burst.effective_width,
-        consistency=burst.consistency,
-        reading=burst.vote.text,
-        confidence=burst.vote.confidence,
-        character_confidences=listed(burst.vote.confidences),
-        agreed=burst.agreement.agreed,
-        agreement=burst.agreement.mean,
-        warnings="; ".join(burst.warnings),
-        seconds=seconds,
-    )
+    row = Row(f"burst of {len(burst.frames)}", output=name + PICTURE, seconds=seconds)
+    fill_from_burst(row, burst)
+    return row

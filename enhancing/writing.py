@@ -16,6 +16,7 @@ from data.console import say
 from data.files import replacing
 from data.io import to_uint8
 from data.text import cell
+from enhancing.burst import Burst
 from enhancing.examining import Result
 
 # signature and first chunk of a PNG file
@@ -162,6 +163,16 @@ def fill(row: Row, result: Result) -> None:
     if result.agreement is not None:
         row.agreed, row.agreement = result.agreement.agreed, result.agreement.mean
     row.warnings = "; ".join(result.warnings)
+
+
+def fill_from_burst(row: Row, burst: Burst) -> None:
+    """Everything that is known of several frames combined."""
+    row.result_height, row.result_width = burst.picture.shape[:2]
+    row.effective_width, row.consistency = burst.effective_width, burst.consistency
+    row.reading, row.confidence = burst.vote.text, burst.vote.confidence
+    row.character_confidences = listed(burst.vote.confidences)
+    row.agreed, row.agreement = burst.agreement.agreed, burst.agreement.mean
+    row.warnings = "; ".join(burst.warnings)
 
 
 def tell(row: Row, out: str) -> None:
