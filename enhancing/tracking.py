@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from data import crop
+
 # around a box on all sides, of the plate's width; and what is added for every second since it was last seen
 MARGIN, MARGIN_GROWTH = 0.5, 1.0
 # overlap of the boxes with their margins, over their union
@@ -120,10 +122,8 @@ class Tracker:
 
 
 def plate_width(corners: np.ndarray) -> float:
-    """Mean length of the upper and lower edge, px."""
-    bottom_right, bottom_left, top_left, top_right = np.asarray(corners, float)
-    lengths = np.linalg.norm(bottom_right - bottom_left), np.linalg.norm(top_right - top_left)
-    return max(1e-6, float(np.mean(lengths)))
+    """`data.crop.plate_width`, never 0, since lengths are divided by it."""
+    return max(1e-6, crop.plate_width(corners))
 
 
 def _state(corners: np.ndarray) -> np.ndarray:
