@@ -14,8 +14,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from data.environment import prepare_libraries
-from data.text import printable
+from data.console import prepare_libraries, printable
 
 REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
 MAX_FILE_SIZE = "20mb"

@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from data.console import prepare_console, say
-from data.environment import prepare_libraries
+from data.console import prepare_console, prepare_libraries, say
 from data.files import is_path
 from data.settings import field, parse, path, require
 from models.shipped import check_checkpoint, default_checkpoint, shipped

@@ -14,9 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from data.console import prepare_libraries, printable
 from data.dataset import Batches
-from data.environment import prepare_libraries
-from data.text import printable
 from training.balance import from_settings
 from training.devices import choose_precision, choose_strategy, is_chief, seed_everything, worker_name
 from training.failures import explain

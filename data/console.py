@@ -1,11 +1,60 @@
-"""Prints lines that cannot fail, whatever the name, the encoding or the pipe, and ends a program tidily."""
+"""A program and what is around it: variables that libraries read, names that it did not choose, the terminal, signals.
+
+A file may be named `=HYPERLINK(...)`, hold escape sequences that steer a terminal, or a `$` that matplotlib takes for
+the beginning of a formula; so may a text that came with a picture. `printable`, `cell` and `literal` make such names
+harmless for the place where they are written. HTML is escaped where it is written. `say` prints lines that cannot fail,
+whatever the name, the encoding or the pipe.
+"""
 
 import os
+import re
 import signal
 import sys
 from contextlib import contextmanager
 
-from data.text import printable
+# libraries read these once, when they are loaded
+DEFAULTS = {
+    # errors alone
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    # oneDNN's kernels: by itself TensorFlow takes them only on CPUs with AVX512-VNNI or better (release notes of 2.9),
+    # but they are faster with AVX2, too
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+}
+# Nothing is sent. ONNX Runtime looks up a host of its maker some seconds after a session opens, and
+# `disable_telemetry_events()` does not stop it; the variable does, if it is there before the import.
+SILENCE = {"ORT_DISABLE_TELEMETRY": "1", "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+def prepare_libraries() -> None:
+    """To be called before TensorFlow, Keras, ONNX Runtime, rapidocr or Gradio is first imported.
+
+    Defaults give way to variables that are already set. `SILENCE` does not: the documents promise it.
+    """
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(SILENCE)
+
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+# What spreadsheets take for the beginning of a formula; in some languages a semicolon begins a new cell, too
+_FORMULA = re.compile(r"(?:^|(?<=;))(?=[=+\-@＝＋－＠])")
+
+
+def printable(text: object) -> str:
+    """For the terminal: without characters that would steer it, or that it cannot encode."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in str(text))
+
+
+def cell(value: object) -> object:
+    """For a CSV file: texts that a spreadsheet would compute get an apostrophe in front. Numbers stay numbers."""
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+        return value
+    return _FORMULA.sub("'", printable(value))
+
+
+def literal(text: str) -> str:
+    """For a figure: matplotlib draws each character as it is, and no formula."""
+    return printable(text).replace("$", r"\$")
 
 
 def prepare_console() -> None:

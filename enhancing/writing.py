@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data.console import say
+from data.console import cell, say
 from data.files import replacing
 from data.io import to_uint8
-from data.text import cell
 from enhancing.burst import Burst
 from enhancing.examining import Result
 

@@ -13,8 +13,8 @@ from matplotlib.font_manager import FontEntry, fontManager
 from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
 
 from data.ccpd import PROVINCES
+from data.console import literal
 from data.labelled import Plate
-from data.text import literal
 from evaluation.difficulty import LABELS
 from evaluation.scoring import BASELINE, CLEAN, INPUT, Score
 from reading.matching import MISSING, is_two_line, marked

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from data.console import cell
 from data.files import write_bytes
 from data.labelled import Failure, Material, load
-from data.text import cell
 from evaluation import figures, html
 from evaluation.difficulty import LABELS
 from evaluation.metrics import BOOTSTRAP_RESAMPLES

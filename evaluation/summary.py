@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from data.text import printable
+from data.console import printable
 from evaluation import difficulty
 from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates
 from evaluation.scoring import BASELINE, CLEAN, INPUT, PICTURE_FIGURES, Table

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.environment import prepare_libraries
+from data.console import prepare_libraries
 from data.io import to_float, to_uint8
 from data.straighten import homography, plate_aspect, warp
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.environment import prepare_libraries
+from data.console import prepare_libraries
 from models.shipped import parse_info
 
 Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]

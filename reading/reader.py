@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 
 from data.ccpd import PROVINCES
-from data.environment import prepare_libraries
+from data.console import prepare_libraries
 from data.io import to_float
 from reading.matching import comparable
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data.environment import prepare_libraries
+from data.console import prepare_libraries
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # the tests check numbers, which a GPU rounds otherwise

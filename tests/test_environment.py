@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tiny_runs import make_tiles
 
-from data.environment import DEFAULTS, SILENCE, prepare_libraries
+from data.console import DEFAULTS, SILENCE, prepare_libraries
 from data.tiles import Row, format_rows
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,8 +13,8 @@ import cv2
 from PIL import Image
 from tqdm import tqdm
 
+from data.console import printable
 from data.io import to_uint8
-from data.text import printable
 from enhancing.drawing import sheet
 from enhancing.examining import Examiner
 from enhancing.finding import find_inputs

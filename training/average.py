@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.environment import prepare_libraries
-from data.text import printable
+from data.console import prepare_libraries, printable
 
 
 def average(paths: list[str], out: str) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.environment import prepare_libraries
+from data.console import prepare_libraries
 from data.settings import field, parse, path, require
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import STRIDE, UNIT

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data.console import printable
 from data.files import read_text, replacing, write_bytes
 from data.io import encode_png
-from data.text import printable
 from training.devices import on_jax
 from training.objective import TERMS
 

@@ -19,15 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
+from data.console import prepare_libraries, printable
 from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
-from data.environment import prepare_libraries
 from data.files import read_text
 from data.io import to_float
 from data.locking import only_run_in
 from data.preprocessing import MARGIN as PLATE_MARGIN
 from data.presets import PRESETS
 from data.settings import field, from_json, parse, path, require
-from data.text import printable
 from data.tiles import Row, open_tiles, read_manifest
 from reading.matching import comparable, is_readable
 from training.settings import window

@@ -17,9 +17,9 @@ from odd_files import png_of
 from PIL import Image
 from tiny_generators import write_onnx
 
+from data.console import printable
 from data.io import to_float, to_uint8
 from data.quality import measure
-from data.text import printable
 from enhance import main, parse_arguments
 from enhancing.examining import TOO_LITTLE, Examiner, make_examiner
 from models.detector import Plate

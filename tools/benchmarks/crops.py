@@ -15,11 +15,11 @@ import numpy as np
 from tqdm import tqdm
 
 from data import degrade
+from data.console import printable
 from data.io import to_uint8
 from data.labelled import Pair, Plate
 from data.presets import PRESETS
 from data.synthetic.registrations import ROMANIAN_COUNTIES
-from data.text import printable
 from enhancing.calibrate import trials_table, try_strengths
 from enhancing.finding import find_inputs
 from enhancing.opening import load_source

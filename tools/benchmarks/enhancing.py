@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.environment import prepare_libraries
+from data.console import prepare_libraries
 
 ROOT = Path(__file__).resolve().parents[2]
 # a tile, and what a crop of an ordinary 3:1 plate is padded to

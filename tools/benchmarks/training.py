@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.environment import prepare_libraries
+from data.console import prepare_libraries
 from tools.benchmarks.memory import peak_mib
 
 ROOT = Path(__file__).resolve().parents[2]
