@@ -14,13 +14,12 @@ import numpy as np
 
 from data import degrade, quality
 from data.ccpd import Annotation, Corners
-from data.crop import check_corners, crop_plate, plate_width
 from data.files import write_bytes
 from data.io import encode_png, to_float
 from data.photos import Photo, UnusablePhoto, annotate, open_photo
 from data.presets import PRESETS
 from data.settings import field, require, size
-from data.straighten import in_tile, straighten
+from data.straighten import check_corners, crop_plate, in_tile, plate_width, straighten
 from data.tiles import SCALES, TILE, Row, tile_url
 
 KEPT, REJECTED, FAILED = "kept", "rejected", "failed"

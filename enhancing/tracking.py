@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data import crop
+from data import straighten
 
 # around a box on all sides, of the plate's width; and what is added for every second since it was last seen
 MARGIN, MARGIN_GROWTH = 0.5, 1.0
@@ -122,8 +122,8 @@ class Tracker:
 
 
 def plate_width(corners: np.ndarray) -> float:
-    """`data.crop.plate_width`, never 0, since lengths are divided by it."""
-    return max(1e-6, crop.plate_width(corners))
+    """`data.straighten.plate_width`, never 0, since lengths are divided by it."""
+    return max(1e-6, straighten.plate_width(corners))
 
 
 def _state(corners: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data.crop import plate_width
 from data.degrade import blur_length, sampled_width
 from data.labelled import Pair
+from data.straighten import plate_width
 
 QUARTILES = 4
 CURVE_BINS, MIN_PLATES_PER_BIN = 8, 30

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data import degrade
-from data.crop import crop_plate
+from data.straighten import crop_plate
 from data.synthetic.rendering import render
 from models.enhancer import enhance, load_generator
 

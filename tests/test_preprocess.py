@@ -28,11 +28,11 @@ from plate_photos import (
 import preprocess
 from data.buckets import bucket_count, into_buckets
 from data.ccpd import format_name, parse_name
-from data.crop import crop_plate
 from data.io import open_picture_8bit
 from data.photos import Photo, find_photos
 from data.preprocess_report import Summary
 from data.preprocessing import FAILED, KEPT, Outcome, Recipe, draw_split
+from data.straighten import crop_plate
 from data.tiles import Row, read_manifest, read_tile, tile_url
 
 BROKEN = {

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from data import degrade
-from data.crop import crop_plate
 from data.files import replacing
 from data.io import to_float, to_uint8
+from data.straighten import crop_plate
 from data.synthetic.rendering import render
 from page.examples import INDEX
 

@@ -1,10 +1,10 @@
-"""data/straighten.py: the framing, the warp's accuracy, borders, faulty corners."""
+"""data/straighten.py: the framing, the accuracy of the warp, borders, faulty corners; windows cut out."""
 
 import cv2
 import numpy as np
 import pytest
 
-from data.straighten import homography, in_tile, plate_aspect, straighten, tile_size, to_tile
+from data.straighten import crop_plate, homography, in_tile, plate_aspect, plate_width, straighten, tile_size, to_tile
 
 UPRIGHT = np.array([[150.0, 80.0], [50.0, 80.0], [50.0, 50.0], [150.0, 50.0]])
 
@@ -82,3 +82,119 @@ def test_no_quadrangle_is_an_error(corners):
 
 def test_aspect_is_bounded():
     assert plate_aspect(np.array([[1000.0, 1.0], [0.0, 1.0], [0.0, 0.0], [1000.0, 0.0]])) == 8
+
+
+# upright, as CCPD's photos are
+HEIGHT, WIDTH = 116, 72
+TILE = (96, 192)
+
+
+def coordinates(height=HEIGHT, width=WIDTH):
+    """A photo whose red is x and green is y, so that a tile's pixels tell where they came from."""
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    return np.stack([x, y, np.full_like(x, 255)], axis=-1).astype(np.uint8)
+
+
+def box(left, top, right, bottom):
+    return ((right, bottom), (left, bottom), (left, top), (right, top))
+
+
+def seen(tile):
+    """(left, top, right, bottom) of the photo's pixels in a tile of `coordinates`, to the pixel."""
+    return tile[..., 0].min(), tile[..., 1].min(), tile[..., 0].max(), tile[..., 1].max()
+
+
+def test_a_window_in_the_middle_has_the_tiles_aspect_and_a_margin():
+    tile, corners, width_px = crop_plate(coordinates(), box(20, 50, 60, 64), TILE, margin=0.1)
+    assert tile.shape == (96, 192, 3)
+    assert tile.dtype == np.uint8
+    assert width_px == 40
+    np.testing.assert_allclose(corners, [(176, 76), (16, 76), (16, 20), (176, 20)])
+    np.testing.assert_allclose(seen(tile), (16, 45, 63, 68), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("plate", "window"),
+    [
+        (box(0, 50, 40, 64), (0, 45, 47, 68)),
+        (box(32, 50, 72, 64), (24, 45, 71, 68)),
+        (box(20, 0, 60, 14), (16, 0, 63, 23)),
+        (box(20, 102, 60, 116), (16, 92, 63, 115)),
+        (box(0, 0, 40, 14), (0, 0, 47, 23)),
+        (box(32, 102, 72, 116), (24, 92, 71, 115)),
+    ],
+    ids=["left", "right", "top", "bottom", "first corner", "last corner"],
+)
+def test_at_the_border_the_window_is_shifted_inside_not_reflected(plate, window):
+    tile, corners, _ = crop_plate(coordinates(), plate, TILE)
+    np.testing.assert_allclose(seen(tile), window, atol=1)
+    columns, rows = tile[:, :, 0].mean(axis=0), tile[:, :, 1].mean(axis=1)
+    assert (np.diff(columns) >= -0.01).all(), "a reflection would turn the ramp round"
+    assert (np.diff(rows) >= -0.01).all()
+    assert (corners >= 0).all()
+    assert (corners <= (192, 96)).all()
+
+
+def test_a_window_larger_than_the_photo_is_reflected_on_both_sides():
+    tile, corners, _ = crop_plate(coordinates(), box(5, 40, 70, 80), TILE)
+    ramp = tile[48, :, 0].astype(int)
+    assert ramp[0] > ramp[24] < ramp[96] < ramp[168] > ramp[-1]
+    rows = tile[:, :, 1].mean(axis=1)
+    assert (np.diff(rows) >= 0).all(), "the photo is high enough: no reflection there"
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    assert (low >= 0).all()
+    assert (high <= (192, 96)).all()
+
+
+@pytest.mark.parametrize("angle", [-40, -15, 15, 40])
+def test_tilted_plates_are_held_whole_and_their_corners_follow(angle):
+    photo = np.zeros((400, 300, 3), np.uint8)
+    middle, size = np.array([150, 200]), np.array([100, 32])
+    turn = np.deg2rad(angle)
+    turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    points = middle + (np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)]) / 2 * size) @ turned.T
+    cv2.fillPoly(photo, [np.round(points).astype(np.int32)], (255, 255, 255))
+    tile, corners, width_px = crop_plate(photo, tuple(map(tuple, points)), TILE)
+    assert width_px == pytest.approx(100)
+    assert ((corners > 5) & (corners < (187, 91))).all()
+    drawn = np.zeros(TILE, np.uint8)
+    cv2.fillPoly(drawn, [np.round(corners).astype(np.int32)], 255)
+    assert (np.abs(drawn.astype(int) - tile[..., 0]) > 128).mean() < 0.03
+    assert tile[[0, -1]].max() == 0
+    assert tile[:, [0, -1]].max() == 0
+
+
+def test_shrinking_averages_instead_of_picking():
+    stripes = np.zeros((600, 1200, 3), np.uint8)
+    stripes[:, ::2] = 255
+    tile, _, _ = crop_plate(stripes, box(120, 200, 1080, 400), TILE)
+    assert tile.std() < 20
+    assert tile.mean() == pytest.approx(127, abs=3)
+
+
+def test_a_whole_picture_without_margin_is_only_resized():
+    photo = np.random.default_rng(0).integers(0, 255, (96, 192, 3), np.uint8)
+    tile, corners, width_px = crop_plate(photo, box(0, 0, 192, 96), TILE, margin=0)
+    np.testing.assert_array_equal(tile, photo)
+    np.testing.assert_array_equal(corners, box(0, 0, 192, 96))
+    assert width_px == 192
+
+
+@pytest.mark.parametrize("plate", [box(-1, 5, 30, 20), box(50, 5, 73, 20), box(5, 100, 30, 117), box(5, -3, 30, 20)])
+def test_corners_outside_are_refused(plate):
+    with pytest.raises(ValueError, match="outside the photo"):
+        crop_plate(coordinates(), plate)
+
+
+def test_corners_without_area_are_refused():
+    with pytest.raises(ValueError, match="no area"):
+        crop_plate(coordinates(), box(20, 30, 20, 60))
+
+
+def test_the_smallest_plate_gives_a_tile():
+    tile, _, _ = crop_plate(coordinates(), box(20, 30, 22, 32), TILE)
+    assert tile.shape == (96, 192, 3)
+
+
+def test_the_width_is_the_mean_of_both_edges():
+    assert plate_width(np.array([(40, 30), (0, 0), (0, 10), (30, 10)])) == pytest.approx((50 + 30) / 2)

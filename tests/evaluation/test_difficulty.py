@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from data.crop import plate_width
 from data.labelled import Pair, Plate
+from data.straighten import plate_width
 from evaluation.difficulty import binned, by_quartile, curves, measure
 from evaluation.scoring import Score, Table
 

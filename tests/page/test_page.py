@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from data.ccpd import format_name
-from data.crop import crop_plate
+from data.straighten import crop_plate
 from data.synthetic.rendering import render
 
 pytestmark = pytest.mark.slow

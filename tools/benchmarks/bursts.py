@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data import degrade
-from data.crop import crop_plate
+from data.straighten import crop_plate
 from data.synthetic.rendering import render
 from enhancing.burst import combine
 from enhancing.drawing import burst_sheet

@@ -30,10 +30,10 @@ import preprocess
 from data import cluster, degrade
 from data.buckets import agree_on_settings
 from data.ccpd import parse_name
-from data.crop import crop_plate
 from data.io import encode_png
 from data.photos import find_photos
 from data.preprocessing import Recipe, make_pairs
+from data.straighten import crop_plate
 from data.synthetic.rendering import render_folder
 
 FLAGS = {"min_plate_width": 1, "brightness": (-1, 2), "min_contrast": 0, "min_sharpness": 0}
