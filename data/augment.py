@@ -5,7 +5,7 @@ Pictures are (H, W, 3) float32 RGB in [0, 1]. `draw` and `apply` leave a plate a
 strong turn. Such a change is drawn once and applied to both tiles of a pair, so that pixels keep their partners
 whatever the two sizes are. `randomised` makes rendered plates more various than any renderer's fonts and cameras,
 before they are degraded: domain randomisation (Tobin et al. 2017, arXiv 1703.06907). A network then learns what makes a
-letter that letter, not one drawing of it.
+letter that letter, not one drawing of it. The view changes as the detector errs: tiles are straightened by its corners.
 """
 
 from dataclasses import dataclass
@@ -26,11 +26,14 @@ SHARE_RESAMPLED = 0.5
 MAX_BRIGHTNESS, MAX_CONTRAST, MAX_COLOUR = 0.05, 0.1, 0.06
 # share of the tiles that `randomised` changes; the rest keep the renderer's exact strokes
 RANDOMISED_SHARE = 0.8
-RANDOMISED_TURN_DEGREES = 14.0
+RANDOMISED_TURN_DEGREES = 5.0
 # shift of x per y, so that letters slant
-RANDOMISED_SHEAR = 0.2
+RANDOMISED_SHEAR = 0.08
+# standard deviation of each corner's place, as a share of the tile's height: the detector errs by some 0.09 of a
+# plate's height on real photos (docs/BENCHMARKS.md); twice that in a share of the tiles
+CORNER_ERROR, CORNER_OUTLIERS = 0.04, 0.1
 # logarithms of the least and the greatest
-RANDOMISED_ZOOM = (-0.25, 0.1)
+RANDOMISED_ZOOM = (-0.15, 0.1)
 # of the height against the width, as a logarithm
 RANDOMISED_STRETCH = 0.2
 # knots over the tile, and the standard deviation of their displacement
@@ -104,9 +107,26 @@ def _view(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray
     x, y = _from_the_middle(height, width)
     knots = rng.normal(0, BEND_PX, (*BEND_GRID, 2)).astype(np.float32)
     bend = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
+    x, y = _with_wrong_corners(rng, x, y)
     old_x = matrix[0, 0] * x + matrix[0, 1] * y + bend[..., 0] + np.float32((width - 1) / 2)
     old_y = matrix[1, 0] * x + matrix[1, 1] * y + bend[..., 1] + np.float32((height - 1) / 2)
     return old_x, old_y
+
+
+def _with_wrong_corners(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x and y, (H, W) each, as corners that miss the plate's move them. Their errors spread over the tile bilinearly,
+    which for so small ones is the perspective view but for fractions of a pixel."""
+    deviation = CORNER_ERROR * y.size * (2 if rng.random() < CORNER_OUTLIERS else 1)
+    top_left, top_right, bottom_left, bottom_right = rng.normal(0, deviation, (4, 2)).astype(np.float32)
+    # 0 to 1 from corner to corner
+    right, down = x / x.size + np.float32(0.5), y / y.size + np.float32(0.5)
+
+    def moved(axis: int) -> np.ndarray:
+        top = top_left[axis] + (top_right[axis] - top_left[axis]) * right
+        bottom = bottom_left[axis] + (bottom_right[axis] - bottom_left[axis]) * right
+        return top + (bottom - top) * down
+
+    return x + moved(0), y + moved(1)
 
 
 @lru_cache(maxsize=4)

@@ -36,6 +36,8 @@ AHEAD = 4
 HELD = 16
 # with echoing: rows that a batch's pictures have beyond those shown
 ROOM_PX = 8
+# windows as wide as the tiles lie at most so far from the middle, where plates lie; others anywhere
+STRIP_PX = 4
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -93,7 +95,7 @@ class Pairs:
     def _window(self, rng: np.random.Generator, lq: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cut after degrading, so that blur brings in what lies outside the window, as it does in a photo."""
         s, (height, width) = self.scale, self.crop
-        top, left = (int(rng.integers((side - part) // s + 1)) for side, part in zip(hr.shape, self.crop, strict=False))
+        top, left = (int(rng.integers(low // s, high // s + 1)) for low, high in _places(hr.shape, self.crop))
         small = lq[top : top + height // s, left : left + width // s]
         return small, hr[top * s : top * s + height, left * s : left * s + width]
 
@@ -106,6 +108,13 @@ class Pairs:
         if side in self.caches:
             return _mapped(self.caches[side])[tile]
         return read_tile((self.hr_urls if side == "hr" else self.lq_urls)[tile])
+
+
+def _places(tile: tuple[int, ...], crop: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((least, greatest) top, (least, greatest) left) of a window, px of the clean tile."""
+    room, across = tile[0] - crop[0], tile[1] - crop[1]
+    strip = (max(0, room // 2 - STRIP_PX), min(room, room // 2 + STRIP_PX))
+    return (0, room) if across else strip, (0, across)
 
 
 @lru_cache(maxsize=4)

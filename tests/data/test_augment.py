@@ -46,3 +46,15 @@ def test_the_plate_stays_in_the_tile(striped, monkeypatch):
     for plate in many(striped):
         edge = np.concatenate([plate[0], plate[-1], plate[:, 0], plate[:, -1]])
         assert edge.min() > 0.7
+
+
+def test_corners_err_as_the_detectors_do(monkeypatch):
+    monkeypatch.setattr(augment, "CORNER_OUTLIERS", 0)
+    rng = np.random.default_rng(0)
+    x, y = augment._from_the_middle(96, 192)
+    moved = [augment._with_wrong_corners(rng, x, y) for _ in range(500)]
+    errors = np.array([(xs[0, 0] - x[0, 0], ys[0, 0] - y[0, 0]) for xs, ys in moved])
+    assert errors.std() == pytest.approx(augment.CORNER_ERROR * 96, rel=0.1)
+    # each corner by itself, the others with their own errors
+    others = np.array([ys[-1, -1] - y[-1, 0] for _, ys in moved])
+    assert abs(np.corrcoef(errors[:, 1], others)[0, 1]) < 0.15

@@ -165,6 +165,19 @@ def test_window_is_cut_at_the_same_place_of_both_tiles(tmp_path, scale):
         np.testing.assert_array_equal(lq, hr[scale // 2 :: scale, scale // 2 :: scale] // 2)
 
 
+def test_a_strip_as_wide_as_the_tile_lies_near_its_middle(tmp_path):
+    found = open_tiles(make_tiles(tmp_path, train=4), "train").pairs
+    keys, hr_urls, lq_urls = zip(*found, strict=True)
+    height, width = Pairs(keys, hr_urls, lq_urls).pair(0, 0)[1].shape[:2]
+    strips = Pairs(keys, hr_urls, lq_urls, crop=(height - 12, width))
+    tops = set()
+    for epoch in range(60):
+        whole, strip = strips.read("hr", 0), strips.pair(epoch, 0)[1]
+        tops |= {top for top in range(13) if np.array_equal(whole[top : top + height - 12], strip)}
+    # the middle is 6
+    assert tops == set(range(2, 11))
+
+
 def test_error_in_a_worker_reaches_the_caller(pairs):
     missing = dataclasses.replace(pairs, hr_urls=("/no/such/tile.png",) * 10)
     with Batches(missing, workers=1) as batches, pytest.raises(ValueError, match=r"no/such/tile\.png"):
