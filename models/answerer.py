@@ -1,36 +1,118 @@
-"""The answer of a generator's built-in recogniser: the character in each column of a plate, without drawing a picture.
-Eye and names for characters come from the generator's own archive."""
+"""The recogniser in use: what it reads in a picture itself, without drawing another one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from models.loading import load_archive
+from models.loading import load_archive, open_session
+from models.shipped import SUFFIXES, read_info
+
+# the name of the archive beside the generators
+STEM = "recogniser"
+# what training shows it: a strip from the middle of a straightened plate's tile
+STRIP_PX = (64, 192)
+PAD_PX = 16
 
 
 @dataclass(frozen=True)
 class Answerer:
-    """run: pictures (N, H, W, 3) float32 in [0, 1], as large as the generator's output, H and W divisible by 16 ->
-    probabilities (N, W / 4, 1 + len(characters)) float32, from left to right. Class 0 is CTC's blank, the others are
-    `characters`, in this order."""
+    """run: pictures (N, H, W, 3) float32 in [0, 1], H and W divisible by 16 -> probabilities (N, W / 4,
+    1 + len(characters)) float32, from left to right. Class 0 is CTC's blank, the others are `characters`, in this
+    order. info: the JSON beside the file, or {}."""
 
     run: Callable[[np.ndarray], np.ndarray]
     characters: str
+    info: dict
+
+    def read(self, strips: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """strips: (h, w, 3) each, of any sizes. Returns their probabilities (w / 4, 1 + len(characters))."""
+        # one by one: each takes some milliseconds, and they differ in size
+        return [self.run(_padded(strip)[None])[0] for strip in strips]
+
+
+def find_answerer(checkpoint: str | Path) -> Answerer | None:
+    """The recogniser beside a generator's file, else the one that its `.keras` archive carries; None without either.
+    Raises ValueError for a file that cannot be loaded."""
+    path = Path(checkpoint)
+    beside = (path.with_name(STEM + suffix) for suffix in SUFFIXES)
+    found = next((file for file in beside if file.is_file()), None)
+    if found is None and path.suffix.lower() != ".keras":
+        return None
+    return load_answerer(found or path)
 
 
 def load_answerer(path: str | Path) -> Answerer | None:
-    """From a generator's `.keras` archive; None where it carries no recogniser, or one without names for characters.
-    Raises ValueError for a file that cannot be loaded."""
-    generator = load_archive(Path(path))
+    """From a recogniser's `.onnx` or `.keras` file, or from a generator's archive; None where that carries no
+    recogniser, or one without names for characters. Raises ValueError for a file that cannot be loaded."""
+    path = Path(path)
+    info = read_info(path)
+    if path.suffix.lower() == ".onnx":
+        return Answerer(_onnx(path), _characters(path, info), info)
+    model = load_archive(path)
     # late: keras takes seconds
     from keras import ops
 
-    from models.recogniser import recogniser_of
+    from models.recogniser import NAME, recogniser_of
 
-    carried = recogniser_of(generator)
-    if carried is None:
+    if model.name == NAME:
+        recogniser, characters = model, _characters(path, info)
+    elif (carried := recogniser_of(model)) is not None:
+        recogniser, characters = carried
+    else:
         return None
-    recogniser, characters = carried
-    return Answerer(lambda batch: np.asarray(ops.softmax(recogniser.predict_on_batch(batch), axis=-1)), characters)
+    return Answerer(
+        lambda batch: np.asarray(ops.softmax(recogniser.predict_on_batch(batch), axis=-1)), characters, info
+    )
+
+
+def strip_of(picture: np.ndarray, straightened: bool) -> np.ndarray:
+    """The part of a generator's input, (h, 192, 3), that the recogniser reads: of a straightened plate's tile the strip
+    in its middle, of a picture that is one plate all of it."""
+    height = picture.shape[0]
+    if not straightened or height <= STRIP_PX[0]:
+        return picture
+    top = (height - STRIP_PX[0]) // 2
+    return picture[top : top + STRIP_PX[0]]
+
+
+def framed(line: np.ndarray, share: float = 0.8) -> np.ndarray:
+    """One line of a plate, (h, w, 3) cut tight, as in a strip of training: `share` of the width, or as high as fits."""
+    height, width = STRIP_PX
+    factor = min(share * width / line.shape[1], share * height / line.shape[0])
+    size = max(1, round(line.shape[1] * factor)), max(1, round(line.shape[0] * factor))
+    small = np.clip(cv2.resize(line, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC), 0, 1)
+    (across, down) = width - size[0], height - size[1]
+    return cv2.copyMakeBorder(
+        small, down // 2, down - down // 2, across // 2, across - across // 2, cv2.BORDER_REPLICATE
+    )
+
+
+def _padded(strip: np.ndarray) -> np.ndarray:
+    down, across = (-side % PAD_PX for side in strip.shape[:2])
+    strip = np.asarray(strip, np.float32)
+    if not down and not across:
+        return strip
+    return cv2.copyMakeBorder(
+        strip, down // 2, down - down // 2, across // 2, across - across // 2, cv2.BORDER_REPLICATE
+    )
+
+
+def _onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    try:
+        session = open_session(path, threads=1)
+    # its exceptions share no base class below Exception
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: ONNX Runtime cannot run it: {reason}") from error
+    name = session.get_inputs()[0].name
+    return lambda batch: session.run(None, {name: batch})[0]
+
+
+def _characters(path: Path, info: dict) -> str:
+    characters = info.get("characters")
+    if not isinstance(characters, str) or not characters:
+        raise ValueError(f"{path}: the JSON beside it does not name the recogniser's characters")
+    return characters

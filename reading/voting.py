@@ -39,15 +39,15 @@ def vote(readings: Sequence[Reading], weights: Sequence[float]) -> Vote:
     if not any(text for text, _ in seen) or not weights.sum() > 0:
         return Vote("", ())
     weights = weights / weights.sum()
-    pivot = _pivot(seen, weights)
-    length = len(seen[pivot][0])
+    pivot, rows = aligned(seen, weights)
+    length = len(pivot)
     log_votes, sums = np.zeros((2, length, len(ALPHABET)))
     present = np.zeros(length)
-    for (text, probabilities), weight in zip(seen, weights, strict=True):
-        for position, at in enumerate(partners(seen[pivot][0], text)):
-            if at is not None:
-                log_votes[position] += weight * np.log(np.maximum(probabilities[at], FLOOR))
-                sums[position] += weight * probabilities[at]
+    for own, weight in zip(rows, weights, strict=True):
+        for position, probabilities in enumerate(own):
+            if probabilities is not None:
+                log_votes[position] += weight * np.log(np.maximum(probabilities, FLOOR))
+                sums[position] += weight * probabilities
                 present[position] += weight
     # the first entry is the blank, which is no character
     winners = log_votes[:, 1:].argmax(axis=1) + 1
@@ -72,6 +72,14 @@ def characters(reading: Reading) -> tuple[str, np.ndarray]:
         previous = best
     probabilities = reading.steps[runs] if runs else np.zeros((0, len(ALPHABET)), np.float32)
     return "".join(ALPHABET[row.argmax()] for row in probabilities), probabilities
+
+
+def aligned(seen: Sequence[tuple[str, np.ndarray]], weights: np.ndarray) -> tuple[str, list[list[np.ndarray | None]]]:
+    """seen: of each reading, what `characters` gives. Returns (the text that the others are aligned with, of each
+    reading the probabilities at each of its characters, or None where the reading has none)."""
+    text = seen[_pivot(seen, weights)][0]
+    rows = [[None if at is None else own[at] for at in partners(text, other)] for other, own in seen]
+    return text, rows
 
 
 def _pivot(seen: Sequence[tuple[str, np.ndarray]], weights: np.ndarray) -> int:

@@ -1,0 +1,162 @@
+"""One answer from all that read a plate: a probability for each character, and what else it may be.
+
+The readings are those of the recogniser, from the picture itself, and of the reader, from the picture and from the
+result. They make different errors. Their probabilities are pooled by the weighted sum of their logarithms (Heskes 1998,
+"Selecting weighting factors in logarithmic opinion pools"), and the sum is divided by a temperature (Guo et al. 2017,
+arXiv 1706.04599) that was fitted on plates whose text is known, so that of the characters given with probability p a
+share of p is right.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from reading.reader import ALPHABET, BLANK, OTHER, Reading
+from reading.voting import aligned, characters
+
+# a source that excludes a character may be wrong
+LEAST = 1e-4
+# the sources of readings
+RECOGNISER, INPUT, RESULT = "recogniser", "input", "result"
+# below it, a character is not given
+DOUBT = 0.5
+UNKNOWN = "?"
+# of a character, beside the one given
+ALTERNATIVES = 3
+# a character less likely than this is no alternative
+LEAST_ALTERNATIVE = 0.01
+# letters that Chinese plates do not have, and the digits that a reader takes for them
+LOOKALIKES = (("O", "0"), ("I", "1"))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How readings become an answer. weights: of each source, at least 0; sources that are absent do not count.
+    temperature: above 0; above 1 it lowers trust."""
+
+    weights: Mapping[str, float]
+    temperature: float = 1.0
+
+    @classmethod
+    def from_info(cls, info: Mapping) -> "Rule":
+        """What the JSON of a network says under "answer"; the default where it says nothing of use."""
+        known = info.get("answer")
+        if not isinstance(known, dict):
+            return DEFAULT
+        weights, temperature = known.get("weights"), known.get("temperature")
+        numbers = isinstance(weights, dict) and all(_is_number(each) and each >= 0 for each in weights.values())
+        if not (numbers and any(weights.values()) and _is_number(temperature) and temperature > 0):
+            return DEFAULT
+        return cls(weights, float(temperature))
+
+
+DEFAULT = Rule({RECOGNISER: 1.0, INPUT: 0.5, RESULT: 0.5})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """candidates: for each character, up to 1 + ALTERNATIVES of (character, probability), the likeliest first."""
+
+    candidates: tuple[tuple[tuple[str, float], ...], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The likeliest characters, `UNKNOWN` for those below one half."""
+        return "".join(best[0][0] if best[0][1] >= DOUBT else UNKNOWN for best in self.candidates)
+
+    @property
+    def best_text(self) -> str:
+        """The likeliest characters, however doubtful."""
+        return "".join(best[0][0] for best in self.candidates)
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """Of the likeliest characters."""
+        return tuple(best[0][1] for best in self.candidates)
+
+    @property
+    def probability(self) -> float:
+        """That all characters are right: the product of theirs. 0 where nothing was read."""
+        return float(np.prod(self.probabilities)) if self.candidates else 0.0
+
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """Of each character, what else it may be, the likeliest first."""
+        return tuple("".join(name for name, _ in some[1:]) for some in self.candidates)
+
+
+def answer(readings: Mapping[str, Sequence[Reading]], rule: Rule = DEFAULT) -> Answer:
+    """readings: of each source, with `steps`; several of one source share its weight."""
+    pooled = pool(readings, rule.weights)
+    return Answer(tuple(filter(None, (_candidates(row / rule.temperature) for row in pooled))))
+
+
+def pool(readings: Mapping[str, Sequence[Reading]], weights: Mapping[str, float]) -> np.ndarray:
+    """(characters, len(ALPHABET)): the weighted mean of the readings' logarithms of probabilities."""
+    every, shares = [], []
+    for source, some in readings.items():
+        every += [characters(reading) for reading in some]
+        shares += [weights.get(source, 0.0) / len(some)] * len(some)
+    trusted = [(seen, share) for seen, share in zip(every, shares, strict=True) if share > 0]
+    if not any(text for (text, _), _ in trusted):
+        return np.zeros((0, len(ALPHABET)))
+    seen, shares = [each for each, _ in trusted], np.array([share for _, share in trusted])
+    pivot, rows = aligned(seen, shares / shares.sum())
+    pooled = np.zeros((len(pivot), len(ALPHABET)))
+    for share, own in zip(shares / shares.sum(), rows, strict=True):
+        for position, probabilities in enumerate(own):
+            pooled[position] += share * np.log(
+                np.maximum(_missing() if probabilities is None else probabilities, LEAST)
+            )
+    return _without_lookalikes(pooled) if any(not character.isascii() for character in pivot) else pooled
+
+
+def _missing() -> np.ndarray:
+    """What a reading says of a character that others see and it does not: nothing is there."""
+    return (np.array(ALPHABET) == BLANK).astype(float)
+
+
+def _without_lookalikes(pooled: np.ndarray) -> np.ndarray:
+    pooled = pooled.copy()
+    for letter, digit in LOOKALIKES:
+        column, own = ALPHABET.index(digit), ALPHABET.index(letter)
+        pooled[:, column] = np.maximum(pooled[:, column], pooled[:, own])
+        pooled[:, own] = np.log(LEAST)
+    return pooled
+
+
+def _candidates(logits: np.ndarray) -> tuple[tuple[str, float], ...]:
+    """Of one place, the likeliest characters; () where most likely none is there."""
+    probabilities = np.exp(logits - logits.max())
+    probabilities /= probabilities.sum()
+    order = np.argsort(-probabilities, kind="stable")
+    if ALPHABET[order[0]] == BLANK:
+        return ()
+    named = [(ALPHABET[i], float(probabilities[i])) for i in order if ALPHABET[i] not in (BLANK, OTHER)]
+    best, *rest = named[: 1 + ALTERNATIVES]
+    return (best, *(each for each in rest if each[1] >= LEAST_ALTERNATIVE))
+
+
+def as_reading(probabilities: np.ndarray, names: str) -> Reading:
+    """What the recogniser saw, as a reading: (T, 1 + len(names)) probabilities of each column, the blank's first."""
+    steps = np.zeros((len(probabilities), len(ALPHABET)), np.float32)
+    steps[:, ALPHABET.index(BLANK)] = probabilities[:, 0]
+    for column, name in enumerate(names, start=1):
+        steps[:, ALPHABET.index(name if name in ALPHABET else OTHER)] += probabilities[:, column]
+    best = steps.argmax(axis=1)
+    text, confidences = "", []
+    for (before, now), row in zip(pairwise([ALPHABET.index(BLANK), *best]), steps, strict=True):
+        if ALPHABET[now] == BLANK:
+            continue
+        if now != before:
+            text += ALPHABET[now]
+            confidences.append(float(row[now]))
+        else:
+            confidences[-1] = max(confidences[-1], float(row[now]))
+    return Reading(text, float(np.mean(confidences)) if confidences else 0.0, tuple(confidences), steps)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from drawn_plates import reading
+
+from reading.answer import INPUT, RECOGNISER, RESULT, UNKNOWN, Answer, Rule, answer, as_reading
+
+EVEN = Rule({RECOGNISER: 1, INPUT: 1, RESULT: 1})
+
+
+def spelt(text: str, probability: float, other: str = "Z"):
+    return reading(*[part for char in text for part in ((char, probability, other), ("", 1))])
+
+
+def test_readings_that_agree_are_surer_than_one_that_is_contradicted():
+    agreed = answer({RECOGNISER: [spelt("KA7", 0.7)], INPUT: [spelt("KA7", 0.7)]}, EVEN)
+    doubted = answer({RECOGNISER: [spelt("KA7", 0.9)], INPUT: [spelt("KB7", 0.6, "A")]}, EVEN)
+    assert agreed.text == doubted.best_text == "KA7"
+    assert doubted.probabilities[1] < doubted.probabilities[0]
+    assert doubted.alternatives[1][0] == "B"
+    assert doubted.probability == pytest.approx(np.prod(doubted.probabilities))
+
+
+def test_a_character_below_one_half_is_not_given():
+    seen = {RECOGNISER: [spelt("K8", 0.6, "B")], INPUT: [spelt("KB", 0.6, "8")]}
+    torn = answer(seen, EVEN)
+    assert torn.text == "K" + UNKNOWN
+    assert {torn.best_text[1], torn.alternatives[1][0]} == {"8", "B"}
+    assert torn.probabilities[1] < 0.5 < torn.probabilities[0]
+
+
+def test_temperature_lowers_trust_and_changes_no_character():
+    seen = {RECOGNISER: [spelt("KA7", 0.8, "X")], INPUT: [spelt("KX7", 0.6, "A")]}
+    sure, cautious = (answer(seen, Rule(EVEN.weights, temperature)) for temperature in (0.5, 2.0))
+    assert sure.best_text == cautious.best_text
+    assert sure.probability > cautious.probability
+    # the likeliest come first at any temperature
+    for each in (sure, cautious):
+        assert all(a >= b for some in each.candidates for (_, a), (_, b) in zip(some, some[1:], strict=False))
+
+
+def test_probabilities_of_all_characters_and_none_sum_to_at_most_one():
+    some = answer({RECOGNISER: [spelt("KA7", 0.8, "X")]}, EVEN)
+    assert all(0 < sum(p for _, p in each) <= 1 for each in some.candidates)
+
+
+def test_what_most_do_not_see_is_left_out_and_what_most_see_stays():
+    short, long = spelt("K7", 0.9), spelt("KA7", 0.9)
+    assert answer({RECOGNISER: [short], INPUT: [short], RESULT: [long]}, EVEN).best_text == "K7"
+    kept = answer({RECOGNISER: [long], INPUT: [short], RESULT: [long]}, EVEN)
+    assert kept.best_text == "KA7"
+    assert kept.probabilities[1] < kept.probabilities[0]
+
+
+def test_several_readings_of_a_source_share_its_weight():
+    rule = Rule({RECOGNISER: 1, INPUT: 1.2})
+    one = answer({RECOGNISER: [spelt("8", 0.9, "B")], INPUT: [spelt("B", 0.9, "8")]}, rule)
+    several = answer({RECOGNISER: [spelt("8", 0.9, "B")] * 5, INPUT: [spelt("B", 0.9, "8")]}, rule)
+    assert one.best_text == several.best_text == "B"
+    assert one.probability == pytest.approx(several.probability)
+
+
+def test_a_chinese_serial_has_no_letters_o_and_i():
+    assert answer({INPUT: [spelt("京AO1I", 0.9)]}, EVEN).best_text == "京A011"
+    assert answer({INPUT: [spelt("AO1I", 0.9)]}, EVEN).best_text == "AO1I"
+
+
+def test_nobody_who_reads_anything():
+    empty = answer({RECOGNISER: [reading(("", 1))], INPUT: [reading(("", 1))]}, EVEN)
+    assert empty == Answer()
+    assert (empty.text, empty.probability) == ("", 0.0)
+    assert answer({}, EVEN) == Answer()
+    # one that is not trusted does not count
+    assert answer({RESULT: [spelt("A", 1)]}, Rule({RECOGNISER: 1})) == Answer()
+
+
+def test_the_recognisers_columns_are_a_reading():
+    names = "AB京Ω"
+    columns = np.full((7, 5), 0.02)
+    # blank, A, A, blank, A, 京, one that no plate has
+    for row, best in zip(columns, (0, 1, 1, 0, 1, 3, 4), strict=True):
+        row[best] = 0.92
+    seen = as_reading(columns, names)
+    assert seen.text == "AA京?"
+    assert seen.confidences == pytest.approx((0.92,) * 4, abs=1e-6)
+    np.testing.assert_allclose(seen.steps.sum(axis=1), 1, rtol=1e-5)
+    assert answer({RECOGNISER: [seen]}, EVEN).best_text.startswith("AA京")
+
+
+@pytest.mark.parametrize(
+    "known",
+    [None, {}, {"weights": {}, "temperature": 1}, {"weights": {"input": -1}, "temperature": 1},
+     {"weights": {"input": 1}, "temperature": 0}, {"weights": {"input": "1"}, "temperature": 1}, [1]],
+)  # fmt: skip
+def test_a_rule_that_makes_no_sense_is_not_followed(known):
+    assert Rule.from_info({"answer": known}) == Rule.from_info({})
+
+
+def test_a_rule_comes_from_the_json():
+    rule = Rule.from_info({"answer": {"weights": {"recogniser": 2, "input": 0}, "temperature": 1.5}})
+    assert (rule.weights[RECOGNISER], rule.temperature) == (2, 1.5)
