@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from drawn_plates import reading
@@ -35,7 +37,7 @@ def test_temperature_lowers_trust_and_changes_no_character():
     assert sure.probability > cautious.probability
     # the likeliest come first at any temperature
     for each in (sure, cautious):
-        assert all(a >= b for some in each.candidates for (_, a), (_, b) in zip(some, some[1:], strict=False))
+        assert all(a >= b for some in each.candidates for (_, a), (_, b) in pairwise(some))
 
 
 def test_probabilities_of_all_characters_and_none_sum_to_at_most_one():
