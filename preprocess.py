@@ -27,9 +27,8 @@ from data.buckets import (
     write_manifest,
 )
 from data.console import ended_early, prepare_console, say
-from data.lists import assign_splits, read_splits
 from data.locking import only_run_in
-from data.photos import Photo, decide_format, find_photos
+from data.photos import Photo, assign_splits, decide_format, find_photos, read_splits
 from data.preprocess_report import Summary, write_report
 from data.preprocessing import FAILED, KEPT, REJECTED, Finder, Recipe
 from data.settings import field, parse, path, require

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data.files import has_picture_extension
-from data.lists import TEXTS, Listed, read_texts, text_of
+from data.photos import TEXTS, Listed, read_texts, text_of
 from data.tiles import SCALES, open_tiles, read_manifest, read_tile
 
 

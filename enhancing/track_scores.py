@@ -19,7 +19,7 @@ import numpy as np
 from data.console import cell
 from data.files import has_picture_extension, write_text
 from data.io import PictureError, open_picture
-from data.lists import TEXTS, read_texts
+from data.photos import TEXTS, read_texts
 from enhancing.burst import combine
 from enhancing.examining import Examiner, Result
 from enhancing.opening import make_source

@@ -7,8 +7,7 @@ import unicodedata
 import pytest
 from plate_photos import write_photos
 
-from data.lists import assign_splits, read_splits
-from data.photos import find_photos
+from data.photos import assign_splits, find_photos, read_splits
 
 
 def touch(folder, *names):
