@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data.synthetic import glyphs
+from data.synthetic import lettering
 
 Colour = tuple[float, float, float]
 SMALL_PRINT = "LiberationSans-Bold.ttf"
@@ -35,7 +35,7 @@ class Canvas:
         height_mm: float,
         scale: float,
         colour: Colour,
-        hanzi: tuple[str, int] = (glyphs.HANZI, -2),
+        hanzi: tuple[str, int] = (lettering.HANZI, -2),
     ) -> None:
         """hanzi: the face of Chinese characters, and the steps of weight added to the letters'."""
         self.scale = scale
@@ -73,7 +73,7 @@ class Canvas:
         """One embossed character, filling its box exactly."""
         s = self.scale
         top, left = round(y * s), round(x * s)
-        mask = self.paint(glyphs.glyph(font, char, round(height * s), round(width * s), weight), colour, top, left)
+        mask = self.paint(lettering.glyph(font, char, round(height * s), round(width * s), weight), colour, top, left)
         room = self.ink[top : top + mask.shape[0], left : left + mask.shape[1]]
         np.maximum(room, mask, out=room)
 
@@ -111,17 +111,17 @@ class Canvas:
     @staticmethod
     def _width(font: str, char: str) -> float:
         """Width of a character 1 high. Plates draw 0 narrower than O, which road signs and print do not."""
-        return glyphs.aspect(font, char) * (0.82 if char == "0" else 1)
+        return lettering.aspect(font, char) * (0.82 if char == "0" else 1)
 
     def small_print(self, text: str, x: float, y: float, height: float, colour: Colour) -> None:
         """Small flat lettering around `x` that is no part of the number: a country, a state, a motto, a dealer."""
-        widths = [glyphs.aspect(SMALL_PRINT, char) * height if char != " " else 0.4 * height for char in text]
+        widths = [lettering.aspect(SMALL_PRINT, char) * height if char != " " else 0.4 * height for char in text]
         gap = 0.14 * height
         x -= (sum(widths) + gap * (len(text) - 1)) / 2
         s = self.scale
         for char, width in zip(text, widths, strict=True):
             if char != " ":
-                mask = glyphs.glyph(SMALL_PRINT, char, round(height * s), round(width * s))
+                mask = lettering.glyph(SMALL_PRINT, char, round(height * s), round(width * s))
                 self.paint(mask, colour, round(y * s), round(x * s))
             x += width + gap
 

@@ -1,4 +1,8 @@
-"""Lettering that is no registration number: words, prices, dates, telephone numbers, what only looks like writing."""
+"""Writing, drawn from the fonts in `data/fonts` (each with its licence beside it): single characters, and whole lines.
+
+A plate gives each character a box, not a baseline: a character's mask is (H, W) float32 in [0, 1], cut tight around it.
+Lines are what is no registration number: words, prices, dates, telephone numbers, what only looks like writing.
+"""
 
 from functools import lru_cache
 from pathlib import Path
@@ -8,77 +12,61 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data.ccpd import PROVINCES
-from data.synthetic.glyphs import BROAD, FIXED, FONT_FOLDER, HANZI, NARROW, ROADGEEK
 
-DRAWN_PX = 40  # size at which lettering is drawn before it is shrunk or grown to its place
+FONT_FOLDER = Path(__file__).resolve().parents[1] / "fonts"
+# Noto Sans CJK SC, cut down to the characters of Chinese plates
+HANZI = "NotoSansCJKsc-Bold-provinces.otf"
+ROADGEEK = ("RG2014C.ttf", "RG2014D.ttf")
+NARROW = ("RG2014B.ttf", "BebasNeue-Bold.otf", "RobotoCondensed-Bold.ttf")
+BROAD = ("LiberationSans-Bold.ttf", "NationalPark-Heavy.otf", "Play-Bold.ttf")
+FIXED = ("B612Mono-Bold.otf", "LiberationMono-Bold.ttf")
+# of the varied designs alone, since the benchmark's photos are frozen: faces like DIN 1451's, squarish ones, and ones
+# whose strokes end round, as where the number is pressed into the metal
+DIN = ("BarlowSemiCondensed-SemiBold.ttf", "Barlow-SemiBold.ttf", "OSP-DIN.ttf")
+SQUARE = ("Rajdhani-Bold.ttf", "ChakraPetch-SemiBold.ttf", "FjallaOne-Regular.ttf")
+ROUND = ("PlateRound-Regular.ttf", "PlateRound-Narrow.ttf")
+HANZI_LIGHT, HANZI_KAI = "DroidSansFallback-provinces.ttf", "PlateKai-Bold-provinces.ttf"
+# height at which single characters are drawn before they are shrunk to their place
+CHARACTER_PX = 128
+
+
+def glyph(font: str, char: str, height: int, width: int, weight: int = 0) -> np.ndarray:
+    """The mask of one character, scaled to (height, width). `weight` thickens (above 0) or thins the strokes, by 1/64
+    of the height a step."""
+    drawn = _drawn(font, char, weight)
+    return cv2.resize(drawn, (max(1, width), max(1, height)), interpolation=cv2.INTER_AREA)
+
+
+def aspect(font: str, char: str) -> float:
+    """Width over height of the character as the font draws it."""
+    height, width = _drawn(font, char, 0).shape
+    return width / height
+
+
+@lru_cache(maxsize=4096)
+def _drawn(font: str, char: str, weight: int) -> np.ndarray:
+    face = ImageFont.truetype(FONT_FOLDER / font, int(CHARACTER_PX * 1.4))
+    canvas = Image.new("L", (3 * CHARACTER_PX, 3 * CHARACTER_PX))
+    ImageDraw.Draw(canvas).text((CHARACTER_PX // 2, CHARACTER_PX // 2), char, font=face, fill=255)
+    pixels = np.asarray(canvas.crop(canvas.getbbox())).astype(np.float32) / 255
+    if weight:
+        size = 2 * abs(weight) + 1
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+        pixels = cv2.dilate(pixels, kernel) if weight > 0 else cv2.erode(pixels, kernel)
+    return pixels
+
+
+# size at which lines are drawn before they are shrunk or grown to their place
+LINE_PX = 40
 SYLLABLES = [
-    "ba",
-    "ce",
-    "di",
-    "fo",
-    "gu",
-    "la",
-    "me",
-    "ni",
-    "po",
-    "ru",
-    "sa",
-    "te",
-    "vi",
-    "zo",
-    "ar",
-    "en",
-    "is",
-    "on",
-    "un",
-    "ter",
-    "ing",
-    "ste",
-    "cha",
-    "bri",
-    "lo",
-    "ca",
-    "fe",
-    "ma",
-    "ri",
-]
+    "ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sa", "te", "vi", "zo", "ar", "en", "is", "on",
+    "un", "ter", "ing", "ste", "cha", "bri", "lo", "ca", "fe", "ma", "ri",
+]  # fmt: skip
 KNOWN = [
-    "TAXI",
-    "POLICE",
-    "STOP",
-    "EXIT",
-    "SALE",
-    "OPEN",
-    "BANK",
-    "HOTEL",
-    "CAFE",
-    "PARKING",
-    "BUS",
-    "SCHOOL",
-    "MARKET",
-    "PIZZA",
-    "AMBULANCE",
-    "AUTO",
-    "SERVICE",
-    "TURBO",
-    "GTI",
-    "SPORT",
-    "HYBRID",
-    "4WD",
-    "V6",
-    "DIESEL",
-    "NO",
-    "ENTRY",
-    "SLOW",
-    "GIVE",
-    "WAY",
-    "CENTER",
-    "STATION",
-    "CITY",
-    "AIRPORT",
-    "LIVE",
-    "NEWS",
-]
+    "TAXI", "POLICE", "STOP", "EXIT", "SALE", "OPEN", "BANK", "HOTEL", "CAFE", "PARKING", "BUS", "SCHOOL", "MARKET",
+    "PIZZA", "AMBULANCE", "AUTO", "SERVICE", "TURBO", "GTI", "SPORT", "HYBRID", "4WD", "V6", "DIESEL", "NO",
+    "ENTRY", "SLOW", "GIVE", "WAY", "CENTER", "STATION", "CITY", "AIRPORT", "LIVE", "NEWS",
+]  # fmt: skip
 
 
 def random_line(rng: np.random.Generator, plain: bool = False) -> str:
@@ -120,8 +108,8 @@ def draw_text(
     widest: float = 1e9,
 ) -> None:
     """Draw a line of text around `centre`, its letters about `height` px high, turned by `turn` radians."""
-    mask = _strokes(rng, len(text)) if rng.random() < 0.12 else _drawn(rng, text)
-    scale = min(height / DRAWN_PX, widest / mask.shape[1])
+    mask = _strokes(rng, len(text)) if rng.random() < 0.12 else _drawn_line(rng, text)
+    scale = min(height / LINE_PX, widest / mask.shape[1])
     size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
     mask = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
     half = np.hypot(*size) / 2 + 2 if abs(turn) > 0.01 else None
@@ -137,7 +125,7 @@ def draw_text(
         room[:] = room + mask * (np.float32(colour) - room)
 
 
-def _drawn(rng: np.random.Generator, text: str) -> np.ndarray:
+def _drawn_line(rng: np.random.Generator, text: str) -> np.ndarray:
     names = (HANZI,) if any(ord(char) > 0x2E80 for char in text) else font_names()
     return _line(names[rng.integers(len(names))], text)
 
@@ -163,18 +151,18 @@ def _line(font: str, text: str) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _face(font: str) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(font if "/" in font else FONT_FOLDER / font, DRAWN_PX)
+    return ImageFont.truetype(font if "/" in font else FONT_FOLDER / font, LINE_PX)
 
 
 def _strokes(rng: np.random.Generator, count: int) -> np.ndarray:
     """A row of signs made of random strokes: scripts that no font here has."""
-    mask = np.zeros((DRAWN_PX, max(1, count) * DRAWN_PX), np.uint8)
+    mask = np.zeros((LINE_PX, max(1, count) * LINE_PX), np.uint8)
     thick = int(rng.integers(2, 6))
     for index in range(count):
         for _ in range(rng.integers(2, 7)):
-            points = rng.uniform(0.08, 0.92, (2, 2)) * DRAWN_PX
+            points = rng.uniform(0.08, 0.92, (2, 2)) * LINE_PX
             if rng.random() < 0.7:
                 points[1, rng.integers(2)] = points[0, rng.integers(2)]
-            points[:, 0] += index * DRAWN_PX
+            points[:, 0] += index * LINE_PX
             cv2.line(mask, *points.astype(int).tolist(), 255, thick, cv2.LINE_AA)
     return mask

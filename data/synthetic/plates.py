@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from data.ccpd import CHINA
-from data.synthetic import glyphs, registrations
+from data.synthetic import lettering, registrations
 from data.synthetic.canvas import Canvas, Colour, Face, between, vary
 from data.synthetic.registrations import RULES, Rules
 
@@ -48,7 +48,7 @@ CHINESE_COLOURS: dict[str, tuple[Colour, Colour, Colour]] = {
 
 def bold_hanzi(_: np.random.Generator) -> tuple[str, int]:
     """The benchmark's: one face, thinned, since its strokes are fatter than those of plates."""
-    return glyphs.HANZI, -2
+    return lettering.HANZI, -2
 
 
 def chinese(kind: str, hanzi: Hanzi = bold_hanzi) -> Design:
@@ -87,7 +87,7 @@ def chinese_new_energy(rng: np.random.Generator, scale: float, _: Rules, hanzi: 
 def _chinese_row(
     rng, canvas: Canvas, groups: list[str], ink: Colour, widths: list[float], gap: float, gap_after_second: float
 ) -> None:
-    font = str(rng.choice([*glyphs.ROADGEEK, *glyphs.ROADGEEK, "RobotoCondensed-Bold.ttf"]))
+    font = str(rng.choice([*lettering.ROADGEEK, *lettering.ROADGEEK, "RobotoCondensed-Bold.ttf"]))
     weight, x = int(rng.integers(-1, 3)), 15.5
     for index, (char, width) in enumerate(zip("".join(groups), widths, strict=True)):
         canvas.boxed(font, char, (x, 25, width, 90), vary(rng, RED) if char == "警" else ink, weight)
@@ -99,7 +99,7 @@ def chinese_two_lines(rng: np.random.Generator, scale: float, _: Rules, hanzi: H
     one, other, ink = CHINESE_COLOURS["yellow"]
     canvas = Canvas(440, 220, scale, between(rng, one, other), hanzi(rng))
     canvas.border(4, 2.5, 8, ink)
-    groups, font, weight = registrations.chinese(rng), glyphs.ROADGEEK[1], int(rng.integers(0, 3))
+    groups, font, weight = registrations.chinese(rng), lettering.ROADGEEK[1], int(rng.integers(0, 3))
     for index, char in enumerate(groups[0]):
         canvas.boxed(font, char, (110 + 140 * index, 15, 80, 60), ink, weight)
     for index, char in enumerate(groups[1]):
@@ -128,7 +128,9 @@ def european(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     if rng.random() < 0.8:
         canvas.border(rng.uniform(1.5, 3), rng.uniform(1.5, 3), 8, ink if country == "BE" else BLACK)
     groups = rules[country](rng)
-    font = str(rng.choice([*glyphs.ROADGEEK, *glyphs.ROADGEEK, *glyphs.NARROW, *glyphs.BROAD, *glyphs.FIXED]))
+    font = str(
+        rng.choice([*lettering.ROADGEEK, *lettering.ROADGEEK, *lettering.NARROW, *lettering.BROAD, *lettering.FIXED])
+    )
     sealed = country == "DE" and rng.random() < 0.25
     gaps = canvas.line(rng, groups, font, (44, right), (17.5, 75), ink, gap=52 if sealed else None)
     if sealed:
@@ -147,7 +149,7 @@ def british(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
         left = 46
     groups = rules["GB"](rng)
     font = str(
-        rng.choice([*glyphs.ROADGEEK, "LiberationSans-Bold.ttf", "BebasNeue-Bold.otf", "NationalPark-Heavy.otf"])
+        rng.choice([*lettering.ROADGEEK, "LiberationSans-Bold.ttf", "BebasNeue-Bold.otf", "NationalPark-Heavy.otf"])
     )
     canvas.line(rng, groups, font, (left, 512), (14, 79), vary(rng, BLACK))
     if rng.random() < 0.5:
@@ -161,7 +163,7 @@ def european_two_lines(rng: np.random.Generator, scale: float, rules: Rules) -> 
     blue_band(rng, canvas, country)
     canvas.border(2, 2, 8, BLACK)
     groups = rules[country](rng)
-    font, ink = str(rng.choice(glyphs.ROADGEEK)), vary(rng, BLACK)
+    font, ink = str(rng.choice(lettering.ROADGEEK)), vary(rng, BLACK)
     lines = [groups[:1], groups[1:]]
     for y, line in zip((16, 107), lines, strict=True):
         canvas.line(rng, line, font, (46, 276), (y, 75), ink)
@@ -184,7 +186,7 @@ def american(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     coloured_scene(rng, canvas)
     ink = vary(rng, ((0.05, 0.1, 0.35), (0.5, 0.05, 0.08), BLACK, (0.05, 0.3, 0.15))[rng.integers(4)])
     groups = rules["US"](rng)
-    canvas.line(rng, groups, str(rng.choice([*glyphs.NARROW, *glyphs.ROADGEEK])), (8, 297), (42, 70), ink)
+    canvas.line(rng, groups, str(rng.choice([*lettering.NARROW, *lettering.ROADGEEK])), (8, 297), (42, 70), ink)
     head = ink if rng.random() < 0.6 else vary(rng, RED)
     canvas.small_print(str(rng.choice(registrations.STATES)), 152, 12, rng.uniform(13, 18), head)
     if rng.random() < 0.7:
@@ -213,7 +215,7 @@ def brazilian(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     canvas.small_print("BRASIL", 200, 8, 15, WHITE)
     canvas.border(1.5, 2, 8, BLACK)
     groups = rules["BR"](rng)
-    font = str(rng.choice([*glyphs.ROADGEEK, "LiberationSans-Bold.ttf"]))
+    font = str(rng.choice([*lettering.ROADGEEK, "LiberationSans-Bold.ttf"]))
     canvas.line(rng, groups, font, (12, 388), (45, 68), vary(rng, BLACK))
     return canvas.face("".join(groups), "BR")
 
@@ -238,7 +240,7 @@ def plain(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     if rng.random() < 0.6:
         canvas.border(rng.uniform(1.5, 5), rng.uniform(1.5, 4), 8, ink)
     groups = rules[country](rng)
-    font = str(rng.choice([*glyphs.ROADGEEK, *glyphs.NARROW, *glyphs.BROAD, *glyphs.FIXED]))
+    font = str(rng.choice([*lettering.ROADGEEK, *lettering.NARROW, *lettering.BROAD, *lettering.FIXED]))
     canvas.line(rng, groups, font, (10, 470), (19, 77), ink)
     return canvas.face("".join(groups), country)
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from data.synthetic import glyphs, plates, registrations
+from data.synthetic import lettering, plates, registrations
 from data.synthetic.canvas import Canvas, Colour, Face, vary
 from data.synthetic.plates import BLACK, EU_BLUE, RED, WHITE, YELLOW
 from data.synthetic.registrations import Rules
@@ -21,9 +21,24 @@ COUNTRIES = (
     *plates.EU_COUNTRIES, "SK", "SK", "CZ", "AT", "DK", "NO", "FI", "SI", "HR", "BG", "LT", "LV", "EE", "GR", "IE",
     "CH",
 )  # fmt: skip
-FACES = (*glyphs.DIN, *glyphs.DIN, *glyphs.SQUARE, *glyphs.ROADGEEK, *glyphs.NARROW, *glyphs.BROAD, *glyphs.FIXED)
-BRITISH_FACES = (*glyphs.SQUARE, *glyphs.DIN, *glyphs.ROADGEEK, "BebasNeue-Bold.otf", "NationalPark-Heavy.otf")
-AMERICAN_FACES = (*glyphs.ROUND, *glyphs.ROUND, *glyphs.DIN, *glyphs.NARROW, *glyphs.ROADGEEK, "FjallaOne-Regular.ttf")
+FACES = (
+    *lettering.DIN,
+    *lettering.DIN,
+    *lettering.SQUARE,
+    *lettering.ROADGEEK,
+    *lettering.NARROW,
+    *lettering.BROAD,
+    *lettering.FIXED,
+)
+BRITISH_FACES = (*lettering.SQUARE, *lettering.DIN, *lettering.ROADGEEK, "BebasNeue-Bold.otf", "NationalPark-Heavy.otf")
+AMERICAN_FACES = (
+    *lettering.ROUND,
+    *lettering.ROUND,
+    *lettering.DIN,
+    *lettering.NARROW,
+    *lettering.ROADGEEK,
+    "FjallaOne-Regular.ttf",
+)
 INKS: tuple[Colour, ...] = ((0.05, 0.1, 0.35), (0.5, 0.05, 0.08), BLACK, (0.05, 0.3, 0.15), (0.12, 0.2, 0.6))
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
@@ -31,9 +46,9 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 def hanzi(rng: np.random.Generator) -> tuple[str, int]:
     """Three faces, thinner and bolder: real provinces are drawn in finer strokes than the letters beside them."""
     choices = (
-        *((glyphs.HANZI, -2), (glyphs.HANZI, -3)),
-        *((glyphs.HANZI_LIGHT, 0), (glyphs.HANZI_LIGHT, 1)),
-        *((glyphs.HANZI_KAI, 0), (glyphs.HANZI_KAI, 1)),
+        *((lettering.HANZI, -2), (lettering.HANZI, -3)),
+        *((lettering.HANZI_LIGHT, 0), (lettering.HANZI_LIGHT, 1)),
+        *((lettering.HANZI_KAI, 0), (lettering.HANZI_KAI, 1)),
     )
     return choices[rng.integers(len(choices))]
 
@@ -161,7 +176,7 @@ def american(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     row = ((152 - height) / 2 + rng.uniform(-3, 5), height)
     # the round faces draw I and 1, O and 0 alike
     plain = not set("IO") & set("".join(groups))
-    font = str(rng.choice([face for face in AMERICAN_FACES if plain or face not in glyphs.ROUND]))
+    font = str(rng.choice([face for face in AMERICAN_FACES if plain or face not in lettering.ROUND]))
     _marked(rng, canvas, marks, groups, font, (6, 299), row, ink)
     canvas.small_print(str(rng.choice(registrations.STATES)), 152, rng.uniform(8, 13), rng.uniform(11, 17), head)
     if rng.random() < 0.7:

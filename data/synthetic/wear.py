@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from data.ccpd import CHINA
-from data.synthetic import glyphs, registrations
+from data.synthetic import lettering, registrations
 from data.synthetic.canvas import SMALL_PRINT, Face
 
 BOLTS = (
@@ -117,12 +117,12 @@ def framed(rng: np.random.Generator, plate: np.ndarray, px_per_mm: float) -> tup
 
 def _print(picture: np.ndarray, text: str, top: int, height: int, ink: float) -> None:
     """Small lettering across the middle of `picture`, the row `top` its upper edge."""
-    widths = [round(glyphs.aspect(SMALL_PRINT, char) * height) if char != " " else height // 2 for char in text]
+    widths = [round(lettering.aspect(SMALL_PRINT, char) * height) if char != " " else height // 2 for char in text]
     gap = max(1, height // 6)
     left = max(0, (picture.shape[1] - sum(widths) - gap * len(text)) // 2)
     for char, width in zip(text, widths, strict=True):
         if char != " ":
-            mask = glyphs.glyph(SMALL_PRINT, char, height, width)[..., None]
+            mask = lettering.glyph(SMALL_PRINT, char, height, width)[..., None]
             room = picture[top : top + height, left : left + width]
             room += mask[: room.shape[0], : room.shape[1]] * (ink - room)
         left += width + gap

@@ -230,7 +230,7 @@ def test_sheet_is_drawn(tmp_path):
 def test_fonts_have_every_character_and_a_licence():
     from PIL import ImageFont
 
-    from data.synthetic.glyphs import (
+    from data.synthetic.lettering import (
         BROAD,
         DIN,
         FIXED,
