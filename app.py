@@ -28,7 +28,7 @@ def serve(options: argparse.Namespace) -> None:
     from models.shipped import default_checkpoint
 
     checkpoint = options.checkpoint or default_checkpoint()
-    examiner = make_examiner(checkpoint, read=True, ask_again=True, keep_steps=True, find=True)
+    examiner = make_examiner(checkpoint, read=True, ask_again=True, find=True)
     stop = threading.Event()
     # else a kill would leave the temporary files
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -142,7 +142,6 @@ def enhance(settings: Settings) -> int:
         settings.strength,
         read=settings.read or settings.burst,
         ask_again=settings.read or settings.uncertainty or settings.burst,
-        keep_steps=settings.burst,
         batch_size=settings.batch_size,
         find=not (settings.whole or settings.corners),
     )

@@ -135,7 +135,7 @@ def evaluate_tracks(settings: Settings) -> int:
 
     tracks = pick(find_tracks(settings.tracks), settings.limit, settings.seed)
     prepare_out(settings.out)
-    examiner = make_examiner(checkpoint, settings.precision, settings.strength, read=True, keep_steps=True)
+    examiner = make_examiner(checkpoint, settings.precision, settings.strength, read=True)
     with tqdm(total=len(tracks), unit="track", desc="evaluating") as bar:
         metrics = score_tracks(tracks, examiner, Path(settings.out), bar.update)
     for line in [*for_terminal(metrics).splitlines(), *metrics["failed"]]:

@@ -17,6 +17,7 @@ from data.straighten import in_tile
 from enhancing import consistency
 from enhancing.locating import TURNED
 from enhancing.opening import Source
+from models.answerer import Answerer, find_answerer, framed, strip_of
 from models.detector import Detector, load_detector
 from models.enhancer import (
     BATCH_SIZE,
@@ -28,6 +29,7 @@ from models.enhancer import (
     resize,
     restore_each,
 )
+from reading.answer import DEFAULT, INPUT, RECOGNISER, RESULT, Answer, Rule, answer, as_reading
 from reading.lines import join, split_lines
 from reading.matching import comparable, edit_distance, partners
 from reading.reader import Reader, Reading
@@ -104,11 +106,13 @@ def _shift(picture: np.ndarray, dx: int, dy: int) -> np.ndarray:
 @dataclass(frozen=True)
 class Look:
     """The networks' results for a picture. sr: (h, w, 3) restored. others: the restored variants, aligned with `sr`.
-    readings: of the picture, of `sr` and of the others; empty without a reader."""
+    readings: of the picture, of `sr` and of the others; empty without a reader. recognised: what the recogniser reads
+    in the picture itself; None without one."""
 
     sr: np.ndarray
     others: list[np.ndarray] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
+    recognised: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class Result:
     """picture: the enhanced picture, float32 in [0, 1], or uint8 where the file has 8 bits and is larger than the
     generator's input. before, after: of the picture's middle, at the result's size. fit: see enhancing/consistency.py.
     effective_width: px. disagreement: (h, w) of sr's size, or None when not asked for. agreement, reading_before,
-    reading: None without a reader."""
+    reading: None without a reader. answer: None without one that keeps its steps."""
 
     source: Source
     look: Look
@@ -129,6 +133,7 @@ class Result:
     agreement: Agreement | None
     reading_before: Reading | None
     reading: Reading | None
+    answer: Answer | None
     warnings: tuple[str, ...]
 
 
@@ -136,7 +141,8 @@ class Result:
 class Examiner:
     """generator: makes the results. second: another generator, for a second opinion. reader: None to read nothing.
     ask_again: whether to ask about variants of each picture, for readings' agreement or the disagreement map. detector:
-    looks for the plates in pictures, None to take them whole."""
+    looks for the plates in pictures, None to take them whole. answerer: the recogniser, None to answer by the reader
+    alone. rule: makes one answer of all readings."""
 
     generator: Generator
     second: Generator | None = None
@@ -144,6 +150,8 @@ class Examiner:
     ask_again: bool = False
     batch_size: int = BATCH_SIZE
     detector: Detector | None = None
+    answerer: Answerer | None = None
+    rule: Rule = DEFAULT
 
     def enhance(self, sources: Sequence[Source]) -> list[Result]:
         return [self.judge(source, look) for source, look in zip(sources, self.look(sources), strict=True)]
@@ -154,7 +162,8 @@ class Examiner:
         restored = restore_each(self.generator, pictures, self.batch_size)
         others = self._others(pictures) if self.ask_again else [[] for _ in pictures]
         readings = self._readings(sources, restored, others)
-        return [Look(*each) for each in zip(restored, others, readings, strict=True)]
+        recognised = [self._recognised(source) for source in sources]
+        return [Look(*each) for each in zip(restored, others, readings, recognised, strict=True)]
 
     def judge(self, source: Source, look: Look) -> Result:
         """The rest, for one picture."""
@@ -179,6 +188,7 @@ class Examiner:
             agreement=agreed,
             reading_before=look.readings[0] if look.readings else None,
             reading=look.readings[1] if look.readings else None,
+            answer=self._answer(look),
             warnings=self._warnings(source, width, agreed),
         )
 
@@ -200,6 +210,23 @@ class Examiner:
         flat = iter(self.reader.read([line for some in shown for lines in some for line in lines]))
         return [[join([next(flat) for _ in lines]) for lines in some] for some in shown]
 
+    def _recognised(self, source: Source) -> Reading | None:
+        if self.answerer is None or self.reader is None:
+            return None
+        picture = resize(source.lq, *(side * self.generator.scale for side in source.lq.shape[:2]))
+        if len(lines := as_read(source, picture)) > 1:
+            strips = [framed(line) for line in lines]
+        else:
+            strips = [strip_of(picture, source.corners is not None)]
+        return join([as_reading(each, self.answerer.characters) for each in self.answerer.read(strips)])
+
+    def _answer(self, look: Look) -> Answer | None:
+        if not look.readings or look.readings[0].steps is None:
+            return None
+        before, after = look.readings[:2]
+        recognised = {} if look.recognised is None else {RECOGNISER: [look.recognised]}
+        return answer(recognised | {INPUT: [before], RESULT: [after]}, self.rule)
+
     def _warnings(self, source: Source, width: float, agreed: Agreement | None) -> tuple[str, ...]:
         too_little = width < min_effective_width(self.generator) or (agreed is not None and agreed.mean < MIN_AGREEMENT)
         upside_down = source.found is not None and TURNED[0] < source.found.turned_over <= TURNED[1]
@@ -213,16 +240,17 @@ def make_examiner(
     *,
     read: bool = False,
     ask_again: bool = False,
-    keep_steps: bool = False,
     batch_size: int = BATCH_SIZE,
     find: bool = False,
 ) -> Examiner:
-    """Load what is needed. read: a reader; keep_steps: as in `Reader`. ask_again: also the second opinion, if there is
-    one. find: a detector, to look for plates in pictures. Raises ValueError for a checkpoint that cannot be used."""
+    """Load what is needed. read: a reader and, if there is one, the recogniser. ask_again: also the second opinion, if
+    there is one. find: a detector, to look for plates in pictures. Raises ValueError for a file that cannot be used."""
     generator = load_generator(checkpoint, precision, strength)
     second = load_second(checkpoint, generator) if ask_again else None
-    reader, detector = Reader(keep_steps=keep_steps) if read else None, load_detector() if find else None
-    return Examiner(generator, second, reader, ask_again, batch_size, detector)
+    reader, detector = Reader(keep_steps=True) if read else None, load_detector() if find else None
+    answerer = find_answerer(checkpoint) if read else None
+    rule = Rule.from_info(answerer.info if answerer else generator.info)
+    return Examiner(generator, second, reader, ask_again, batch_size, detector, answerer, rule)
 
 
 def as_read(source: Source, picture: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -61,7 +61,9 @@ class Row:
     measured.
 
     consistency: see enhancing/consistency.py. agreement: mean over the characters, 0 to 1. agreed: the reading with a ?
-    for each character that not all variants agree on.
+    for each character that not all variants agree on. answer: the likeliest characters by all readings, ? for those
+    below one half. answer_probability: that all of them are right. alternatives: of each character, what else it may
+    be, the likeliest first, or -.
     """
 
     input: str
@@ -89,6 +91,9 @@ class Row:
     reading: str = ""
     confidence: float | str = ""
     character_confidences: str = ""
+    answer: str = ""
+    answer_probability: float | str = ""
+    alternatives: str = ""
     agreed: str = ""
     agreement: float | str = ""
     # in a burst, of this frame
@@ -159,6 +164,9 @@ def fill(row: Row, result: Result) -> None:
         row.reading_before, row.confidence_before = result.reading_before.text, result.reading_before.confidence
         row.reading, row.confidence = result.reading.text, result.reading.confidence
         row.character_confidences = listed(result.reading.confidences)
+    if result.answer is not None:
+        row.answer, row.answer_probability = result.answer.text, result.answer.probability
+        row.alternatives = " ".join(each or "-" for each in result.answer.alternatives)
     if result.agreement is not None:
         row.agreed, row.agreement = result.agreement.agreed, result.agreement.mean
     row.warnings = "; ".join(result.warnings)

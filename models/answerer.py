@@ -34,14 +34,13 @@ class Answerer:
 
 
 def find_answerer(checkpoint: str | Path) -> Answerer | None:
-    """The recogniser beside a generator's file, else the one that its `.keras` archive carries; None without either.
-    Raises ValueError for a file that cannot be loaded."""
+    """The recogniser beside a generator's file, else the one that its `.keras` archive carries, as its JSON says; None
+    without either. Raises ValueError for a file that cannot be loaded."""
     path = Path(checkpoint)
     beside = (path.with_name(STEM + suffix) for suffix in SUFFIXES)
     found = next((file for file in beside if file.is_file()), None)
-    if found is None and path.suffix.lower() != ".keras":
-        return None
-    return load_answerer(found or path)
+    carries = path.suffix.lower() == ".keras" and "characters" in read_info(path)
+    return load_answerer(found or path) if found or carries else None
 
 
 def load_answerer(path: str | Path) -> Answerer | None:

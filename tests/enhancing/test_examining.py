@@ -1,8 +1,10 @@
 """Agreement and disagreement: what the generator says when asked again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from drawn_plates import plate
+from drawn_plates import plate, reading
 
 from enhancing.examining import (
     MIN_EFFECTIVE_WIDTH_PX,
@@ -15,6 +17,7 @@ from enhancing.examining import (
     variants,
 )
 from enhancing.opening import make_source
+from models.answerer import Answerer
 from models.enhancer import Generator
 
 RNG = np.random.default_rng(0)
@@ -70,3 +73,46 @@ def test_a_second_generator_that_differs_costs_certainty(tmp_path):
 def test_a_minimum_that_is_no_length_falls_back(known):
     assert min_effective_width(Generator(None, info={"min_effective_width_px": known})) == MIN_EFFECTIVE_WIDTH_PX
     assert min_effective_width(Generator(None, info={"min_effective_width_px": 33})) == 33
+
+
+class Spelling:
+    """A reader that sees the same text in every picture, with steps."""
+
+    def __init__(self, text, probability):
+        self.seen = reading(*[part for char in text for part in ((char, probability, "Z"), ("", 1))])
+
+    def read(self, pictures):
+        return [self.seen for _ in pictures]
+
+
+def test_the_answer_is_of_the_recogniser_and_the_reader():
+    rng = np.random.default_rng(1)
+    # columns that say 8 and then 7, surely
+    columns = np.full((1, 4, 3), 0.001)
+    columns[0, range(4), (1, 0, 2, 0)] = 0.998
+    shapes = []
+
+    def run(batch):
+        shapes.append(batch.shape)
+        return columns
+
+    examiner = Examiner(Generator(lambda batch: batch), reader=Spelling("B7", 0.55))
+    recognised = replace(examiner, answerer=Answerer(run, "87", {}))
+    source = make_source(examiner.generator, rng.random((60, 192, 3), dtype=np.float32))
+    alone, together = (each.enhance([source])[0].answer for each in (examiner, recognised))
+    assert alone.text == "B7"
+    assert together.best_text == "87"
+    assert together.alternatives[0][0] == "B"
+    # padded to what the network can take
+    assert shapes == [(1, 64, 192, 3)]
+
+
+def test_the_recogniser_sees_the_middle_of_a_straightened_plate():
+    rng = np.random.default_rng(1)
+    seen = []
+    answerer = Answerer(lambda batch: seen.append(batch) or np.eye(2)[None, [0, 1]], "A", {})
+    examiner = Examiner(Generator(lambda batch: batch), reader=Spelling("A", 0.9), answerer=answerer)
+    photo = rng.random((300, 400, 3), dtype=np.float32)
+    source = make_source(examiner.generator, photo, [(300, 180), (100, 180), (100, 120), (300, 120)])
+    assert examiner.enhance([source])[0].answer.text == "A"
+    np.testing.assert_array_equal(seen[0][0], source.lq[16:80])
