@@ -7,8 +7,7 @@ that puts the plate into the photo: seams and bars then run with the plate. Pict
 import cv2
 import numpy as np
 
-from data.synthetic.pen import FRACTION_BITS, Pen, ellipse, mirrored, smooth
-from data.synthetic.wear import clouds
+from data.synthetic.canvas import FRACTION_BITS, Pen, clouds, ellipse, mirrored, smooth
 
 # car colours, by how common they are on roads: white, black, greys, blue, red, brown, green
 PAINTS = np.array(

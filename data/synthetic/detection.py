@@ -21,8 +21,8 @@ import numpy as np
 
 from data.operations import disc_kernel, line_kernel, path_kernel
 from data.synthetic.backgrounds import colour, draw_background, logo, sign, stripes, words
+from data.synthetic.canvas import clouds
 from data.synthetic.vehicles import SIZE, CutOut, draw_vehicle
-from data.synthetic.wear import clouds
 
 SCENE = (192, 256)  # height, width
 BACKGROUND = (512, 512)

@@ -15,11 +15,10 @@ import numpy as np
 
 from data.files import replacing
 from data.io import to_uint8
-from data.synthetic.pen import Pen, smooth
+from data.synthetic.canvas import Pen, clouds, smooth
 from data.synthetic.plates import DESIGNS, draw_face
 from data.synthetic.registrations import RULES
 from data.synthetic.scene import photograph
-from data.synthetic.wear import clouds
 
 # height, width
 FRAME = (720, 1280)

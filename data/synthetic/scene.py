@@ -1,6 +1,8 @@
-"""From a plate's face to a photo with known corners: where the plate stands, how it is fixed, the light, the lens.
+"""From a plate's face to a photo with known corners: its wear, where it stands, how it is fixed, the illumination, the
+lens.
 
-Photos are (H, W, 3) RGB; corners are (x, y) pixels in CCPD's order, from the bottom right clockwise.
+Photos are (H, W, 3) RGB, faces float32 in [0, 1]; corners are (x, y) pixels in CCPD's order, from the bottom right
+clockwise. The wear stays below what would hide a character: the tile made of this photo is a clean target.
 """
 
 from functools import lru_cache
@@ -8,15 +10,16 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from data.ccpd import CHINA
 from data.io import to_uint8
-from data.synthetic import wear
-from data.synthetic.canvas import Face
+from data.synthetic import lettering, registrations
+from data.synthetic.canvas import SMALL_PRINT, Face, clouds
 from data.synthetic.car import draw_car
 
 # softness of the plate's own shadow
 SHADOW_PX = 4
-# light changes slowly: it is computed at a third of the photo's size
-LIGHT_STEP = 3
+# illumination changes slowly: it is computed at a third of the photo's size
+ILLUMINATION_STEP = 3
 # photos at night, the plate lit from above by its own lamps
 NIGHT_SHARE = 0.08
 _GRAIN_COUNT = 4_000_000
@@ -50,8 +53,8 @@ def photograph(rng: np.random.Generator, face: Face, corners: np.ndarray, size: 
     plate_mm = (np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half).astype(np.float32)
     car = draw_car(rng, size, cv2.getPerspectiveTransform(plate_mm, corners.astype(np.float32)))
     night = rng.random() < NIGHT_SHARE
-    gain, shine = _light(rng, size, corners, night)
-    plate = wear.wear(rng, face)
+    gain, shine = _illumination(rng, size, corners, night)
+    plate = wear(rng, face)
     if night:
         plate *= _plate_lamps(rng, plate.shape[:2])
         gain *= np.float32(rng.uniform(0.8, 1.0))
@@ -71,7 +74,7 @@ def mount(rng: np.random.Generator, photo: np.ndarray, plate: np.ndarray, corner
     # px above, below, at the sides
     rims = (0, 0, 0)
     if rng.random() < 0.5:
-        plate, rims = wear.framed(rng, plate, width / width_mm)
+        plate, rims = framed(rng, plate, width / width_mm)
         source += np.float32([rims[2], rims[0]])
     # only the part of the photo around the plate is touched
     reach = max(rims) + SHADOW_PX * 3
@@ -92,19 +95,19 @@ def mount(rng: np.random.Generator, photo: np.ndarray, plate: np.ndarray, corner
     room += cover[..., None] * (warped - room)
 
 
-def _light(
+def _illumination(
     rng: np.random.Generator, size: tuple[int, int], corners: np.ndarray, night: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Factors (H, W, 3) by which light, its colour and shadows change the photo, and reflections (H, W) to add, or
+    """Factors (H, W, 3) by which illumination, its colour and shadows change the photo, and reflections (H, W) to add, or
     None."""
-    height, width = -(-size[0] // LIGHT_STEP), -(-size[1] // LIGHT_STEP)
+    height, width = -(-size[0] // ILLUMINATION_STEP), -(-size[1] // ILLUMINATION_STEP)
     xs, ys = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     across, down = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     # a ramp from one side of the photo to the other
     gain = across * xs[None] + down * ys[:, None]
     gain = np.float32(rng.uniform(0.85, 1.3)) * (1 + np.float32(rng.uniform(0, 0.2)) * gain)
-    grime = wear.clouds(rng, (height, width), int(rng.integers(3, 40))) - np.float32(0.5)
+    grime = clouds(rng, (height, width), int(rng.integers(3, 40))) - np.float32(0.5)
     gain *= 1 + np.float32(rng.uniform(0, 0.12)) * grime
     box = np.ptp(corners, axis=0)
     centre = corners.mean(axis=0) / size[::-1] * 2 - 1
@@ -113,9 +116,7 @@ def _light(
         edge = across * (xs - spot[0])[None] + down * (ys - spot[1])[:, None]
         # not a wall's straight shadow but a tree's
         if rng.random() < 0.5:
-            edge += np.float32(rng.uniform(0.1, 0.5)) * (
-                wear.clouds(rng, (height, width), int(rng.integers(4, 12))) - 0.5
-            )
+            edge += np.float32(rng.uniform(0.1, 0.5)) * (clouds(rng, (height, width), int(rng.integers(4, 12))) - 0.5)
         depth, softness = np.float32(rng.uniform(0.2, 0.5)), np.float32(rng.uniform(0.01, 0.15))
         gain *= 1 - depth * (0.5 + 0.5 * np.tanh(edge / softness))
     warmth, green = rng.normal(0, 0.05), rng.normal(0, 0.02)
@@ -173,3 +174,112 @@ def _grain() -> np.ndarray:
     """Normal noise, from which every photo takes a stretch of its own: drawing it anew would be a fifth of a photo's
     cost."""
     return np.random.default_rng(0).standard_normal(_GRAIN_COUNT, dtype=np.float32)
+
+
+BOLTS = (
+    (0.75, 0.75, 0.75),
+    (0.45, 0.45, 0.47),
+    (0.15, 0.15, 0.16),
+    (0.9, 0.9, 0.88),
+    (0.6, 0.1, 0.1),
+    (0.1, 0.2, 0.55),
+)
+
+
+def wear(rng: np.random.Generator, face: Face) -> np.ndarray:
+    """The face as it looks on the road, (H, W, 3)."""
+    pixels = face.pixels.copy()
+    if rng.random() < 0.85:
+        pixels += _embossing(rng, face.ink)
+    if rng.random() < 0.15:
+        pixels = _peeled(rng, pixels, face.ink)
+    if rng.random() < 0.6:
+        pixels = _dirt(rng, pixels)
+    if rng.random() < 0.25:
+        _scratches(rng, pixels)
+    # elsewhere than in China holders hide them, or they are painted over
+    if rng.random() < (0.75 if face.country == CHINA else 0.25):
+        _bolts(rng, pixels, face.ink)
+    pixels *= 1 + rng.uniform(-0.12, 0.12) * (clouds(rng, face.ink.shape, 3)[..., None] - 0.5)
+    return np.clip(pixels, 0, 1)
+
+
+def _embossing(rng: np.random.Generator, ink: np.ndarray) -> np.ndarray:
+    """Raised characters: their edges towards the light shine, the others lie in shade."""
+    relief = cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.7, 1.4))
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = np.cos(angle) * cv2.Sobel(relief, -1, 1, 0) + np.sin(angle) * cv2.Sobel(relief, -1, 0, 1)
+    return (rng.uniform(0.01, 0.06) * slope)[..., None]
+
+
+def _peeled(rng: np.random.Generator, pixels: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """Small chips of paint lost from the characters, down to the metal."""
+    chips = (clouds(rng, ink.shape, 120) > rng.uniform(0.9, 0.97)) * ink
+    return pixels + chips[..., None].astype(np.float32) * (rng.uniform(0.4, 0.8) - pixels)
+
+
+def _dirt(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
+    """Dust and mud, thicker towards the lower edge."""
+    height, width = pixels.shape[:2]
+    down = np.linspace(rng.uniform(0, 0.6), 1, height, dtype=np.float32)[:, None]
+    cover = rng.uniform(0.05, 0.35) * down * clouds(rng, (height, width), int(rng.integers(4, 30))) ** 2
+    mud = np.array([0.45, 0.4, 0.33], np.float32) * np.float32(rng.uniform(0.5, 1.3))
+    return pixels + cover[..., None] * (mud - pixels)
+
+
+def _scratches(rng: np.random.Generator, pixels: np.ndarray) -> None:
+    height, width = pixels.shape[:2]
+    for _ in range(rng.integers(1, 6)):
+        start = rng.integers(width), rng.integers(height)
+        end = start[0] + rng.integers(-40, 41), start[1] + rng.integers(-15, 16)
+        value = float(rng.uniform(0.3, 0.8))
+        cv2.line(pixels, tuple(map(int, start)), tuple(map(int, end)), (value,) * 3, 1, cv2.LINE_AA)
+
+
+def _bolts(rng: np.random.Generator, pixels: np.ndarray, ink: np.ndarray) -> None:
+    """Two or four bolts between the edge and the characters, never touching these: bare, or under caps of some
+    colour."""
+    height, width = pixels.shape[:2]
+    rows = np.flatnonzero(ink.max(axis=1) > 0.5)
+    room = min(rows[0], height - rows[-1], 0.055 * width)
+    reach, above = room * rng.uniform(0.18, 0.32), room * rng.uniform(0.36, 0.42)
+    value = np.array(BOLTS[rng.integers(len(BOLTS))]) * rng.uniform(0.6, 1.1)
+    left = rng.uniform(0.2, 0.3)
+    rows = [above, height - above] if rng.random() < 0.4 else [above if rng.random() < 0.7 else height - above]
+    for x in (left * width, (1 - left) * width):
+        for y in rows:
+            for part, shift, dim in ((1.15, 0.25, 0.25), (1.0, 0.0, 0.75), (0.6, -0.2, 1.15)):
+                centre = round(x * 16), round((y + shift * reach) * 16)
+                colour = tuple(float(each) for each in np.clip(value * dim, 0, 1))
+                cv2.circle(pixels, centre, max(8, round(part * reach * 16)), colour, -1, cv2.LINE_AA, shift=4)
+
+
+def framed(rng: np.random.Generator, plate: np.ndarray, px_per_mm: float) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """The plate in a holder of plastic or chrome, a dealer's name on its lower rim; and the rims in px: above, below,
+    sides."""
+    thin, deep = rng.uniform(4, 12) * px_per_mm, rng.uniform(10, 26) * px_per_mm
+    above = side = max(1, round(thin))
+    below = max(1, round(deep if rng.random() < 0.6 else thin))
+    shade = float(rng.choice([0.05, 0.08, 0.12, 0.3, 0.7]))
+    framed = cv2.copyMakeBorder(plate, above, below, side, side, cv2.BORDER_CONSTANT, value=(shade,) * 3)
+    # the upper edge catches the light
+    framed[: max(1, above // 3)] += 0.12
+    framed[-below : -below + max(1, below // 6)] *= 0.6
+    height = round(0.55 * below)
+    if height >= 3 and rng.random() < 0.7:
+        ink = 0.85 if shade < 0.4 else 0.1
+        _print(framed, registrations.dealer(rng), framed.shape[0] - below + round(0.25 * below), height, ink)
+    return framed, (above, below, side)
+
+
+def _print(picture: np.ndarray, text: str, top: int, height: int, ink: float) -> None:
+    """Small lettering across the middle of `picture`, the row `top` its upper edge."""
+    widths = [round(lettering.aspect(SMALL_PRINT, char) * height) if char != " " else height // 2 for char in text]
+    gap = max(1, height // 6)
+    left = max(0, (picture.shape[1] - sum(widths) - gap * len(text)) // 2)
+    for char, width in zip(text, widths, strict=True):
+        if char != " ":
+            mask = lettering.glyph(SMALL_PRINT, char, height, width)[..., None]
+            room = picture[top : top + height, left : left + width]
+            room += mask[: room.shape[0], : room.shape[1]] * (ink - room)
+        left += width + gap

@@ -12,10 +12,9 @@ import numpy as np
 
 from data.synthetic import registrations
 from data.synthetic.backgrounds import colour, texture
-from data.synthetic.canvas import Canvas, Face, vary
+from data.synthetic.canvas import Canvas, Face, Pen, smooth, vary
 from data.synthetic.car import PAINTS
 from data.synthetic.lettering import BROAD, FIXED, NARROW, ROADGEEK, draw_text, random_line
-from data.synthetic.pen import Pen, smooth
 from data.synthetic.plates import BLACK, DESIGNS, DRAWN_SHARE, WHITE, chinese_two_lines, european_two_lines
 from data.synthetic.registrations import FREE_RULES
 from data.synthetic.scene import photograph, place

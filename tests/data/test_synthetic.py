@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data.ccpd import CHINA, parse_name
-from data.synthetic import registrations, rendering, varied, wear
+from data.synthetic import registrations, rendering, scene, varied
 from data.synthetic.canvas import Canvas
 from data.synthetic.car import draw_car
 from data.synthetic.plates import DESIGNS, WHITE, draw_face
@@ -162,7 +162,7 @@ def test_bolts_do_not_touch_characters():
         designs = varied.VARIED_DESIGNS if number % 2 else DESIGNS
         face = draw_face(rng, 300, registrations.VARIED_RULES, designs)
         bolted = face.pixels.copy()
-        wear._bolts(rng, bolted, face.ink)
+        scene._bolts(rng, bolted, face.ink)
         changed = np.abs(bolted - face.pixels).max(axis=2) > 0.05
         assert changed.any()
         assert not (changed & (face.ink > 0.5)).any(), face.text
@@ -172,7 +172,7 @@ def test_a_holder_adds_its_rims_and_leaves_the_plate():
     rng = np.random.default_rng(0)
     plate = rng.random((60, 200, 3)).astype(np.float32)
     for _ in range(10):
-        framed, (above, below, side) = wear.framed(rng, plate, 0.5)
+        framed, (above, below, side) = scene.framed(rng, plate, 0.5)
         assert framed.shape == (60 + above + below, 200 + 2 * side, 3)
         np.testing.assert_array_equal(framed[above:-below, side:-side], plate)
 
