@@ -98,7 +98,7 @@ def mount(rng: np.random.Generator, photo: np.ndarray, plate: np.ndarray, corner
 def _illumination(
     rng: np.random.Generator, size: tuple[int, int], corners: np.ndarray, night: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Factors (H, W, 3) by which illumination, its colour and shadows change the photo, and reflections (H, W) to add, or
+    """Factors (H, W, 3) by which illumination, its colour and shadows change the photo; reflections (H, W) to add, or
     None."""
     height, width = -(-size[0] // ILLUMINATION_STEP), -(-size[1] // ILLUMINATION_STEP)
     xs, ys = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
