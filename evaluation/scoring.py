@@ -8,18 +8,20 @@ a user would get them in a file, float32 in [0, 1] where they are made.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from data import degrade
+from data.ccpd import CHINA
 from data.io import to_uint8
-from data.labelled import Failure, Pair, Plate, load
+from data.labelled import Failure, Pair, Plate, from_lq_only, from_tiles, load
 from data.quality import luminance
 from evaluation.difficulty import measure
-from evaluation.metrics import colour_error, psnr_db, ssim
+from evaluation.metrics import CONFIDENT, colour_error, psnr_db, ssim
 from models.enhancer import Generator, enhance, resize, restore_each, to_working_size
-from reading.matching import comparable
+from reading.matching import comparable, is_readable
 from reading.reader import Reader, Reading
 
 INPUT, BASELINE, CLEAN = "input", "baseline", "clean"
@@ -157,6 +159,26 @@ def _enhance_pairs(generator: Generator, pairs: Sequence[Pair], lq: list[np.ndar
     if all(pair.scale == generator.scale and width in (None, pair.hr.shape[1]) for pair in pairs):
         return restore_each(generator, lq)
     return [resize(sr, *pair.hr.shape[:2]) for sr, pair in zip(enhance(generator, lq), pairs, strict=True)]
+
+
+def known_pairs(folder: str, reader: Reader) -> tuple[list[Pair], list[Failure]]:
+    """The pictures of a folder of real ones whose text, of one line, is known: from its text.csv, or, of pairs in lq/
+    and hr/, what the reader is sure of in hr. Raises ValueError where there are none."""
+    if not Path(folder).is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    paired = all((Path(folder) / side).is_dir() for side in ("lq", "hr"))
+    pairs, failures = load((from_tiles(folder, "") if paired else from_lq_only(folder)).plates)
+    if paired:
+        readings = zip(pairs, reader.read([pair.hr for pair in pairs]), strict=True)
+        pairs = [_with_text(pair, reading.text) for pair, reading in readings if reading.confidence > CONFIDENT]
+    pairs = [pair for pair in pairs if is_readable(pair.plate.text, pair.plate.country)]
+    if not pairs:
+        raise ValueError(f"{folder}: no picture with a text; expected text.csv (file,text,country), or lq/ and hr/")
+    return pairs, failures
+
+
+def _with_text(pair: Pair, text: str) -> Pair:
+    return replace(pair, plate=replace(pair.plate, text=text, country="" if text.isascii() else CHINA))
 
 
 def with_truth_from_clean(table: Table) -> Table:

@@ -13,18 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from data.ccpd import CHINA
 from data.io import to_float, to_uint8
-from data.labelled import Failure, Pair, from_lq_only, from_tiles, load
+from data.labelled import Failure
 from data.straighten import straighten, tile_size
 from evaluation.metrics import harm
+from evaluation.scoring import known_pairs
 from models.detector import PRETRAINED, SCORE, Detector, load_detector
 from models.enhancer import Generator, restore_each, to_working_size
-from reading.matching import is_readable, match
+from reading.matching import match
 from reading.reader import Reader
 
-# confidence from which the reading of a sharp picture counts as its text
-SURE = 0.9
 FIGURES = ("char_acc", "plate_acc", "flip_rate", "confidently_wrong")
 
 
@@ -80,28 +78,15 @@ def open_all(folders: Sequence[str], generator: Generator) -> tuple[list[RealPic
 def _open(
     name: str, folder: str, generator: Generator, reader: Reader, detector: Detector | None
 ) -> tuple[RealPictures, list[Failure]]:
-    if not Path(folder).is_dir():
-        raise ValueError(f"--real {folder}: no such folder")
-    paired = all((Path(folder) / side).is_dir() for side in ("lq", "hr"))
-    pairs, failures = load((from_tiles(folder, "") if paired else from_lq_only(folder)).plates)
-    known = _read_clean(pairs, reader) if paired else [(p, p.plate.text, p.plate.country) for p in pairs]
-    known = [each for each in known if is_readable(*each[1:])]
-    if not known:
-        raise ValueError(
-            f"--real {folder}: no picture with a text; expected text.csv (file,text,country), or lq/ and hr/"
-        )
-    pictures, texts, countries = map(list, zip(*known, strict=True))
-    tiles = [to_working_size(generator, to_float(_as_in_use(pair.lq, detector))) for pair in pictures]
+    try:
+        pairs, failures = known_pairs(folder, reader)
+    except ValueError as error:
+        raise ValueError(f"--real {error}") from error
+    texts, countries = [pair.plate.text for pair in pairs], [pair.plate.country for pair in pairs]
+    tiles = [to_working_size(generator, to_float(_as_in_use(pair.lq, detector))) for pair in pairs]
     read = [reading.text for reading in reader.read([to_uint8(tile) for tile in tiles])]
     right = [match(*each).right for each in zip(read, texts, countries, strict=True)]
     return RealPictures(name, tiles, texts, countries, right, reader), failures
-
-
-def _read_clean(pairs: list[Pair], reader: Reader) -> list[tuple[Pair, str, str]]:
-    """(pair, text, country) of those whose sharp picture is read for sure."""
-    readings = reader.read([pair.hr for pair in pairs])
-    sure = [(pair, each.text) for pair, each in zip(pairs, readings, strict=True) if each.confidence > SURE]
-    return [(pair, text, "" if text.isascii() else CHINA) for pair, text in sure]
 
 
 def _as_in_use(picture: np.ndarray, detector: Detector | None) -> np.ndarray:
