@@ -75,6 +75,21 @@ def by_difficulty(curves: dict[str, list[dict]]) -> Figure:
     return figure
 
 
+def reliability_diagram(bins: list[dict]) -> Figure:
+    """bins: of `metrics.reliability`. On the diagonal, what is given with p is right in a share of p."""
+    figure = _figure((4.5, 4.5), CURVE_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
+    axes.plot(
+        [part["given"] for part in bins], [part["right"] for part in bins], color=CHECKPOINT_COLOURS[0], marker="o"
+    )
+    for part in bins:
+        axes.annotate(str(part["n"]), (part["given"], part["right"]), (4, -10), textcoords="offset points", fontsize=7)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability given to a character", ylabel="share that is right")
+    axes.set_title("Characters of the answers (numbers: how many)", fontsize=10)
+    return figure
+
+
 def method_colours(methods: list[str]) -> dict[str, str]:
     others = [method for method in methods if method not in COLOURS]
     return COLOURS | {name: CHECKPOINT_COLOURS[i % len(CHECKPOINT_COLOURS)] for i, name in enumerate(others)}

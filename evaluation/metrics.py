@@ -112,6 +112,23 @@ def harm(
     }
 
 
+def reliability(probabilities: np.ndarray, right: np.ndarray, parts: int = 10) -> list[dict]:
+    """How often what was given with a probability is right (Guo et al. 2017, arXiv 1706.04599, Fig. 1): for each tenth
+    of [0, 1] that holds any, {"low", "high", "n", "given": mean probability, "right": share}."""
+    place = np.clip((np.asarray(probabilities) * parts).astype(int), 0, parts - 1)
+    return [
+        {
+            "low": part / parts,
+            "high": (part + 1) / parts,
+            "n": int((place == part).sum()),
+            "given": float(np.mean(probabilities[place == part])),
+            "right": float(np.mean(right[place == part])),
+        }
+        for part in range(parts)
+        if (place == part).any()
+    ]
+
+
 def estimate(values: Sequence[float], groups: Sequence | None = None, resamples: int = 2000, seed: int = 0) -> dict:
     """The mean of some values as {"value", "ci95": [low, high], "n"}; value and ci95 are None for no values."""
     values = np.asarray(values, float)

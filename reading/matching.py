@@ -113,6 +113,17 @@ def marked(read: str, text: str, country: str) -> list[tuple[str, bool]]:
     ]
 
 
+def wrong_characters(read: str, text: str, country: str) -> list[bool]:
+    """For each character of the reading, of letters and digits alone, whether it is wrong, aligned with the whole true
+    text."""
+    truth, seen = comparable(text, country, province=True), comparable(read, country, province=True)
+    wrong = [True] * len(seen)
+    for i, j in align(truth, seen):
+        if j is not None:
+            wrong[j] = i is None or truth[i] != seen[j]
+    return wrong
+
+
 def _distances(first: str, second: str) -> np.ndarray:
     """(len(first) + 1, len(second) + 1): entry i, j is the edit distance of the first i and the first j characters."""
     table = np.zeros((len(first) + 1, len(second) + 1), int)

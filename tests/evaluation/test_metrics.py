@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from evaluation.metrics import PSNR_CAP_DB, bootstrap_ci95, colour_error, estimate, harm, psnr_db, reading_rates, ssim
+from evaluation.metrics import (
+    PSNR_CAP_DB,
+    bootstrap_ci95,
+    colour_error,
+    estimate,
+    harm,
+    psnr_db,
+    reading_rates,
+    reliability,
+    ssim,
+)
 from reading.reader import Reading
 
 RNG = np.random.default_rng(0)
@@ -141,3 +151,12 @@ def test_harm_where_nothing_could_be_read_before():
     assert result["flip_rate"]["value"] is None
     assert result["gain_rate"]["value"] == 1
     assert harm([], [], [])["confidently_wrong"]["n"] == 0
+
+
+def test_reliability_counts_what_is_right_in_each_part():
+    given = np.array([0.05, 0.92, 0.94, 0.96, 1.0])
+    low, high = reliability(given, np.array([False, True, True, False, True]))
+    assert (low["n"], low["right"]) == (1, 0)
+    assert (high["low"], high["n"]) == (0.9, 4)
+    assert high["given"] == pytest.approx(0.955)
+    assert high["right"] == pytest.approx(0.75)

@@ -1,6 +1,6 @@
 import pytest
 
-from reading.matching import comparable, edit_distance, is_two_line, marked, match, partners
+from reading.matching import comparable, edit_distance, is_two_line, marked, match, partners, wrong_characters
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,11 @@ def test_alignment():
     assert partners("AC", "ABC") == [0, 2]
     assert partners("ABC", "") == [None, None, None]
     assert partners("AXC", "AYC") == [0, 1, 2]
+
+
+def test_wrong_characters_of_a_reading_are_found_by_alignment():
+    assert wrong_characters("京A1234S", "京A12345", "CN") == [False] * 6 + [False, True]
+    # one too many, one too few
+    assert wrong_characters("AXB12", "AB12", "DE") == [False, True, False, False, False]
+    assert wrong_characters("B12", "AB12", "DE") == [False, False, False]
+    assert wrong_characters("", "AB12", "DE") == []

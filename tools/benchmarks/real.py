@@ -1,0 +1,161 @@
+"""What enhancing and answering are worth on real pictures whose text is known.
+
+    python -m tools.benchmarks.real --pictures ../shared/real/lpblur ../shared/real/easypr --out reports/real
+
+Each folder holds text.csv (file,text,country), or pairs in lq/ and hr/, of which what the reader is sure of in hr is
+the text. A picture goes the way of enhance.py: its plate is found and straightened, or it is taken whole. Prints, for
+each folder, what is read of the input, of the result of taking the picture whole, of the result, and by the answer;
+with 95 % intervals. Leaves real.json and reliability.png in --out.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from data.console import prepare_console, say
+from data.files import write_text
+from data.io import to_float
+from data.labelled import Pair
+from data.settings import field, parse, path
+from enhancing.examining import Examiner, make_examiner
+from enhancing.opening import NoPlateFound, find_sources, make_source
+from evaluation.figures import reliability_diagram
+from evaluation.metrics import harm, reading_rates, reliability
+from evaluation.scoring import known_pairs
+from models.enhancer import BATCH_SIZE
+from models.shipped import check_checkpoint, default_checkpoint
+from reading.matching import match, wrong_characters
+from reading.reader import Reading
+
+WAYS = ("input", "whole", "result", "answer")
+HEAD = "| pictures | way | n | plates, % | characters, % | flips | wrong but sure, % |"
+
+
+class Seen(NamedTuple):
+    """What was read of one picture in each of `WAYS`, and, by the answer, how likely each character is to be right."""
+
+    readings: dict[str, Reading]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    pictures: tuple[str, ...] = field(type=path, nargs="+", metavar="DIR", help="folders of real pictures")
+    checkpoint: str | None = field(None, type=path, metavar="FILE", help="generator (default: the shipped one)")
+    out: str = field("reports/real", type=path, metavar="DIR", help="folder for the results")
+
+
+def look(examiner: Examiner, pairs: Sequence[Pair]) -> list[Seen]:
+    """Of a picture in which no plate is found, nothing is read: that is what a user gets."""
+    seen = []
+    for start in tqdm(range(0, len(pairs), BATCH_SIZE), unit="batch", disable=None):
+        some = pairs[start : start + BATCH_SIZE]
+        whole = examiner.enhance([make_source(examiner.generator, to_float(pair.lq)) for pair in some])
+        found = [_found(examiner, pair) for pair in some]
+        results = iter(examiner.enhance([source for source in found if source is not None]))
+        for source, as_whole in zip(found, whole, strict=True):
+            result = None if source is None else next(results)
+            nothing = Reading("")
+            readings = {
+                "input": as_whole.reading_before,
+                "whole": as_whole.reading,
+                "result": result.reading if result else nothing,
+                "answer": Reading(result.answer.best_text, result.answer.probability) if result else nothing,
+            }
+            seen.append(Seen(readings, result.answer.probabilities if result else ()))
+    return seen
+
+
+def _found(examiner: Examiner, pair: Pair):
+    try:
+        return find_sources(examiner.generator, pair.lq, detector=examiner.detector)[0]
+    except NoPlateFound:
+        return None
+
+
+def rates(pairs: Sequence[Pair], seen: Sequence[Seen]) -> dict:
+    """{way: reading rates and harm} of the pictures of a folder."""
+    texts, countries = [pair.plate.text for pair in pairs], [pair.plate.country for pair in pairs]
+    known = list(zip(texts, countries, strict=True))
+    right = {
+        way: [match(each.readings[way].text, *own).right for each, own in zip(seen, known, strict=True)] for way in WAYS
+    }
+    return {
+        way: reading_rates([each.readings[way] for each in seen], texts, countries)
+        | harm(right["input"], right[way], [each.readings[way].confidence for each in seen])
+        for way in WAYS
+    }
+
+
+def characters_given(pairs: Sequence[Pair], seen: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
+    """Of all characters of all answers: the probability (N,), and whether it is right (N,) bool."""
+    probabilities = [p for each in seen for p in each.probabilities]
+    right = [
+        not wrong
+        for pair, each in zip(pairs, seen, strict=True)
+        for wrong in wrong_characters(each.readings["answer"].text, pair.plate.text, pair.plate.country)
+    ]
+    return np.array(probabilities), np.array(right, bool)
+
+
+def lines(name: str, figures: dict) -> list[str]:
+    """The rows of the table."""
+    rows = []
+    for way, known in figures.items():
+        flips = "" if way == "input" else f"{known['flip_rate']['count']} of {known['flip_rate']['n']}"
+        cells = [name, way, str(known["plate_acc"]["n"]), _percent(known["plate_acc"]), _percent(known["char_acc"])]
+        rows.append("| " + " | ".join([*cells, flips, _percent(known["confidently_wrong"])]) + " |")
+    return rows
+
+
+def _percent(estimate: dict) -> str:
+    low, high = (100 * bound for bound in estimate["ci95"])
+    return f"{100 * estimate['value']:.1f} ({low:.0f} to {high:.0f})"
+
+
+def benchmark(settings: Settings) -> int:
+    """Raises ValueError or OSError."""
+    checkpoint = check_checkpoint(settings.checkpoint or default_checkpoint())
+    examiner = make_examiner(checkpoint, read=True, find=True)
+    known = {Path(folder).resolve().name: known_pairs(folder, examiner.reader) for folder in settings.pictures}
+    figures, given, failed, table = {}, [], 0, [HEAD, "| --- | --- " + "| ---: " * 5 + "|"]
+    for name, (pairs, failures) in known.items():
+        seen = look(examiner, pairs)
+        figures[name] = rates(pairs, seen)
+        given.append(characters_given(pairs, seen))
+        failed += len(failures)
+        for failure in failures:
+            say(f"{failure.file}: {failure.reason}", error=True)
+        table += lines(name, figures[name])
+    bins = reliability(*(np.concatenate(some) for some in zip(*given, strict=True)))
+    out = Path(settings.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "real.json", json.dumps({"sets": figures, "reliability": bins}, indent=2) + "\n")
+    reliability_diagram(bins).savefig(out / "reliability.png")
+    say("\n".join(table))
+    for part in bins:
+        say(
+            f"characters given with {part['low']:.1f} to {part['high']:.1f}: {part['n']}, mean {part['given']:.3f}, "
+            f"right {part['right']:.3f}"
+        )
+    say(f"wrote real.json and reliability.png in {out}")
+    return int(failed > 0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    prepare_console()
+    try:
+        return benchmark(parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.real"))
+    except (ValueError, OSError) as error:
+        say(f"real: {error}", error=True)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
