@@ -9,10 +9,12 @@ share of p is right.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
+from typing import NamedTuple
 
 import numpy as np
 
+from reading.matching import match, wrong_characters
 from reading.reader import ALPHABET, BLANK, OTHER, Reading
 from reading.voting import aligned, characters
 
@@ -27,6 +29,9 @@ UNKNOWN = "?"
 ALTERNATIVES = 3
 # a character less likely than this is no alternative
 LEAST_ALTERNATIVE = 0.01
+# tried when a rule is fitted: of the reader's two, beside the recogniser's 1
+WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.6, 1.0)
+TEMPERATURES = tuple(float(each) for each in np.geomspace(0.25, 4, 33).round(3))
 # letters that Chinese plates do not have, and the digits that a reader takes for them
 LOOKALIKES = (("O", "0"), ("I", "1"))
 
@@ -89,8 +94,11 @@ class Answer:
 
 def answer(readings: Mapping[str, Sequence[Reading]], rule: Rule = DEFAULT) -> Answer:
     """readings: of each source, with `steps`; several of one source share its weight."""
-    pooled = pool(readings, rule.weights)
-    return Answer(tuple(filter(None, (_candidates(row / rule.temperature) for row in pooled))))
+    return _answer_of(pool(readings, rule.weights), rule.temperature)
+
+
+def _answer_of(pooled: np.ndarray, temperature: float = 1.0) -> Answer:
+    return Answer(tuple(filter(None, (_candidates(row / temperature) for row in pooled))))
 
 
 def pool(readings: Mapping[str, Sequence[Reading]], weights: Mapping[str, float]) -> np.ndarray:
@@ -111,6 +119,42 @@ def pool(readings: Mapping[str, Sequence[Reading]], weights: Mapping[str, float]
                 np.maximum(_missing() if probabilities is None else probabilities, LEAST)
             )
     return _without_lookalikes(pooled) if any(not character.isascii() for character in pivot) else pooled
+
+
+class Known(NamedTuple):
+    """What each source read of a plate whose text is known."""
+
+    readings: Mapping[str, Sequence[Reading]]
+    text: str
+    country: str
+
+
+def fit(plates: Sequence[Known]) -> Rule:
+    """The weights with which most plates are answered right, of equals those that trust the reader least; then the
+    temperature at which the characters' probabilities have the least logarithmic loss. All plates have the same
+    sources. Raises ValueError for no plates, and where nothing was read of any."""
+    if not any(characters(reading)[0] for known in plates for some in known.readings.values() for reading in some):
+        raise ValueError("no plate from which to fit how far readings are trusted")
+    first, *others = plates[0].readings
+    choices = [dict(zip((first, *others), (1.0, *some), strict=True)) for some in product(WEIGHTS, repeat=len(others))]
+    weights = max(choices, key=lambda some: sum(_right(known, pool(known.readings, some)) for known in plates))
+    pooled = [pool(known.readings, weights) for known in plates]
+    return Rule(weights, min(TEMPERATURES, key=lambda each: _loss(plates, pooled, each)))
+
+
+def _right(known: Known, pooled: np.ndarray) -> bool:
+    return match(_answer_of(pooled).best_text, known.text, known.country, province=True).right
+
+
+def _loss(plates: Sequence[Known], pooled: Sequence[np.ndarray], temperature: float) -> float:
+    """The sum over all characters given of -log of the probability that was given to what is the case."""
+    loss = 0.0
+    for known, each in zip(plates, pooled, strict=True):
+        given = _answer_of(each, temperature)
+        wrong = np.array(wrong_characters(given.best_text, known.text, known.country), bool)
+        probabilities = np.clip(given.probabilities, LEAST, 1 - LEAST)
+        loss -= float(np.log(np.where(wrong, 1 - probabilities, probabilities)).sum())
+    return loss
 
 
 def _missing() -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from drawn_plates import reading
 
-from reading.answer import INPUT, RECOGNISER, RESULT, UNKNOWN, Answer, Rule, answer, as_reading
+from reading.answer import INPUT, RECOGNISER, RESULT, UNKNOWN, Answer, Known, Rule, answer, as_reading, fit
 
 EVEN = Rule({RECOGNISER: 1, INPUT: 1, RESULT: 1})
 
@@ -100,3 +100,30 @@ def test_a_rule_that_makes_no_sense_is_not_followed(known):
 def test_a_rule_comes_from_the_json():
     rule = Rule.from_info({"answer": {"weights": {"recogniser": 2, "input": 0}, "temperature": 1.5}})
     assert (rule.weights[RECOGNISER], rule.temperature) == (2, 1.5)
+
+
+def plates(recognised: str, read: str, count: int, truth: str = "KA7", sure: float = 0.9) -> list[Known]:
+    seen = {RECOGNISER: [spelt(recognised, sure, "A")], INPUT: [spelt(read, 0.95, "B")]}
+    return [Known(seen, truth, "DE")] * count
+
+
+def test_a_fitted_rule_trusts_who_is_right():
+    trusting = fit(plates("KB7", "KA7", 8) + plates("KA7", "KA7", 2))
+    doubting = fit(plates("KA7", "KB7", 8) + plates("KA7", "KA7", 2))
+    assert trusting.weights[INPUT] == 1
+    assert doubting.weights[INPUT] == 0
+
+
+def test_the_fitted_temperature_gives_as_much_trust_as_is_deserved():
+    # given with 0.9, right in two of three
+    rule = fit(plates("KA7", "KA7", 20) + plates("KA7", "KA7", 10, truth="QQQ"))
+    given = answer({RECOGNISER: [spelt("KA7", 0.9, "X")], INPUT: [spelt("KA7", 0.95, "X")]}, rule)
+    assert rule.temperature > 1
+    assert given.probabilities == pytest.approx((2 / 3,) * 3, abs=0.08)
+
+
+def test_there_is_nothing_to_fit_where_nothing_is_read():
+    with pytest.raises(ValueError, match="no plate"):
+        fit([Known({INPUT: [reading(("", 1))]}, "KA7", "DE")])
+    with pytest.raises(ValueError, match="no plate"):
+        fit([])
