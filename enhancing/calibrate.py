@@ -4,17 +4,19 @@
 
 prints the share of plates read right at each strength. At the best strength, or at --strength, it also prints that
 share by agreement and by effective width. The width is measured from the picture alone, as enhance.py does it, because
-the true degradation of a user's picture is unknown. With --write, the JSON beside the checkpoint gets two values:
+the true degradation of a user's picture is unknown. With --write, the JSON beside the checkpoint gets three values:
 
 - `strength`: the one given, or the lowest that reads as many as the best, within one standard error. The default of
   enhance.py.
 - `min_effective_width_px`: below it fewer than half are read right, and enhance.py warns.
+- `answer`: how far the recogniser and the reader are trusted, and the temperature (reading/answer.py). Real pictures
+  whose text is known, of the folders of --real, count here, too.
 """
 
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -28,8 +30,12 @@ from data.io import to_float
 from data.labelled import Pair, Plate, from_tiles, load, pick
 from data.settings import field, parse, path, require
 from enhancing.examining import Examiner
-from enhancing.opening import make_source
+from enhancing.opening import NoPlateFound, Source, find_sources, make_source
+from evaluation.scoring import known_pairs
+from models.answerer import find_answerer
+from models.detector import load_detector
 from models.enhancer import Generator, load_generator, load_second, mix, restore_each, to_working_size
+from reading.answer import Known, Rule, fit
 from reading.matching import is_readable, match
 from reading.reader import Reader
 
@@ -109,6 +115,27 @@ def measure(examiner: Examiner, pairs: Sequence[Pair]) -> np.ndarray:
     return np.array(rows, float)
 
 
+def hear(examiner: Examiner, pairs: Sequence[Pair]) -> list[Known]:
+    """What each source reads. Tiles go in as they are, real pictures as in use: their plate is found and straightened.
+    Pictures in which none is found are left out, since nothing is answered of them."""
+    known = []
+    for start in tqdm(range(0, len(pairs), CHUNK), unit=f" x {CHUNK} plates", disable=None):
+        some = [(pair.plate, source) for pair in pairs[start : start + CHUNK] for source in _sources(examiner, pair)]
+        looks = examiner.look([source for _, source in some])
+        for (plate, _), look in zip(some, looks, strict=True):
+            known.append(Known(examiner.readings_of(look), plate.text, plate.country))
+    return known
+
+
+def _sources(examiner: Examiner, pair: Pair) -> list[Source]:
+    if examiner.detector is None:
+        return [make_source(examiner.generator, to_float(pair.lq))]
+    try:
+        return find_sources(examiner.generator, pair.lq, detector=examiner.detector)[:1]
+    except NoPlateFound:
+        return []
+
+
 def least_width(measured: np.ndarray) -> float:
     """The effective width at which a share of `ENOUGH` is read right: the crossing that splits the plates best, that is
     the width with the fewest plates below it that are right and above it that are wrong."""
@@ -137,10 +164,10 @@ def trials_table(trials: Sequence[Trial]) -> str:
     return "\n".join(head + ["| {:g} | {:.1f} | {:.1f} | {:.1f} |".format(*each) for each in shares])
 
 
-def write(checkpoint: str, strength: float, width: float) -> None:
+def write(checkpoint: str, strength: float, width: float, rule: Rule) -> None:
     file = Path(checkpoint).with_suffix(".json")
     info = json.loads(read_text(file)) if file.is_file() else {}
-    known = {"strength": strength, "min_effective_width_px": round(width, 1)}
+    known = {"strength": strength, "min_effective_width_px": round(width, 1), "answer": asdict(rule)}
     write_text(file, json.dumps(info | known, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -148,11 +175,14 @@ def write(checkpoint: str, strength: float, width: float) -> None:
 class Settings:
     tiles: str = field(type=path, metavar="DIR", help="a tile folder with a manifest")
     checkpoint: str = field(type=path, metavar="FILE", help="the generator")
+    real: tuple[str, ...] = field(
+        (), type=path, nargs="+", metavar="DIR", help="folders of real pictures, as tools.benchmarks.real takes them"
+    )
     split: str = field("val", help="not test, by which the generator is judged afterwards")
     limit: int = field(500, metavar="N", help="plates; 0: all")
     seed: int = field(0, help="of the choice of plates")
     strength: float | None = field(None, metavar="F", help="of 0 to 1, where it was chosen by other plates")
-    write: bool = field(False, help="write strength and width to the JSON beside the checkpoint")
+    write: bool = field(False, help="write strength, width and trust to the JSON beside the checkpoint")
 
     def __post_init__(self) -> None:
         require(self.strength is None or 0 <= self.strength <= 1, "--strength", "a number of 0 to 1", self.strength)
@@ -169,16 +199,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def calibrate(settings: Settings) -> int:
     """Try the strengths, measure at the best one, print the tables, write the JSON. Raises ValueError or OSError."""
-    generator, reader = load_generator(settings.checkpoint), Reader()
+    generator, reader = load_generator(settings.checkpoint), Reader(keep_steps=True)
     pairs, _ = load(known_plates(settings.tiles, settings.split, settings.limit, settings.seed))
+    real = [pair for folder in settings.real for pair in known_pairs(folder, reader)[0]]
     trials = try_strengths(generator, reader, pairs)
     strength = best(trials).strength if settings.strength is None else settings.strength
     chosen = replace(generator, strength=strength)
-    examiner = Examiner(chosen, load_second(settings.checkpoint, chosen), reader, ask_again=True)
+    answerer = find_answerer(settings.checkpoint)
+    examiner = Examiner(chosen, load_second(settings.checkpoint, chosen), reader, ask_again=True, answerer=answerer)
     measured = measure(examiner, pairs)
     width = least_width(measured)
+    once = replace(examiner, ask_again=False)
+    finding = replace(once, detector=load_detector()) if real else once
+    rule = fit(hear(once, pairs) + hear(finding, real))
     if settings.write:
-        write(settings.checkpoint, strength, width)
+        write(settings.checkpoint, strength, width, rule)
     print(f"{len(pairs)} plates", trials_table(trials), sep="\n\n", end="\n\n")
     print(table(measured, 0, WIDTHS_PX, "effective width, px"), table(measured, 1, AGREEMENTS, "agreement"), sep="\n\n")
     reason = (
@@ -188,6 +223,8 @@ def calibrate(settings: Settings) -> int:
     )
     print(f"\nstrength {strength:g}: {reason}")
     print(f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
+    trust = ", ".join(f"{source} {weight:g}" for source, weight in rule.weights.items())
+    print(f"answer, by {len(pairs)} tiles and {len(real)} real pictures: {trust}; temperature {rule.temperature:g}")
     return 0
 
 

@@ -220,12 +220,17 @@ class Examiner:
             strips = [strip_of(picture, source.corners is not None)]
         return join([as_reading(each, self.answerer.characters) for each in self.answerer.read(strips)])
 
+    @staticmethod
+    def readings_of(look: Look) -> dict[str, list[Reading]]:
+        """By source, for the answer."""
+        before, after = look.readings[:2]
+        recognised = {} if look.recognised is None else {RECOGNISER: [look.recognised]}
+        return recognised | {INPUT: [before], RESULT: [after]}
+
     def _answer(self, look: Look) -> Answer | None:
         if not look.readings or look.readings[0].steps is None:
             return None
-        before, after = look.readings[:2]
-        recognised = {} if look.recognised is None else {RECOGNISER: [look.recognised]}
-        return answer(recognised | {INPUT: [before], RESULT: [after]}, self.rule)
+        return answer(self.readings_of(look), self.rule)
 
     def _warnings(self, source: Source, width: float, agreed: Agreement | None) -> tuple[str, ...]:
         too_little = width < min_effective_width(self.generator) or (agreed is not None and agreed.mean < MIN_AGREEMENT)
@@ -249,7 +254,7 @@ def make_examiner(
     second = load_second(checkpoint, generator) if ask_again else None
     reader, detector = Reader(keep_steps=True) if read else None, load_detector() if find else None
     answerer = find_answerer(checkpoint) if read else None
-    rule = Rule.from_info(answerer.info if answerer else generator.info)
+    rule = Rule.from_info(generator.info)
     return Examiner(generator, second, reader, ask_again, batch_size, detector, answerer, rule)
 
 

@@ -21,11 +21,10 @@ PAD_PX = 16
 class Answerer:
     """run: pictures (N, H, W, 3) float32 in [0, 1], H and W divisible by 16 -> probabilities (N, W / 4,
     1 + len(characters)) float32, from left to right. Class 0 is CTC's blank, the others are `characters`, in this
-    order. info: the JSON beside the file, or {}."""
+    order."""
 
     run: Callable[[np.ndarray], np.ndarray]
     characters: str
-    info: dict
 
     def read(self, strips: Sequence[np.ndarray]) -> list[np.ndarray]:
         """strips: (h, w, 3) each, of any sizes. Returns their probabilities (w / 4, 1 + len(characters))."""
@@ -49,7 +48,7 @@ def load_answerer(path: str | Path) -> Answerer | None:
     path = Path(path)
     info = read_info(path)
     if path.suffix.lower() == ".onnx":
-        return Answerer(_onnx(path), _characters(path, info), info)
+        return Answerer(_onnx(path), _characters(path, info))
     model = load_archive(path)
     # late: keras takes seconds
     from keras import ops
@@ -62,9 +61,7 @@ def load_answerer(path: str | Path) -> Answerer | None:
         recogniser, characters = carried
     else:
         return None
-    return Answerer(
-        lambda batch: np.asarray(ops.softmax(recogniser.predict_on_batch(batch), axis=-1)), characters, info
-    )
+    return Answerer(lambda batch: np.asarray(ops.softmax(recogniser.predict_on_batch(batch), axis=-1)), characters)
 
 
 def strip_of(picture: np.ndarray, straightened: bool) -> np.ndarray:

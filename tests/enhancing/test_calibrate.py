@@ -6,8 +6,10 @@ from drawn_plates import plate
 
 from data.labelled import Pair, Plate
 from enhancing import calibrate
-from enhancing.calibrate import STRENGTHS, Trial, best, least_width, try_strengths, write
+from enhancing.calibrate import STRENGTHS, Trial, best, hear, least_width, try_strengths, write
+from enhancing.examining import Examiner
 from models.enhancer import Generator
+from reading.answer import Rule, fit
 from reading.reader import Reader
 
 
@@ -23,8 +25,9 @@ def test_the_least_width_is_where_half_are_read_right():
 
 def test_calibration_is_written_beside_the_checkpoint(tmp_path):
     (tmp_path / "g.json").write_text('{"role": "generator"}')
-    write(str(tmp_path / "g.keras"), 0.3, 41.26)
-    known = {"strength": 0.3, "min_effective_width_px": 41.3}
+    write(str(tmp_path / "g.keras"), 0.3, 41.26, Rule({"input": 1.0, "result": 0.2}, 1.3))
+    answer = {"weights": {"input": 1.0, "result": 0.2}, "temperature": 1.3}
+    known = {"strength": 0.3, "min_effective_width_px": 41.3, "answer": answer}
     assert json.loads((tmp_path / "g.json").read_text()) == {"role": "generator", **known}
 
 
@@ -67,3 +70,15 @@ def test_trials_of_a_generator_that_mirrors_its_input():
 def test_a_strength_chosen_by_other_plates_must_be_one(capsys):
     assert calibrate.main(["--tiles", "none", "--checkpoint", "none.keras", "--strength", "1.5"]) == 2
     assert "--strength must be a number of 0 to 1, got 1.5" in capsys.readouterr().err
+
+
+def test_the_answers_rule_is_fitted_on_what_is_heard_of_tiles():
+    texts = ("KA7X24", "BN4M81")
+    pairs = [Pair(Plate(text, "", text=text, country="DE"), (plate(text) * 255).astype(np.uint8)) for text in texts]
+    # a generator that leaves nothing
+    examiner = Examiner(Generator(lambda batch: np.zeros_like(batch)), reader=Reader(keep_steps=True))
+    heard = hear(examiner, pairs)
+    assert [each.text for each in heard] == list(texts)
+    assert [list(each.readings) for each in heard] == [["input", "result"]] * 2
+    rule = fit(heard)
+    assert rule.weights == {"input": 1.0, "result": 0.0}

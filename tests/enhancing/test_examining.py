@@ -97,7 +97,7 @@ def test_the_answer_is_of_the_recogniser_and_the_reader():
         return columns
 
     examiner = Examiner(Generator(lambda batch: batch), reader=Spelling("B7", 0.55))
-    recognised = replace(examiner, answerer=Answerer(run, "87", {}))
+    recognised = replace(examiner, answerer=Answerer(run, "87"))
     source = make_source(examiner.generator, rng.random((60, 192, 3), dtype=np.float32))
     alone, together = (each.enhance([source])[0].answer for each in (examiner, recognised))
     assert alone.text == "B7"
@@ -110,7 +110,7 @@ def test_the_answer_is_of_the_recogniser_and_the_reader():
 def test_the_recogniser_sees_the_middle_of_a_straightened_plate():
     rng = np.random.default_rng(1)
     seen = []
-    answerer = Answerer(lambda batch: seen.append(batch) or np.eye(2)[None, [0, 1]], "A", {})
+    answerer = Answerer(lambda batch: seen.append(batch) or np.eye(2)[None, [0, 1]], "A")
     examiner = Examiner(Generator(lambda batch: batch), reader=Spelling("A", 0.9), answerer=answerer)
     photo = rng.random((300, 400, 3), dtype=np.float32)
     source = make_source(examiner.generator, photo, [(300, 180), (100, 180), (100, 120), (300, 120)])

@@ -35,7 +35,7 @@ def test_a_generator_answers_as_the_recogniser_that_it_carries(pair, pictures, t
     answer = answerer.run(pictures)
     assert answer.shape == (2, 16, 11)
     np.testing.assert_allclose(answer.sum(axis=-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(answer, keras.ops.softmax(recogniser(pictures, training=False)), atol=1e-5)
+    np.testing.assert_allclose(answer, keras.ops.softmax(recogniser(pictures, training=False)), atol=1e-4)
 
 
 def test_the_names_change_no_picture_and_are_not_trained(pair, pictures):
