@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from models.loading import load_archive, open_session
-from models.shipped import SUFFIXES, read_info
+from models.shipped import SUFFIXES, parse_info, read_info
 
 # the name of the archive beside the generators
 STEM = "recogniser"
@@ -48,12 +48,11 @@ def load_answerer(path: str | Path) -> Answerer | None:
     path = Path(path)
     info = read_info(path)
     if path.suffix.lower() == ".onnx":
-        return Answerer(_onnx(path), _characters(path, info))
+        run, stored = _onnx(path)
+        return Answerer(run, _characters(path, info or stored))
     model = load_archive(path)
     # late: keras takes seconds
-    from keras import ops
-
-    from models.recogniser import NAME, recogniser_of
+    from models.recogniser import NAME, recogniser_of, with_probabilities
 
     if model.name == NAME:
         recogniser, characters = model, _characters(path, info)
@@ -61,7 +60,8 @@ def load_answerer(path: str | Path) -> Answerer | None:
         recogniser, characters = carried
     else:
         return None
-    return Answerer(lambda batch: np.asarray(ops.softmax(recogniser.predict_on_batch(batch), axis=-1)), characters)
+    recogniser = with_probabilities(recogniser)
+    return Answerer(lambda batch: np.asarray(recogniser.predict_on_batch(batch)), characters)
 
 
 def strip_of(picture: np.ndarray, straightened: bool) -> np.ndarray:
@@ -96,7 +96,8 @@ def _padded(strip: np.ndarray) -> np.ndarray:
     )
 
 
-def _onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+def _onnx(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], dict]:
+    """(run, what export.py wrote into the file)."""
     try:
         session = open_session(path, threads=1)
     # its exceptions share no base class below Exception
@@ -104,11 +105,12 @@ def _onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: ONNX Runtime cannot run it: {reason}") from error
     name = session.get_inputs()[0].name
-    return lambda batch: session.run(None, {name: batch})[0]
+    info = parse_info(session.get_modelmeta().custom_metadata_map.get("info", ""))
+    return lambda batch: session.run(None, {name: batch})[0], info
 
 
 def _characters(path: Path, info: dict) -> str:
     characters = info.get("characters")
     if not isinstance(characters, str) or not characters:
-        raise ValueError(f"{path}: the JSON beside it does not name the recogniser's characters")
+        raise ValueError(f"{path}: neither it nor a JSON beside it names the recogniser's characters")
     return characters

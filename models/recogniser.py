@@ -60,6 +60,11 @@ def build_recogniser(characters: int, shape: Shape = SHAPE) -> keras.Model:
     return keras.Model(eye.inputs[0], logits, name=NAME)
 
 
+def with_probabilities(recogniser: keras.Model) -> keras.Model:
+    """The same, with probabilities of every column instead of logits."""
+    return keras.Model(recogniser.input, layers.Softmax(name="probabilities")(recogniser.output), name=NAME)
+
+
 def build_eye(shape: Shape = SHAPE) -> keras.Model:
     """A recogniser without its names for characters: pictures -> [features of each cell, features of each column]."""
     picture = keras.Input((None, None, 3), name="picture")

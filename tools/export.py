@@ -1,4 +1,4 @@
-"""Write a generator, or a detector of plates, in another format, and check on the spot that it still gives the same.
+"""Write a network of this project in another format, and check on the spot that it still gives the same.
 
     python export.py --checkpoint checkpoints/pretrained/generator.keras --format onnx --out generator.onnx
 
@@ -66,10 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def export(settings: Settings) -> float:
     """Write and check; the greatest difference from Keras. Raises ValueError or OSError, and then leaves nothing."""
-    from models.loading import load_model
-
-    network = _network(settings)
-    model = load_model(Path(settings.checkpoint), "float32")
+    model, network = _network(settings)
     parent = os.path.dirname(os.path.abspath(settings.out))
     os.makedirs(parent, exist_ok=True)
     # beside its place, so that the last step is a rename within one file system
@@ -84,17 +81,21 @@ def export(settings: Settings) -> float:
 
 
 def _network(settings: Settings):
-    """What the archive computes, and what its .json says. A detector of plates is run and compared like a generator."""
+    """The Keras model to write, in float32, and what it computes. Detectors and recognisers are run and compared like
+    generators; of a recogniser, probabilities are written, which models/answerer.py takes."""
     from models.enhancer import Generator, load_generator
-    from models.loading import load_archive
+    from models.loading import in_policy, load_archive
+    from models.recogniser import NAME, with_probabilities
 
-    info = read_info(Path(settings.checkpoint))
-    if info.get("kind") != "detector":
-        return load_generator(settings.checkpoint, "float32")
+    path, info = Path(settings.checkpoint), read_info(Path(settings.checkpoint))
+    model = load_archive(path)
+    kind = NAME if model.name == NAME else info.get("kind")
+    if kind not in (NAME, "detector"):
+        return in_policy(model, "float32"), load_generator(path, "float32")
     if settings.format != "onnx":
-        raise ValueError(f"a detector can be exported to onnx, not to {settings.format}")
-    model = load_archive(Path(settings.checkpoint))
-    return Generator(lambda batch: model(batch, training=False).numpy(), info=info)
+        raise ValueError(f"a {kind} can be exported to onnx, not to {settings.format}")
+    model = with_probabilities(model) if kind == NAME else model
+    return model, Generator(lambda batch: model(batch, training=False).numpy(), info=info)
 
 
 def write(model, generator, file: str, format: str) -> None:

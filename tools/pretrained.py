@@ -22,7 +22,11 @@ from data.settings import field, parse, path
 
 # in the folder of the runs: minutes that each finished step took
 LEDGER = "steps.json"
-NETWORKS = ("detector", "pretrain", "generator")
+NETWORKS = ("detector", "recogniser", "pretrain", "generator")
+# of these a run of train.py leaves the archives
+GENERATORS = ("pretrain", "generator")
+# the generators carry the recogniser's weights, so that its archive need not be in the repository, too
+ONNX_ALONE = ("recogniser",)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,9 @@ class Settings:
     runs: str = field("checkpoints/shipped", type=path, help="folder for the runs", metavar="DIR")
     install: str = field("checkpoints/pretrained", type=path, help="folder that the networks go to", metavar="DIR")
     vgg_weights: str = field("imagenet", help="as of train.py: imagenet is a download", metavar="WEIGHTS")
+    real: tuple[str, ...] = field(
+        (), type=path, nargs="+", metavar="DIR", help="real pictures whose text is known, by which trust is fitted, too"
+    )
     list: bool = field(False, help="only say what is left to do")
 
 
@@ -75,10 +82,11 @@ def steps(settings: Settings, recipe: dict) -> list[Step]:
             "generator", "train.py", *config, "--tiles", tiles, "--run", str(run), *networks, begun=run / "config.json"
         ),
     ]
-    archives = {name: str((runs if name == "detector" else run) / f"{name}.keras") for name in NETWORKS}
-    for name in ("pretrain", "generator"):
-        found.append(step(f"calibrate {name}", "-m", "enhancing.calibrate", "--tiles", tiles,
-                          "--checkpoint", archives[name], "--write"))  # fmt: skip
+    archives = {name: str((run if name in GENERATORS else runs) / f"{name}.keras") for name in NETWORKS}
+    for name in GENERATORS:
+        real = ("--real", *settings.real) if settings.real else ()
+        found.append(step(f"calibrate {name}", "-m", "enhancing.calibrate", "--tiles", tiles, "--write", *real,
+                          "--checkpoint", archives[name]))  # fmt: skip
     for name, archive in archives.items():
         onnx = str(Path(archive).with_suffix(".onnx"))
         found.append(step(f"export {name}", "export.py", "--checkpoint", archive, "--format", "onnx", "--out", onnx))
@@ -118,11 +126,11 @@ def install(settings: Settings, recipe: dict) -> None:
     """Copy the networks to where enhance.py looks for them, and say which of them is recommended."""
     runs, target = Path(settings.runs), Path(settings.install)
     for name in NETWORKS:
-        folder = runs if name == "detector" else runs / "generator"
-        for suffix in (".keras", ".onnx"):
+        folder = runs / "generator" if name in GENERATORS else runs
+        for suffix in (".onnx",) if name in ONNX_ALONE else (".keras", ".onnx"):
             shutil.copyfile(folder / f"{name}{suffix}", target / f"{name}{suffix}")
         about = json.loads(read_text(folder / f"{name}.json"))
-        if name != "detector":
+        if name in GENERATORS:
             about["recommended"] = name == recipe["recommended"]
         write_text(target / f"{name}.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 

@@ -10,8 +10,11 @@ import numpy as np
 import onnx
 import pytest
 from tiny_generators import tiny_model, write_onnx
+from tiny_runs import DIGITS, SHAPE
 
+from models.answerer import find_answerer, load_answerer
 from models.enhancer import load_generator, restore
+from models.recogniser import build_recogniser
 from tools import export
 
 pytest.importorskip("tf2onnx", reason="make test does not install what only exports need")
@@ -139,3 +142,20 @@ def test_a_plain_kill_leaves_no_folder(archive, tmp_path, seconds):
     process.wait(60)
     left = [path.name for path in (tmp_path / "out").glob("*")] if (tmp_path / "out").is_dir() else []
     assert left in ([], ["tiny.onnx"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_exported_recogniser_answers_as_the_archive_does(tmp_path):
+    archive, out = tmp_path / "recogniser.keras", tmp_path / "recogniser.onnx"
+    build_recogniser(10, SHAPE).save(archive)
+    archive.with_suffix(".json").write_text(json.dumps({"characters": DIGITS}))
+    assert export.main(["--checkpoint", str(archive), "--format", "onnx", "--out", str(out)]) == 0
+    pictures = np.random.default_rng(1).random((2, 64, 192, 3), dtype=np.float32)
+    answers = [load_answerer(path) for path in (archive, out)]
+    assert [each.characters for each in answers] == [DIGITS, DIGITS]
+    of_archive, of_onnx = (each.run(pictures) for each in answers)
+    np.testing.assert_allclose(of_archive.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(of_onnx, of_archive, atol=1e-3)
+    # beside a generator it is the one that answers, and needs no JSON
+    archive.with_suffix(".json").unlink()
+    assert find_answerer(tmp_path / "generator.onnx").characters == DIGITS

@@ -48,7 +48,7 @@ def test_finished_steps_are_not_done_again_and_a_failed_one_is(settings, monkeyp
     names = [step.name for step in pretrained.steps(settings, RECIPE)]
     assert done == [*names, "install"]
     # twice as slow as usual: 5 + 60 + ... minutes are left, and take twice as long
-    left = (60 + 120 + 90 + 2 * 4 + 3 * 1) * 2 / 60
+    left = (60 + 120 + 90 + 2 * 4 + 4 * 1) * 2 / 60
     assert f"about {left:.1f} hours" in capsys.readouterr().out
 
 
