@@ -4,13 +4,15 @@ Each loader returns (run, scale, precision, info): `run` takes and returns NHWC 
 data, not code: archives load in Keras' safe mode, ONNX files without custom operators.
 """
 
+import io
 import logging
+import math
 import os
 import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -22,9 +24,10 @@ from data.console import prepare_libraries
 from models.shipped import parse_info
 
 Loaded = tuple[Callable[[np.ndarray], np.ndarray], int, str, dict]
-PROBE_PX = 16
-# of an archive; ours take 48 and 0.4 MB
-MAX_UNPACKED_BYTES, MAX_CONFIG_BYTES = 1_000_000_000, 20_000_000
+PROBE_PX, FLOAT_BYTES = 16, 4
+# of an archive, packed or not, and of the network in it; ours take 48 MB, and 0.4 MB of description
+MAX_UNPACKED_BYTES, MAX_CONFIG_BYTES = 1_000_000_000, 5_000_000
+WEIGHTS = "model.weights.h5"
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 # Linux' name for the CPU feature; without it bfloat16 is emulated, and slower than float32
 BFLOAT16_FLAG = "amx_bf16"
@@ -58,7 +61,8 @@ def load_archive(path: Path):
     from models import layers  # noqa: F401
 
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with _bounded_weights(keras.Layer):
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     # Keras raises many kinds, for many faults of a file
     except Exception as error:
         raise ValueError(f"checkpoint {path}: Keras cannot load it in safe mode: {_first_line(error)}") from error
@@ -70,6 +74,8 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
             config = archive.getinfo("config.json").file_size
+            if max(unpacked, config) <= MAX_UNPACKED_BYTES and WEIGHTS in archive.namelist():
+                unpacked = max(unpacked, _declared_bytes(archive.read(WEIGHTS)))
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"checkpoint {path}: not a .keras archive: {_first_line(error)}") from error
     if unpacked > MAX_UNPACKED_BYTES or config > MAX_CONFIG_BYTES:
@@ -77,6 +83,50 @@ def _check_archive(path: Path) -> None:
             f"checkpoint {path}: it unpacks to {unpacked / 1e6:.0f} MB, {config / 1e6:.0f} MB of them its description; "
             f"at most {MAX_UNPACKED_BYTES / 1e6:.0f} and {MAX_CONFIG_BYTES / 1e6:.0f} MB are taken"
         )
+
+
+@contextmanager
+def _bounded_weights(layer_class: type) -> Iterator[None]:
+    """Inside, a layer that asks for more weights than an archive may hold gets a ValueError, and no memory.
+
+    The sizes of layers stand in an archive's description, apart from the weights, and Keras makes room for them first.
+    """
+    plain, left = layer_class.add_weight, [MAX_UNPACKED_BYTES // FLOAT_BYTES]
+
+    def add_weight(layer, *args, **options):
+        shape = options["shape"] if "shape" in options else next(iter(args), ())
+        count = math.prod(shape if isinstance(shape, Sequence) else (shape or 1,))
+        left[0] -= count
+        if left[0] < 0:
+            raise ValueError(
+                f"its description asks for {count:.1e} weights in {layer.name}; a network of more than "
+                f"{MAX_UNPACKED_BYTES / 1e6:.0f} MB is not taken"
+            )
+        return plain(layer, *args, **options)
+
+    layer_class.add_weight = add_weight
+    try:
+        yield
+    finally:
+        layer_class.add_weight = plain
+
+
+def _declared_bytes(weights: bytes) -> int:
+    """What the arrays of an HDF5 file take in memory, however little they take in the file. Raises OSError for a file
+    that is none, or whose arrays lie in other files."""
+    import h5py
+
+    sizes = []
+
+    def add(name: str, item) -> None:
+        if isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                raise OSError(f"its weights lie in other files: {name}")
+            sizes.append(item.nbytes)
+
+    with h5py.File(io.BytesIO(weights)) as file:
+        file.visititems(add)
+    return sum(sizes)
 
 
 def import_keras():

@@ -1,11 +1,13 @@
 """Hostile and damaged generator files are refused with a reason, and TensorFlow is quiet."""
 
 import json
+import resource
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import pytest
 from tiny_generators import tiny_model, write_onnx
 
@@ -43,6 +45,57 @@ def test_what_is_no_archive_is_refused_before_keras_is_loaded(tmp_path, monkeypa
 def test_a_description_nested_too_deeply_or_empty_is_refused(tmp_path, config):
     path = archive(tmp_path / "net.keras", config_json=config, metadata_json="{}", weights_h5=b"")
     with pytest.raises(ValueError, match=r"net\.keras: Keras cannot load it"):
+        load_generator(path)
+
+
+def changed(folder, name, change):
+    """The archive of a tiny network with other members: change(members) gets and changes {name: bytes}."""
+    tiny_model().save(folder / "sound.keras")
+    with zipfile.ZipFile(folder / "sound.keras") as sound:
+        members = {each: sound.read(each) for each in sound.namelist()}
+    change(members)
+    with zipfile.ZipFile(folder / name, "w") as file:
+        for each, content in members.items():
+            file.writestr(each, content)
+    return folder / name
+
+
+@pytest.mark.parametrize(("setting", "value"), [("filters", 10**12), ("filters", 10**7), ("kernel_size", [30_000] * 2)])
+def test_a_sound_description_of_a_huge_network_is_refused_without_making_it(tmp_path, setting, value):
+    def grow(members):
+        description = json.loads(members["config.json"])
+        layer = next(each for each in description["config"]["layers"] if each["class_name"] == "Conv2D")
+        layer["config"][setting] = value
+        members["config.json"] = json.dumps(description)
+
+    path = changed(tmp_path, "huge.keras", grow)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=r"huge\.keras: Keras cannot load it.*more than 1000 MB"):
+        load_generator(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        ({"shape": (900_000_000,), "chunks": (100_000,), "compression": "gzip"}, "unpacks to 3600 MB"),
+        ({"shape": (3, 3), "external": [("/etc/passwd", 0, 36)]}, "weights lie in other files"),
+    ],
+)
+def test_weights_that_are_more_than_the_file_holds_or_lie_elsewhere_are_refused(tmp_path, monkeypatch, array, reason):
+    def replace(members):
+        (tmp_path / "weights.h5").write_bytes(members["model.weights.h5"])
+        with h5py.File(tmp_path / "weights.h5", "a") as file:
+            names = []
+            file.visit(names.append)
+            place = next(name for name in names if isinstance(file[name], h5py.Dataset))
+            del file[place]
+            file.create_dataset(place, dtype="f4", **array)
+        members["model.weights.h5"] = (tmp_path / "weights.h5").read_bytes()
+
+    path = changed(tmp_path, "arrays.keras", replace)
+    monkeypatch.setattr("models.loading.import_keras", lambda: pytest.fail("loaded first"))
+    with pytest.raises(ValueError, match=rf"arrays\.keras: .*{reason}"):
         load_generator(path)
 
 
