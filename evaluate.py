@@ -91,8 +91,7 @@ def evaluate(settings: Settings) -> dict:
     prepare_libraries()
     from data.labelled import clean_as_input, first_pair, from_lq_only, from_tiles, pick
     from evaluation import report
-    from evaluation.generators import by_name, describe, load_fitting
-    from evaluation.scoring import Scorer, vgg_distance, with_truth_from_clean
+    from evaluation.scoring import Scorer, by_name, describe, load_fitting, vgg_distance, with_truth_from_clean
     from reading.reader import Reader
 
     material = from_tiles(settings.tiles, settings.split) if settings.tiles else from_lq_only(settings.lq_only)
@@ -192,8 +191,7 @@ def _version(package: str) -> str | None:
 
 
 def tell(metrics: dict, out: Path) -> None:
-    from evaluation.html import methods_of
-    from evaluation.summary import for_terminal
+    from evaluation.tables import for_terminal, methods_of
 
     for line in for_terminal(methods_of(metrics)).splitlines():
         say(line)

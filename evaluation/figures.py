@@ -15,8 +15,7 @@ from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
 from data.ccpd import PROVINCES
 from data.console import literal
 from data.labelled import Plate
-from evaluation.difficulty import LABELS
-from evaluation.scoring import BASELINE, CLEAN, INPUT, Score
+from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, Score
 from reading.matching import MISSING, is_two_line, marked
 
 CHINESE_FONT = Path(__file__).resolve().parents[1] / "data" / "fonts" / "NotoSansCJKsc-Bold-provinces.otf"
@@ -67,7 +66,7 @@ def by_difficulty(curves: dict[str, list[dict]]) -> Figure:
     for column, (measure, rows) in enumerate(curves.items()):
         for panel, figure_name in zip(panels[:, column], ("plate_acc", "confidently_wrong"), strict=True):
             _curves(panel, rows, figure_name)
-        panels[1, column].set_xlabel(LABELS[measure])
+        panels[1, column].set_xlabel(DIFFICULTIES[measure])
     panels[0, 0].set_ylabel("serials read right (%)")
     panels[1, 0].set_ylabel("read wrong, with confidence\nabove 0.9 (%)")
     handles, labels = panels[0, 0].get_legend_handles_labels()

@@ -1,23 +1,29 @@
-"""Writes what an evaluation found: metrics.json, per_plate.csv, grid.png, by_difficulty.png and report.html."""
+"""From a table of scores to what an evaluation leaves: the figures of every method, overall and by difficulty, in
+metrics.json; per_plate.csv, grid.png, by_difficulty.png and report.html."""
 
 import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from data.console import cell
 from data.files import write_bytes
 from data.labelled import Failure, Material, load
-from evaluation import figures, html
-from evaluation.difficulty import LABELS
-from evaluation.metrics import BOOTSTRAP_RESAMPLES
-from evaluation.scoring import BASELINE, CLEAN, INPUT, PICTURE_FIGURES, Table, render
-from evaluation.summary import checkpoints_of, method_figures, outcome, summarise
+from evaluation import figures, tables
+from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates
+from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, PICTURE_FIGURES, Table, render
 from reading.matching import is_readable, match
 
+# of the parts by difficulty, which are many
+BIN_RESAMPLES = 500
+QUARTILES = 4
+CURVE_BINS, MIN_PLATES_PER_BIN = 8, 30
 # of the grid
 PARTS = ("best", "median", "worst")
 PLATES_PER_PART = 3
@@ -57,7 +63,7 @@ def write(out: Path, table: Table, metrics: dict, generators: dict, read: bool) 
     else:
         # of an earlier evaluation: it would seem to be of this one
         (out / "by_difficulty.png").unlink(missing_ok=True)
-    write_bytes(out / "report.html", html.build(metrics, grid_png, curves_png).encode("utf-8"))
+    write_bytes(out / "report.html", tables.build(metrics, grid_png, curves_png).encode("utf-8"))
 
 
 def has_curves(metrics: dict) -> bool:
@@ -112,7 +118,7 @@ def per_plate_csv(table: Table, read: bool) -> str:
 def _plate_row(table: Table, index: int, read: bool) -> dict:
     plate, difficulty = table.plates[index], table.difficulty[index]
     row = {"key": plate.key, "source": plate.group, "text": plate.text, "country": plate.country}
-    row |= {name: _rounded(difficulty.get(name)) for name in LABELS}
+    row |= {name: _rounded(difficulty.get(name)) for name in DIFFICULTIES}
     for method, scores in table.scores.items():
         if read:
             row |= {f"{method}_{name}": value for name, value in outcome(table, method, index).items()}
@@ -189,3 +195,109 @@ def _take(table: Table, order: Sequence[int], count: int, shown: set[str]) -> li
             taken.append(i)
             shown.add(table.plates[i].group)
     return taken
+
+
+def summarise(table: Table, read: bool, seed: int = 0) -> dict:
+    """All of the report's figures: {"methods", "by_difficulty", "curves"}. read: whether the reader was used."""
+    whole = partial(method_figures, read=read, resamples=BOOTSTRAP_RESAMPLES, seed=seed)
+    part = partial(method_figures, read=read, resamples=BIN_RESAMPLES, seed=seed)
+    return {
+        "methods": {method: whole(table, method) for method in table.scores},
+        "by_difficulty": by_quartile(table, part),
+        "curves": curves(table, part) if read else {},
+    }
+
+
+def method_figures(table: Table, method: str, read: bool, resamples: int, seed: int) -> dict:
+    """One method's figures: of pictures (averages over plates, None where not measured), of readings, and of harm."""
+    scores = table.scores[method]
+    result: dict = {"n": len(scores)}
+    for name in PICTURE_FIGURES:
+        values = [getattr(score, name) for score in scores if getattr(score, name) is not None]
+        result[name] = float(np.mean(values)) if values else None
+    if read:
+        result |= _readings(table, method, resamples, seed)
+    return result
+
+
+def _readings(table: Table, method: str, resamples: int, seed: int) -> dict:
+    plates = table.plates
+    readings = [score.reading for score in table.scores[method]]
+    rates = reading_rates(
+        readings, [p.text for p in plates], [p.country for p in plates], [p.group for p in plates], resamples, seed
+    )
+    kept = [i for i, plate in enumerate(plates) if is_readable(plate.text, plate.country)]
+    before, after = (right(table, each, kept) for each in (INPUT, method))
+    doubt = [readings[i].confidence for i in kept]
+    changes = harm(before, after, doubt, [plates[i].group for i in kept], resamples, seed)
+    # nothing was done to them, so nothing can flip
+    if method in (INPUT, CLEAN):
+        changes = {"confidently_wrong": changes["confidently_wrong"]}
+    confidences = [reading.confidence for reading in readings]
+    return {**rates, **changes, "confidence": estimate(confidences, resamples=0)["value"]}
+
+
+def right(table: Table, method: str, indices: list[int]) -> list[bool]:
+    """Whether the serial of each of these plates was read right."""
+    return [
+        match(table.scores[method][i].reading.text, table.plates[i].text, table.plates[i].country).right
+        for i in indices
+    ]
+
+
+def checkpoints_of(table: Table) -> list[str]:
+    return [method for method in table.scores if method not in (INPUT, BASELINE, CLEAN)]
+
+
+def outcome(table: Table, method: str, index: int) -> dict:
+    """What per_plate.csv says of one plate's reading by one method; empty strings where the plate does not count."""
+    plate, reading = table.plates[index], table.scores[method][index].reading
+    row: dict = {"read": reading.text, "confidence": round(reading.confidence, 4)}
+    if not is_readable(plate.text, plate.country):
+        return row | {"distance": "", "char_rate": "", "right": "", "confidently_wrong": ""}
+    serial = match(reading.text, plate.text, plate.country)
+    wrong_but_sure = not serial.right and reading.confidence > CONFIDENT
+    return row | {
+        "distance": serial.distance,
+        "char_rate": round(serial.char_rate, 4),
+        "right": int(serial.right),
+        "confidently_wrong": int(wrong_but_sure),
+    }
+
+
+def by_quartile(table, of: Callable) -> dict[str, list[dict]]:
+    """For each measure, the rows of `binned` in four parts of equally many plates (fewer where many plates are
+    equal)."""
+    return {name: binned(table, name, QUARTILES, of) for name in DIFFICULTIES if _known(table, name)}
+
+
+def curves(table, of: Callable) -> dict[str, list[dict]]:
+    """As `by_quartile`, in as many parts as the number of plates bears: at least 2, at most 8."""
+    parts = int(np.clip(len(table.plates) // MIN_PLATES_PER_BIN, 2, CURVE_BINS))
+    return {name: binned(table, name, parts, of) for name in DIFFICULTIES if _known(table, name)}
+
+
+def binned(table, name: str, parts: int, of: Callable) -> list[dict]:
+    """Rows {"low", "high", "median", "n", "methods": {method: of(subset, method)}}, from low to high values."""
+    values = np.array([measures[name] for measures in table.difficulty])
+    inner = np.unique(np.quantile(values, np.linspace(0, 1, parts + 1)[1:-1]))
+    # equal values stay together
+    place = np.searchsorted(inner, values, side="left")
+    rows = []
+    for part in np.unique(place):
+        members = np.flatnonzero(place == part)
+        subset = table.subset(members)
+        rows.append(
+            {
+                "low": float(values[members].min()),
+                "high": float(values[members].max()),
+                "median": float(np.median(values[members])),
+                "n": len(members),
+                "methods": {method: of(subset, method) for method in table.scores},
+            }
+        )
+    return rows
+
+
+def _known(table, name: str) -> bool:
+    return bool(table.difficulty) and all(name in measures for measures in table.difficulty)

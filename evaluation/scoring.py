@@ -15,12 +15,13 @@ import numpy as np
 
 from data import degrade
 from data.ccpd import CHINA
+from data.degrade import blur_length, sampled_width
 from data.io import to_uint8
 from data.labelled import Failure, Pair, Plate, from_lq_only, from_tiles, load
 from data.quality import luminance
-from evaluation.difficulty import measure
+from data.straighten import plate_width
 from evaluation.metrics import CONFIDENT, colour_error, psnr_db, ssim
-from models.enhancer import Generator, enhance, resize, restore_each, to_working_size
+from models.enhancer import Generator, enhance, load_generator, resize, restore_each, to_working_size
 from reading.matching import comparable, is_readable
 from reading.reader import Reader, Reading
 
@@ -37,6 +38,14 @@ UNSHARP_SIGMA_PX, UNSHARP_AMOUNT = 2.0, 1.0
 VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv4")
 # keeps a position without any feature from a division by zero
 TINY = 1e-10
+# Measures of how hard a plate is; harder is lower, but for blur_length. The effective width is what the plate itself
+# had at its worst, the blur length that of straight motion which blurs alike.
+DIFFICULTIES = {
+    "effective_width": "effective plate width (px)",
+    "blur_length": "blur length (px)",
+    "brightness": "brightness of the input (0 to 1)",
+    "input_psnr": "PSNR of the input (dB)",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,7 @@ class Scorer:
         for method, some in pictures.items():
             table.scores.setdefault(method, []).extend(self._score_method(method, pairs, some))
         inputs = table.scores[INPUT][-len(pairs) :]
-        table.difficulty.extend(measure(pair, score.psnr) for pair, score in zip(pairs, inputs, strict=True))
+        table.difficulty.extend(difficulty_of(pair, score.psnr) for pair, score in zip(pairs, inputs, strict=True))
         table.plates.extend(pair.plate for pair in pairs)
 
     def _score_method(self, method: str, pairs: list[Pair], pictures: list[np.ndarray]) -> list[Score]:
@@ -251,3 +260,66 @@ def _between(network, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     units = features / np.sqrt((features**2).sum(axis=-1, keepdims=True) + TINY)
     squares = (units[: len(first)] - units[len(first) :]) ** 2
     return squares.sum(axis=-1).mean(axis=(1, 2))
+
+
+def difficulty_of(pair: Pair, input_psnr: float | None) -> dict[str, float]:
+    """The measures that can be had for one plate: without a manifest no blur length, without a clean side no PSNR."""
+    measures = {"brightness": float(pair.lq.mean() / 255)}
+    if input_psnr is not None:
+        measures["input_psnr"] = input_psnr
+    plate = pair.plate
+    if pair.hr is None:
+        measures["effective_width"] = float(pair.lq.shape[1])
+    elif plate.steps is not None:
+        width = plate_width(plate.corners) if plate.corners else pair.hr.shape[1]
+        measures["effective_width"] = float(sampled_width(plate.steps, width))
+        measures["blur_length"] = float(blur_length(plate.steps))
+    return measures
+
+
+def by_name(files: Sequence[str]) -> dict[str, str]:
+    """A short name for each file: its stem, with as many folders in front as make it unique."""
+    named: dict[str, str] = {}
+    for file in dict.fromkeys(files):
+        parts = Path(file).with_suffix("").parts
+        names = ["/".join(parts[-depth:]) for depth in range(1, len(parts) + 1)] + [str(file)]
+        named[next(name for name in names if name not in named and name not in (INPUT, BASELINE, CLEAN))] = file
+    return named
+
+
+def load_fitting(
+    files: dict[str, str], first: Pair, precision: str = "float32", strength: float | None = None
+) -> dict[str, Generator]:
+    """Load the generators by name and check that they fit the plates, of which `first` is one.
+
+    Tiles with a manifest must have the size that a generator was trained on; other pictures are brought to that size.
+    ValueError names the file that is wrong, and why.
+    """
+    generators = {name: load_generator(file, precision, strength) for name, file in files.items()}
+    if first.hr is not None and first.plate.steps is not None:
+        for name, generator in generators.items():
+            _check_fit(files[name], generator, first)
+    return generators
+
+
+def _check_fit(file: str, generator: Generator, pair: Pair) -> None:
+    here, stored = pair.hr.shape[:2], generator.info.get("tile")
+    trained = tuple(stored) if isinstance(stored, list) and len(stored) == 2 else here
+    if (generator.scale, trained) != (pair.scale, here):
+        raise ValueError(
+            f"checkpoint {file} is for scale {generator.scale} and tiles of {trained[0]} x {trained[1]}, but these "
+            f"are of scale {pair.scale} and {here[0]} x {here[1]}: make fitting ones with preprocess.py --scale "
+            f"{generator.scale} --tile {trained[0]}x{trained[1]}"
+        )
+
+
+def describe(file: str, generator: Generator) -> dict:
+    return {
+        "file": str(file),
+        "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
+        "backend": generator.backend,
+        "precision": generator.precision,
+        "scale": generator.scale,
+        "strength": generator.strength,
+        "info": generator.info,
+    }

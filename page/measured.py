@@ -5,8 +5,7 @@ import os
 from html import escape
 from pathlib import Path
 
-from evaluation.html import methods_of, sentences
-from evaluation.summary import lines
+from evaluation.tables import lines, methods_of, sentences
 from page import words
 
 METRICS = "metrics.json"

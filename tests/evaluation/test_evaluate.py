@@ -13,8 +13,7 @@ from data.io import encode_png
 from data.labelled import Pair, Plate, from_tiles, pick
 from data.tiles import Row, format_rows, tile_url
 from evaluate import Settings, evaluate, main
-from evaluation.generators import by_name, load_fitting
-from evaluation.scoring import Scorer
+from evaluation.scoring import Scorer, by_name, load_fitting
 from models.generator import build_generator
 from reading.reader import Reading
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from data.io import encode_png
-from data.labelled import Failure, Material, Plate
+from data.labelled import Failure, Material, Pair, Plate
+from data.straighten import plate_width
 from evaluation import report
 from evaluation.figures import grid
-from evaluation.html import build, sentences
-from evaluation.report import select
-from evaluation.scoring import Score, Table
-from evaluation.summary import for_terminal, share, summarise
+from evaluation.report import binned, by_quartile, curves, select, summarise
+from evaluation.scoring import Score, Table, difficulty_of
+from evaluation.tables import build, for_terminal, sentences, share
 from reading.reader import Reading
 
 TEXTS = ["皖AE587T", "AB123", "CD456", "EF789", "GH/12", "KL321", "MN654", "OP987"]
@@ -194,3 +194,68 @@ def test_hostile_names_and_texts_are_written_as_they_are(tmp_path):
     assert "'-1+1" in cells
     assert not [each for each in cells if each.startswith(("=", "@", "-")) or not each.isprintable()]
     assert "\x1b" not in for_terminal({name: {"psnr": 1.0} for name in scores})
+
+
+CORNERS = ((180, 70), (20, 70), (20, 30), (180, 30))
+
+
+def table(values, name="brightness"):
+    n = len(values)
+    return Table(
+        [Plate(str(i), "") for i in range(n)],
+        {"input": [Score(psnr=float(i)) for i in range(n)]},
+        [{name: value} for value in values],
+    )
+
+
+def count(subset, method):
+    return {"n": len(subset.plates), "first": subset.plates[0].key}
+
+
+def pair(steps=None, hr=True, brightness=51):
+    lq = np.full((96, 192, 3), brightness, np.uint8)
+    return Pair(Plate("k", "", corners=CORNERS, steps=steps), lq, lq if hr else None)
+
+
+def test_plate_width_is_the_mean_of_both_edges():
+    assert plate_width(CORNERS) == 160
+    assert plate_width(((180, 70), (20, 70), (40, 30), (160, 30))) == 140
+
+
+def test_measures_of_a_known_degradation():
+    steps = [{"stage": "motion", "length": 12.0, "angle": 0.0}, {"stage": "down", "factor": 4.0}]
+    measures = difficulty_of(pair(steps), 17.5)
+    assert measures["effective_width"] == pytest.approx(40)
+    assert measures["blur_length"] == pytest.approx(12)
+    assert measures["brightness"] == pytest.approx(0.2)
+    assert measures["input_psnr"] == 17.5
+
+
+def test_measures_without_manifest_and_without_clean_side():
+    assert set(difficulty_of(pair(), 17.5)) == {"brightness", "input_psnr"}
+    assert difficulty_of(pair(hr=False), None) == {"brightness": pytest.approx(0.2), "effective_width": 192}
+
+
+def test_quartiles_hold_equally_many_plates():
+    rows = by_quartile(table(list(range(12))), count)["brightness"]
+    assert [row["n"] for row in rows] == [3, 3, 3, 3]
+    assert [(row["low"], row["high"]) for row in rows] == [(0, 2), (3, 5), (6, 8), (9, 11)]
+    assert rows[2]["methods"]["input"] == {"n": 3, "first": "6"}
+
+
+def test_equal_plates_stay_together():
+    rows = binned(table([0.0] * 7 + [1.0, 2.0, 3.0]), "brightness", 4, count)
+    assert rows[0]["n"] == 7
+    assert sum(row["n"] for row in rows) == 10
+    assert [row["n"] for row in binned(table([5.0] * 4), "brightness", 4, count)] == [4]
+
+
+def test_curves_have_as_many_parts_as_the_plates_bear():
+    assert len(curves(table(list(range(10))), count)["brightness"]) == 2
+    assert len(curves(table(list(range(1000))), count)["brightness"]) == 8
+
+
+def test_a_measure_that_some_plates_lack_is_left_out():
+    some = table([1.0, 2.0])
+    some.difficulty[1].clear()
+    assert by_quartile(some, count) == {}
