@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from data.console import prepare_libraries, printable
+from data.settings import Parser
 
 REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
 MAX_FILE_SIZE = "20mb"
@@ -23,7 +24,9 @@ SESSIONS = 50
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Serve the page until Ctrl-C or a plain kill. Raises ValueError or OSError where it cannot be opened."""
+    """Serve the page until Ctrl-C, a plain kill or a closed terminal. Raises ValueError or OSError where it cannot be
+    opened."""
+    from data.locking import temporary_folder
     from enhancing.examining import make_examiner
     from models.shipped import default_checkpoint
 
@@ -31,10 +34,13 @@ def serve(options: argparse.Namespace) -> None:
     examiner = make_examiner(checkpoint, read=True, ask_again=True, find=True)
     stop = threading.Event()
     # else a kill would leave the temporary files
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Windows knows no closed terminal, and under nohup it is ignored
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
     # for uploads and results: all of it is deleted in the end
-    with tempfile.TemporaryDirectory(prefix="plates-", ignore_cleanup_errors=True) as folder:
+    with temporary_folder(tempfile.gettempdir(), "plates-page-") as folder:
         page = open_page(options, examiner, folder)
         print(f"The page is at {page.local_url} (Ctrl-C ends it)", flush=True)
         try:
@@ -76,9 +82,7 @@ def open_page(options: argparse.Namespace, examiner, folder: str):
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     first, *rest = __doc__.splitlines()
-    parser = argparse.ArgumentParser(
-        description=first, epilog=rest[-1], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(description=first, epilog=rest[-1], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--checkpoint", help="a .keras or .onnx generator; None: the shipped one that is recommended")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on")

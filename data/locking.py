@@ -7,7 +7,10 @@ died ends after some minutes, or at once for a run on the same machine.
 import contextlib
 import json
 import os
+import shutil
 import socket
+import stat
+import tempfile
 import threading
 import time
 import uuid
@@ -32,6 +35,33 @@ def only_run_in(folder: str, flag: str = "--out") -> Iterator[None]:
     named = f"{flag} {folder}"
     with _lock(named, root) if is_local(system) else _lease(named, system, f"{root}/{LOCK}"):
         yield
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: str, prefix: str) -> Iterator[str]:
+    """A new folder in `parent`, which is made where it is not there yet; removed in the end, with all that is in it.
+
+    Folders that killed processes have left there, under names with the same prefix, are removed first. A living
+    process holds a lock in its own. Nothing is removed that this function has not made for this user.
+    """
+    Path(parent).mkdir(parents=True, exist_ok=True)
+    for left in Path(parent).glob(f"{prefix}*"):
+        # ValueError: a living one's
+        with contextlib.suppress(ValueError, OSError):
+            if _is_left_over(left):
+                with only_run_in(str(left)):
+                    shutil.rmtree(left)
+    made = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
+    with made as folder, only_run_in(folder):
+        yield folder
+
+
+def _is_left_over(folder: Path) -> bool:
+    """A folder of `temporary_folder`, seen from outside: not a link, closed to other users, with a lock in it."""
+    status = folder.lstat()
+    private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+    ours = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return private and ours and stat.S_ISREG((folder / LOCK).lstat().st_mode)
 
 
 @contextlib.contextmanager

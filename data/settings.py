@@ -24,8 +24,9 @@ import os
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+from data.console import printable
 from data.files import read_text
 
 S = TypeVar("S")
@@ -73,13 +74,20 @@ def parse(
     return cls(**values)
 
 
+class Parser(argparse.ArgumentParser):
+    """Its errors repeat what was given, which may be the name of somebody else's file."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def make_parser(cls: type, description: str, prog: str | None = None) -> argparse.ArgumentParser:
     """One flag per field, and --config. Flags that are not given leave no trace in the result.
 
     The flags of a class that `cls` inherits from stand in a group of their own, titled with its docstring.
     """
     formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter)
+    parser = Parser(prog=prog, description=description, formatter_class=formatter)
     hints, groups = typing.get_type_hints(cls), {cls: parser}
     # what must be given comes first
     for each in sorted(dataclasses.fields(cls), key=_is_required, reverse=True):

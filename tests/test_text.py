@@ -94,6 +94,13 @@ EVIL = "\x1b]0;owned\x07\x9b2J"
         ("evaluate.py", "--lq-only", "{photos}", "--out", "{out}", "--checkpoint", EVIL + ".keras"),
         ("export.py", "--checkpoint", EVIL + ".keras", "--format", "onnx", "--out", "{out}.onnx"),
         ("app.py", "--checkpoint", EVIL),
+        # what argparse itself says
+        ("enhance.py", "--out", "{out}", "--workers", EVIL, "x"),
+        ("enhance.py", "--corners", EVIL, "1,1", "1,1", "1,1", "x"),
+        ("evaluate.py", "--precision", EVIL, "--tiles", "x"),
+        ("preprocess.py", EVIL, f"--{EVIL}"),
+        ("train.py", f"--pretrain-{EVIL}"),
+        ("app.py", "--port", EVIL),
         ("-m", "data.synthetic", "--out", "{photos}", "--count", "1"),
         pytest.param(("-m", "training.average", f"{EVIL}.keras", "--out", "{out}.keras"), marks=pytest.mark.slow),
     ],

@@ -9,13 +9,13 @@ Exit code: 0 written and checked, 2 not. ONNX needs the packages of requirements
 import json
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.console import ended_early, prepare_console, say
+from data.locking import temporary_folder
 from data.settings import field, parse, path, require
 from models.shipped import check_checkpoint, read_info
 
@@ -67,10 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def export(settings: Settings) -> float:
     """Write and check; the greatest difference from Keras. Raises ValueError or OSError, and then leaves nothing."""
     model, network = _network(settings)
-    parent = os.path.dirname(os.path.abspath(settings.out))
-    os.makedirs(parent, exist_ok=True)
     # beside its place, so that the last step is a rename within one file system
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=parent) as folder:
+    with temporary_folder(os.path.dirname(os.path.abspath(settings.out)), ".export-") as folder:
         part = os.path.join(folder, "generator" + FORMATS[settings.format])
         write(model, network, part, settings.format)
         difference = check(network, READERS[settings.format](part))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data.console import prepare_libraries, printable
+from data.settings import Parser
 
 
 def average(paths: list[str], out: str) -> None:
@@ -41,7 +42,7 @@ def average(paths: list[str], out: str) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.average", description=__doc__.split("\n")[0])
+    parser = Parser(prog="python -m training.average", description=__doc__.split("\n")[0])
     parser.add_argument("archives", nargs="+", metavar="FILE", help="generators (.keras), trained on from the same one")
     parser.add_argument("--out", required=True, metavar="FILE", help="the archive to write (.keras)")
     return parser.parse_args(argv)

@@ -2,12 +2,17 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from data import locking
+
+ROOT = Path(locking.__file__).parents[1]
 
 
 def test_a_folder_is_held_by_one_run_and_named_with_its_flag(tmp_path):
@@ -24,6 +29,25 @@ def test_a_pipe_in_the_place_of_the_lock_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / locking.LOCK)
     with locking.only_run_in(tmp_path):
         pass
+
+
+def test_a_temporary_folder_of_a_killed_process_is_removed_by_the_next_and_nothing_else(tmp_path):
+    code = "import os, sys; from data.locking import temporary_folder\n"
+    code += "with temporary_folder(sys.argv[1], 'work-') as folder: open(f'{folder}/half', 'w').close(); os._exit(9)"
+    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT)
+    [dead] = tmp_path.iterdir()
+    assert (dead / "half").exists()
+    # somebody's tile folder, a file, and a link to what must stay
+    for name in ("tiles", "work-tiles"):
+        with locking.only_run_in(tmp_path / name):
+            pass
+    (tmp_path / "work-file").touch()
+    (tmp_path / "work-link").symlink_to(tmp_path / "tiles")
+    others = {"tiles", "work-tiles", "work-file", "work-link"}
+    with locking.temporary_folder(tmp_path, "work-") as living, locking.temporary_folder(tmp_path, "work-") as second:
+        assert {path.name for path in tmp_path.iterdir()} == others | {Path(living).name, Path(second).name}
+    assert {path.name for path in tmp_path.iterdir()} == others
+    assert (tmp_path / "tiles" / locking.LOCK).exists()
 
 
 @pytest.fixture

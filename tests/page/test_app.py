@@ -1,6 +1,7 @@
 """The page's own small parts; tests/test_page.py drives the whole of it in a browser."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -215,6 +216,26 @@ def test_it_listens_to_this_machine_alone():
 def test_a_missing_checkpoint_ends_with_a_line(tmp_path, capsys):
     assert app.main(["--checkpoint", str(tmp_path / "none.keras")]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["SIGHUP", "SIGTERM", "SIGINT"])
+def test_however_the_page_is_ended_no_uploads_stay(tmp_path, ending):
+    code = f"""
+import os, signal, sys, threading, types
+import app, enhancing.examining
+
+def open_page(options, examiner, folder):
+    open(f"{{folder}}/upload.png", "w").close()
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.{ending})).start()
+    return types.SimpleNamespace(local_url="", close=lambda **_: None)
+
+app.open_page, enhancing.examining.make_examiner = open_page, lambda *_, **__: None
+sys.exit(app.main(["--checkpoint", "none.onnx"]))
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_needs_neither_gradio_nor_tensorflow():
