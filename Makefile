@@ -6,7 +6,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
 CCPD ?= ../shared/ccpd/frames
-export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: install lint test test-all demo app bench benchmark-tiles pretrained
 

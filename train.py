@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from data.console import prepare_libraries, printable
+from data.console import printable
 from data.dataset import Batches
+from models.loading import import_keras
 from training.balance import from_settings
 from training.devices import choose_precision, choose_strategy, is_chief, seed_everything, worker_name
 from training.failures import explain
@@ -44,7 +45,7 @@ def train(settings: Settings, resume: bool = False) -> None:
     say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
 
     # the machine
-    prepare_libraries()
+    import_keras()
     strategy, devices = choose_strategy()
     precision, reason = stored_precision(run) if resume else choose_precision(settings.precision)
     seed_everything(settings.seed, settings.deterministic)

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 # libraries read these once, when they are loaded
 DEFAULTS = {
-    # errors alone
-    "TF_CPP_MIN_LOG_LEVEL": "2",
+    # Nothing. On a CPU it reports the absent GPU as an error; what counts comes as an exception.
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     # oneDNN's kernels: by itself TensorFlow takes them only on CPUs with AVX512-VNNI or better (release notes of 2.9),
     # but they are faster with AVX2, too
     "TF_ENABLE_ONEDNN_OPTS": "1",

@@ -28,6 +28,7 @@ from enhancing.finding import Found, identities, output_names, skipped_kinds
 from enhancing.opening import Corners, NoPlateFound, Source, find_sources, load_sources
 from enhancing.pasting import paste
 from enhancing.writing import InOrder, Row, fill, fill_from_burst, open_report, tell, tell_in_words, write_picture
+from models.loading import Backend
 
 REPORT = "report.csv"
 PICTURE, SIDE_BY_SIDE, UNCERTAINTY, PASTED = ".png", ".side-by-side.png", ".uncertainty.png", ".pasted.png"
@@ -105,7 +106,7 @@ def enhance_each(
         progress.close()
         for row in films:
             receive([row])
-    _summary(counts, found, results.out, time.perf_counter() - started)
+    _summary(counts, found, results.out, examiner.generator.backend, time.perf_counter() - started)
     looked_at = counts["done"] + counts["no plate"]
     return int(counts["done"] < looked_at + counts["failed"]) if looked_at else 2
 
@@ -275,11 +276,11 @@ def _finish(
     return row, result
 
 
-def _summary(counts: dict[str, int], found: Sequence[Found], out: str, seconds: float) -> None:
+def _summary(counts: dict[str, int], found: Sequence[Found], out: str, backend: Backend, seconds: float) -> None:
     skipped = f", {counts['skipped']} no pictures ({skipped_kinds(found)})" if counts["skipped"] else ""
     failed = f", {counts['failed']} failed" if counts["failed"] else ""
     rate, report = counts["done"] / seconds, os.path.join(out, REPORT)
-    say(f"{counts['done']} enhanced{failed}{skipped}: {seconds:.1f} s, {rate:.1f} a second; {report}")
+    say(f"{counts['done']} enhanced{failed}{skipped} by {backend}: {seconds:.1f} s, {rate:.1f} a second; {report}")
 
 
 def enhance_burst(

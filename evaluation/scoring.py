@@ -22,6 +22,7 @@ from data.quality import luminance
 from data.straighten import plate_width
 from evaluation.metrics import CONFIDENT, colour_error, psnr_db, ssim
 from models.enhancer import Generator, enhance, load_generator, resize, restore_each, to_working_size
+from models.loading import import_keras
 from reading.matching import comparable, is_readable
 from reading.reader import Reader, Reading
 
@@ -241,6 +242,7 @@ def vgg_distance(weights: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]
 
     Deviations: VGG19 for VGG16, and three of its layers for five, since the tiles are small.
     """
+    import_keras()
     from models.features import build_features
 
     networks = [build_features(weights, layer) for layer in VGG_LAYERS]
@@ -317,8 +319,8 @@ def describe(file: str, generator: Generator) -> dict:
     return {
         "file": str(file),
         "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
-        "backend": generator.backend,
-        "precision": generator.precision,
+        "backend": generator.backend.name,
+        "precision": generator.backend.precision,
         "scale": generator.scale,
         "strength": generator.strength,
         "info": generator.info,

@@ -15,7 +15,7 @@ import numpy as np
 
 from data.io import to_uint8
 from data.quality import luminance
-from models.loading import load_keras, load_onnx
+from models.loading import KERAS, Backend, load
 from models.shipped import check_checkpoint, read_info, second_opinion
 
 TILE_WIDTH_PX = 192
@@ -49,8 +49,7 @@ class Generator:
 
     run: (N, H, W, 3) float32 -> (N, H*scale, W*scale, 3) float32, unclipped, for H and W that divide by 16 / scale.
     width_px: width of the tiles that it was trained on. window_px: height of the windows that training cut from them,
-    see `run_with_strip`; 0 for training on whole tiles. strength: see `mix`. backend: "keras" or "onnx". info: the JSON
-    beside the file, or {}.
+    see `run_with_strip`; 0 for training on whole tiles. strength: see `mix`. info: the JSON beside the file, or {}.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -58,36 +57,33 @@ class Generator:
     width_px: int = TILE_WIDTH_PX
     window_px: int = 0
     strength: float = 1.0
-    backend: str = "keras"
-    precision: str = "float32"
+    backend: Backend = KERAS
     info: dict = field(default_factory=dict)
 
 
 def load_generator(path: str | Path, precision: str = "auto", strength: float | None = None) -> Generator:
-    """Load a `.keras` archive (in Keras' safe mode) or an `.onnx` file (in ONNX Runtime, without TensorFlow).
+    """Load a `.keras` archive (in Keras' safe mode) or an `.onnx` file (without TensorFlow).
 
-    precision: "float32", "bfloat16" (Keras only), or "auto": bfloat16 where the CPU multiplies it in hardware, else
-    float32. strength: 0 to 1; None for that of the JSON beside the file, 1 where it says none. Raises ValueError, with
-    the reason, for anything that cannot be loaded.
+    precision: "float32", "bfloat16" or "auto", see `choose_backend`. strength: 0 to 1; None for that of the JSON beside
+    the file, 1 where it says none. Raises ValueError, with the reason, for anything that cannot be loaded.
     """
     path = check_checkpoint(path)
-    loaders = {".keras": load_keras, ".onnx": load_onnx}
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
-    run, scale, chosen, stored = loaders[path.suffix.lower()](path, precision)
-    info = read_info(path) or stored
+    loaded = load(path, precision)
+    info = read_info(path) or loaded.info
     kept = _strength(info) if strength is None else strength
     try:
         width_px = _tile_width(info)
     except ValueError as error:
         raise ValueError(f"checkpoint {path}: {error}") from None
-    return Generator(run, scale, width_px, _window_px(info), kept, path.suffix.lower()[1:], chosen, info)
+    return Generator(loaded.run, loaded.scale, width_px, _window_px(info), kept, loaded.backend, info)
 
 
 def load_second(checkpoint: str | Path, generator: Generator) -> Generator | None:
     """The other stage's generator beside the one in use; None where there is none that fits."""
     other = second_opinion(checkpoint)
-    second = None if other is None else load_generator(other, generator.precision)
+    second = None if other is None else load_generator(other, generator.backend.precision)
     fits = second is not None and (second.scale, second.width_px) == (generator.scale, generator.width_px)
     return second if fits else None
 

@@ -5,6 +5,7 @@ Nothing here loads a network or a library, so a program can first check the file
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from data.files import read_text
@@ -20,9 +21,9 @@ MAX_INFO_BYTES = 1 << 20
 def shipped(folder: Path = PRETRAINED, precision: str = "auto") -> list[Path]:
     """The generators of the folder, each as .onnx if it lies there, else as .keras. ValueError where there are none.
 
-    precision: of these, "bfloat16" needs the .keras archive.
+    precision: of these, "bfloat16" needs OpenVINO or the .keras archive.
     """
-    suffixes = SUFFIXES[1:] if precision == "bfloat16" else SUFFIXES
+    suffixes = SUFFIXES[1:] if precision == "bfloat16" and find_spec("openvino") is None else SUFFIXES
     files = ([folder / f"{stage}{suffix}" for suffix in suffixes] for stage in STAGES)
     found = [next(path for path in some if path.is_file()) for some in files if any(path.is_file() for path in some)]
     if not found:

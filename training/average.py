@@ -13,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from data.console import prepare_libraries, printable
+from data.console import printable
 from data.settings import Parser
+from models.loading import import_keras
 
 
 def average(paths: list[str], out: str) -> None:
     """Write the mean, and a .json that names its sources. Raises ValueError for files that are missing or of another
     architecture."""
-    prepare_libraries()
+    import_keras()
     # late: keras takes seconds
     from models.shipped import read_info
     from training.archives import as_shipped, load_given, write_archive

@@ -22,10 +22,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.console import prepare_libraries
 from data.settings import field, parse, path, require
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import STRIDE, UNIT
+from models.loading import import_keras
 
 VALIDATION = 200  # scenes
 VEHICLES, BACKGROUNDS = 5000, 1600
@@ -150,9 +150,7 @@ def loss_terms(maps, targets) -> dict:
 
 def train(settings: Settings) -> dict:
     """Train and write the archive; returns what the .json beside it says."""
-    prepare_libraries()
-    import keras
-
+    keras = import_keras()
     from models.detector import build_detector
     from training.archives import write_archive
 

@@ -117,7 +117,7 @@ def _by_trial() -> tuple[str, str]:
     """AVX512-BF16 alone doubles the speed of some CPUs and halves that of others: a second's trial decides."""
     ratio = _seconds_of_a_convolution("float32") / _seconds_of_a_convolution("bfloat16")
     precision = "mixed_bfloat16" if ratio > 1 else "float32"
-    return precision, f"in a trial the CPU's AVX512-BF16 was {ratio:.1f} times as fast as float32"
+    return precision, f"the CPU has no AMX; in a trial its AVX512-BF16 was {ratio:.1f} times as fast as float32"
 
 
 def _seconds_of_a_convolution(dtype: str) -> float:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.console import prepare_libraries, printable
+from data.console import printable
 from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
 from data.files import read_text
 from data.io import to_float
@@ -28,6 +28,7 @@ from data.preprocessing import MARGIN as PLATE_MARGIN
 from data.presets import PRESETS
 from data.settings import field, from_json, parse, path, require
 from data.tiles import Row, open_tiles, read_manifest
+from models.loading import import_keras
 from reading.matching import comparable, is_readable
 from training.settings import window
 from training.tile_pairs import cache_tiles, check_crop, spread_evenly, tile_size
@@ -178,7 +179,7 @@ def train(settings: RecogniserSettings) -> dict:
     pairs = windows_of(settings, pairs_of(settings, "train", texts["train"]))
     held_out = pairs_of(settings, "val", texts["val"]) if texts["val"] else None
 
-    prepare_libraries()
+    import_keras()
     # late: keras takes seconds
     from training.devices import choose_precision
 

@@ -8,10 +8,13 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from tiny_generators import tiny_model, write_onnx
 
+from models import loading
 from models.enhancer import load_generator
+from models.loading import choose_backend
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -119,3 +122,45 @@ def test_loading_a_keras_archive_says_nothing(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "net.keras")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "precision", "amx", "openvino", "chosen"),
+    [
+        ("net.onnx", "auto", False, False, "ONNX Runtime, float32"),
+        ("net.onnx", "auto", False, True, "ONNX Runtime, float32"),
+        ("net.onnx", "auto", True, False, "ONNX Runtime, float32"),
+        ("net.onnx", "auto", True, True, "OpenVINO, bfloat16"),
+        ("net.onnx", "float32", True, True, "ONNX Runtime, float32"),
+        ("net.onnx", "bfloat16", False, True, "OpenVINO, bfloat16"),
+        ("net.keras", "auto", True, False, "Keras, bfloat16"),
+        ("net.keras", "auto", False, True, "Keras, float32"),
+    ],
+)
+def test_one_place_chooses_what_computes(monkeypatch, file, precision, amx, openvino, chosen):
+    monkeypatch.setattr(loading, "cpu_has_bfloat16", lambda: amx)
+    monkeypatch.setattr(loading, "find_spec", lambda name: object() if openvino else None)
+    assert str(choose_backend(Path(file), precision)) == chosen
+
+
+def test_bfloat16_of_an_onnx_file_without_openvino_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="bfloat16 needs OpenVINO"):
+        choose_backend(Path("net.onnx"), "bfloat16")
+
+
+def test_openvino_computes_the_same(tmp_path):
+    pytest.importorskip("openvino")
+    path = write_onnx(tmp_path / "net.onnx", gain=0.5, info={"strength": 0.25})
+    batch = np.random.default_rng(0).random((5, 32, 48, 3), dtype=np.float32)
+    generator = load_generator(path, "bfloat16")
+    assert (str(generator.backend), generator.strength) == ("OpenVINO, bfloat16", 0.25)
+    # a bfloat16 has eight bits of precision
+    np.testing.assert_allclose(generator.run(batch), load_generator(path, "float32").run(batch), atol=1 / 256)
+
+
+def test_a_file_that_openvino_cannot_run_is_refused(tmp_path):
+    pytest.importorskip("openvino")
+    (tmp_path / "net.onnx").write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"net\.onnx: OpenVINO cannot run it"):
+        load_generator(tmp_path / "net.onnx", "bfloat16")
