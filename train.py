@@ -17,11 +17,9 @@ from pathlib import Path
 from data.console import printable
 from data.dataset import Batches
 from models.loading import import_keras
-from training.balance import from_settings
-from training.devices import choose_precision, choose_strategy, is_chief, seed_everything, worker_name
-from training.failures import explain
+from training.devices import choose_precision, choose_strategy, explain, is_chief, seed_everything, worker_name
 from training.journal import Journal
-from training.objective import stage_one, weights_of
+from training.objective import from_settings, stage_one, weights_of
 from training.run_folder import begin, describe, held, stored_precision
 from training.settings import (
     BalanceSettings,

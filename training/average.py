@@ -24,7 +24,7 @@ def average(paths: list[str], out: str) -> None:
     import_keras()
     # late: keras takes seconds
     from models.shipped import read_info
-    from training.archives import as_shipped, load_given, write_archive
+    from training.networks import as_shipped, load_given, write_archive
 
     models = [load_given(path, "FILE", "a generator that a run has left") for path in paths]
     shapes = [[(each.path, tuple(each.shape)) for each in model.variables] for model in models]

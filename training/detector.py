@@ -152,7 +152,7 @@ def train(settings: Settings) -> dict:
     """Train and write the archive; returns what the .json beside it says."""
     keras = import_keras()
     from models.detector import build_detector
-    from training.archives import write_archive
+    from training.networks import write_archive
 
     out = Path(settings.out)
     folder = out.with_suffix("")

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset import Batches
-from training.balance import Balance
-from training.failures import Interrupted
+from training.devices import Interrupted
 from training.journal import Bar, Clock, Journal
-from training.objective import Terms
+from training.objective import Balance, Terms
 from training.run_folder import STATE_NAME, load_state, restore, save_state
 from training.settings import ScheduleSettings, WatchSettings
 from training.validation import Shipping

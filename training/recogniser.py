@@ -209,7 +209,7 @@ def train(settings: RecogniserSettings) -> dict:
 def finish(model, settings: RecogniserSettings, about: dict, plates: tuple | None) -> dict:
     """Write the archive, and what the .json beside it says: `about`, and how much of the plates it reads."""
     from models.loading import in_policy
-    from training.archives import write_archive
+    from training.networks import write_archive
 
     model = in_policy(model, "float32")
     if plates is not None:
@@ -297,7 +297,7 @@ def started_from(init: str, shape, pairs: Pairs, labels: np.ndarray, characters:
     from models.generator import take_over
     from models.recogniser import HEAD, build_recogniser, layers_of_recogniser, recogniser_of, shape_of
     from models.shipped import read_info
-    from training.archives import load_given
+    from training.networks import load_given
 
     source = load_given(init, "--init", "what training.recogniser has left, or a generator that carries it")
     own = shape_of(source)
@@ -337,7 +337,7 @@ def learn_names(model, pairs: Pairs, labels: np.ndarray) -> None:
 
 def save_state(model, settings: RecogniserSettings) -> None:
     """Model and optimiser, whose count of steps says how far they are, in one move."""
-    from training.archives import save_archive
+    from training.networks import save_archive
 
     save_archive(model, state_files(settings)[0])
 

@@ -14,8 +14,7 @@ from models.generator import LIGHT_LAYERS, architecture, build_generator
 from models.loading import load_archive
 from models.recogniser import HEAD, NAMES, PREFIX, Shape
 from training import loop
-from training.archives import rounded
-from training.networks import Networks, build_networks, with_architecture
+from training.networks import Networks, build_networks, rounded, with_architecture
 from training.settings import NetworkSettings
 
 TILE = (32, 64)

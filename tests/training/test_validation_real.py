@@ -10,9 +10,9 @@ from tiny_runs import as_flags, make_tiles, tiny_settings
 import train
 from models.enhancer import Generator
 from reading.reader import Reader, Reading
-from training import real_pictures
-from training.real_pictures import open_all
+from training import validation
 from training.settings import parse
+from training.validation import open_all
 
 SAME = Generator(lambda batch: batch)
 
@@ -27,7 +27,7 @@ class Scripted(Reader):
 
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch):
-    monkeypatch.setattr(real_pictures, "Reader", Scripted)
+    monkeypatch.setattr(validation, "Reader", Scripted)
 
 
 def picture(step: int) -> np.ndarray:
@@ -83,9 +83,9 @@ def test_plates_that_the_detector_is_sure_of_are_straightened(listed, monkeypatc
             corners = np.array([[80, 30], [20, 30], [20, 10], [80, 10]], float)
             return [SimpleNamespace(corners=corners)]
 
-    monkeypatch.setattr(real_pictures, "PRETRAINED", listed)
-    monkeypatch.setattr(real_pictures, "load_detector", lambda: Sure())
-    monkeypatch.setattr(real_pictures, "straighten", lambda _, corners, size: seen.append(size) or np.zeros((*size, 3)))
+    monkeypatch.setattr(validation, "PRETRAINED", listed)
+    monkeypatch.setattr(validation, "load_detector", lambda: Sure())
+    monkeypatch.setattr(validation, "straighten", lambda _, corners, size: seen.append(size) or np.zeros((*size, 3)))
     (real,), _ = open_all([str(listed)], SAME)
     assert seen == [(96, 192)] * 3
     assert {tile.shape for tile in real.tiles} == {(96, 192, 3)}

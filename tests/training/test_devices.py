@@ -3,7 +3,7 @@ import errno
 import pytest
 import tensorflow as tf
 
-from training.failures import explain
+from training.devices import explain
 
 
 @pytest.mark.parametrize(
