@@ -92,6 +92,7 @@ def evaluate(settings: Settings) -> dict:
     from data.labelled import clean_as_input, first_pair, from_lq_only, from_tiles, pick
     from evaluation import report
     from evaluation.scoring import Scorer, by_name, describe, load_fitting, vgg_distance, with_truth_from_clean
+    from models.answerer import find_answerer
     from reading.reader import Reader
 
     material = from_tiles(settings.tiles, settings.split) if settings.tiles else from_lq_only(settings.lq_only)
@@ -105,7 +106,9 @@ def evaluate(settings: Settings) -> dict:
     prepare_out(settings.out)
 
     distance = vgg_distance(settings.vgg_weights) if settings.vgg_weights else None
-    scorer = Scorer(generators, Reader() if settings.ocr else None, distance)
+    reader = Reader(keep_steps=True) if settings.ocr else None
+    answerers = {name: find_answerer(file) for name, file in named.items()} if settings.ocr else {}
+    scorer = Scorer(generators, reader, distance, {name: each for name, each in answerers.items() if each is not None})
     table, failures = score(scorer, plates)
     if settings.ocr and material.truth == "clean side":
         table = with_truth_from_clean(table)

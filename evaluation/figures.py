@@ -3,6 +3,7 @@
 Each function takes arrays and returns a matplotlib figure; the caller saves and closes it.
 """
 
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -74,18 +75,20 @@ def by_difficulty(curves: dict[str, list[dict]]) -> Figure:
     return figure
 
 
-def reliability_diagram(bins: list[dict]) -> Figure:
-    """bins: of `metrics.reliability`. On the diagonal, what is given with p is right in a share of p."""
+def reliability_diagram(answers: dict[str, list[dict]]) -> Figure:
+    """answers: the bins of `metrics.reliability` by name. On the diagonal, what is given with p is right in a share of
+    p."""
     figure = _figure((4.5, 4.5), CURVE_DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
-    axes.plot(
-        [part["given"] for part in bins], [part["right"] for part in bins], color=CHECKPOINT_COLOURS[0], marker="o"
-    )
-    for part in bins:
-        axes.annotate(str(part["n"]), (part["given"], part["right"]), (4, -10), textcoords="offset points", fontsize=7)
+    for (name, bins), colour in zip(answers.items(), cycle(CHECKPOINT_COLOURS), strict=False):
+        given, right = [part["given"] for part in bins], [part["right"] for part in bins]
+        axes.plot(given, right, color=colour, marker="o", label=literal(_short(name)))
+        for x, y, part in zip(given, right, bins, strict=True):
+            axes.annotate(str(part["n"]), (x, y), (4, -10), textcoords="offset points", fontsize=7, color=colour)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability given to a character", ylabel="share that is right")
-    axes.set_title("Characters of the answers (numbers: how many)", fontsize=10)
+    axes.set_title("Characters of the answers; numbers: how many", fontsize=10)
+    axes.legend(loc="upper left", fontsize=8)
     return figure
 
 

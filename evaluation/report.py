@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from data.console import cell
 from data.files import write_bytes
 from data.labelled import Failure, Material, load
 from evaluation import figures, tables
-from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates
+from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates, reliability
 from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, PICTURE_FIGURES, Table, render
-from reading.matching import is_readable, match
+from reading.matching import is_readable, match, wrong_characters
 
 # of the parts by difficulty, which are many
 BIN_RESAMPLES = 500
@@ -58,11 +59,15 @@ def write(out: Path, table: Table, metrics: dict, generators: dict, read: bool) 
     grid_png = _grid_png(table, generators, read)
     write_bytes(out / "grid.png", grid_png)
     curves_png = _png(figures.by_difficulty(metrics["curves"])) if has_curves(metrics) else None
-    if curves_png:
-        write_bytes(out / "by_difficulty.png", curves_png)
-    else:
-        # of an earlier evaluation: it would seem to be of this one
-        (out / "by_difficulty.png").unlink(missing_ok=True)
+    bins = {name: each.get("answer", {}).get("reliability") for name, each in tables.methods_of(metrics).items()}
+    answers = {name: some for name, some in bins.items() if some}
+    reliability_png = _png(figures.reliability_diagram(answers)) if answers else None
+    for name, png in (("by_difficulty.png", curves_png), ("reliability.png", reliability_png)):
+        if png:
+            write_bytes(out / name, png)
+        else:
+            # of an earlier evaluation: it would seem to be of this one
+            (out / name).unlink(missing_ok=True)
     write_bytes(out / "report.html", tables.build(metrics, grid_png, curves_png).encode("utf-8"))
 
 
@@ -217,7 +222,28 @@ def method_figures(table: Table, method: str, read: bool, resamples: int, seed: 
         result[name] = float(np.mean(values)) if values else None
     if read:
         result |= _readings(table, method, resamples, seed)
+        if scores and scores[0].answer is not None:
+            result["answer"] = _answers(table, method, resamples, seed)
     return result
+
+
+def _answers(table: Table, method: str, resamples: int, seed: int) -> dict:
+    """How well a method's answers are: rates of its likeliest characters, what is wrong but sure (all characters above
+    CONFIDENT), and how often characters are right that were given with a probability."""
+    kept = [i for i, plate in enumerate(table.plates) if is_readable(plate.text, plate.country)]
+    plates, answers = [table.plates[i] for i in kept], [table.scores[method][i].answer for i in kept]
+    texts, countries, groups = (
+        zip(*[(p.text, p.country, p.group) for p in plates], strict=True) if plates else ([],) * 3
+    )
+    rates = reading_rates([each.best_text for each in answers], texts, countries, groups, resamples, seed)
+    matches = [match(a.best_text, p.text, p.country, province=True) for a, p in zip(answers, plates, strict=True)]
+    sure = [a.is_sure(CONFIDENT) and not m.right for a, m in zip(answers, matches, strict=True)]
+    wrong = [wrong_characters(a.best_text, p.text, p.country) for a, p in zip(answers, plates, strict=True)]
+    given = np.array([p for each in answers for p in each.probabilities])
+    return rates | {
+        "confidently_wrong": {**estimate(sure, groups, resamples, seed), "count": sum(sure)},
+        "reliability": reliability(given, ~np.array(list(chain.from_iterable(wrong)), bool)) if len(given) else [],
+    }
 
 
 def _readings(table: Table, method: str, resamples: int, seed: int) -> dict:
@@ -253,6 +279,8 @@ def outcome(table: Table, method: str, index: int) -> dict:
     """What per_plate.csv says of one plate's reading by one method; empty strings where the plate does not count."""
     plate, reading = table.plates[index], table.scores[method][index].reading
     row: dict = {"read": reading.text, "confidence": round(reading.confidence, 4)}
+    if (answer := table.scores[method][index].answer) is not None:
+        row |= {"answer": answer.text, "answer_probability": round(answer.probability, 4)}
     if not is_readable(plate.text, plate.country):
         return row | {"distance": "", "char_rate": "", "right": "", "confidently_wrong": ""}
     serial = match(reading.text, plate.text, plate.country)

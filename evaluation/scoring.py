@@ -7,7 +7,7 @@ a user would get them in a file, float32 in [0, 1] where they are made.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -21,8 +21,13 @@ from data.labelled import Failure, Pair, Plate, from_lq_only, from_tiles, load
 from data.quality import luminance
 from data.straighten import plate_width
 from evaluation.metrics import CONFIDENT, colour_error, psnr_db, ssim
+from models.answerer import Answerer, strip_of
 from models.enhancer import Generator, enhance, load_generator, resize, restore_each, to_working_size
 from models.loading import import_keras
+from reading.answer import INPUT as INPUT_READ
+from reading.answer import RECOGNISER as RECOGNISED
+from reading.answer import RESULT as RESULT_READ
+from reading.answer import Answer, Rule, answer, as_reading
 from reading.matching import comparable, is_readable
 from reading.reader import Reader, Reading
 
@@ -52,7 +57,7 @@ DIFFICULTIES = {
 @dataclass(frozen=True)
 class Score:
     """Figures of one picture. None where they cannot be had: no clean side, no manifest, no VGG weights, or no
-    reader."""
+    reader. answer: of the recogniser, and of the reader before and after; None but for generators."""
 
     reading: Reading = NO_READING
     psnr: float | None = None
@@ -60,6 +65,7 @@ class Score:
     colour_error: float | None = None
     redamaged_psnr: float | None = None
     vgg_distance: float | None = None
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +89,14 @@ class Scorer:
     """What scoring needs: the generators by name; a reader, or None to leave reading out; and the VGG distance, or
     None.
 
-    vgg_distance: two (N, H, W, 3) float32 batches -> (N,).
+    reader: one that keeps its steps answers, too. vgg_distance: two (N, H, W, 3) float32 batches -> (N,). answerers:
+    the recognisers of generators that have one.
     """
 
     generators: dict[str, Generator]
     reader: Reader | None = None
     vgg_distance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    answerers: dict[str, Answerer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._clean_readings: dict[bytes, Reading] = {}
@@ -110,9 +118,12 @@ class Scorer:
 
     def _score_pairs(self, pairs: list[Pair], table: Table) -> None:
         pictures = render(pairs, self.generators)
-        for method, some in pictures.items():
-            table.scores.setdefault(method, []).extend(self._score_method(method, pairs, some))
-        inputs = table.scores[INPUT][-len(pairs) :]
+        scores = {method: self._score_method(method, pairs, some) for method, some in pictures.items()}
+        inputs = scores[INPUT]
+        for method in self.generators if inputs[0].reading.steps is not None else ():
+            scores[method] = self._with_answers(method, pairs, inputs, scores[method])
+        for method, some in scores.items():
+            table.scores.setdefault(method, []).extend(some)
         table.difficulty.extend(difficulty_of(pair, score.psnr) for pair, score in zip(pairs, inputs, strict=True))
         table.plates.extend(pair.plate for pair in pairs)
 
@@ -123,6 +134,25 @@ class Scorer:
             Score(reading, vgg_distance=distance, **_picture_figures(method, pair, picture))
             for pair, picture, reading, distance in zip(pairs, pictures, readings, distances, strict=True)
         ]
+
+    def _with_answers(
+        self, method: str, pairs: list[Pair], inputs: Sequence[Score], results: Sequence[Score]
+    ) -> list[Score]:
+        rule = Rule.from_info(self.generators[method].info)
+        answered = []
+        for pair, before, after in zip(pairs, inputs, results, strict=True):
+            readings = {INPUT_READ: [before.reading], RESULT_READ: [after.reading]}
+            if method in self.answerers:
+                readings |= {RECOGNISED: [self._recognised(method, pair)]}
+            answered.append(replace(after, answer=answer(readings, rule)))
+        return answered
+
+    def _recognised(self, method: str, pair: Pair) -> Reading:
+        generator, answerer = self.generators[method], self.answerers[method]
+        # tiles are straightened plates
+        large = to_working_size(replace(generator, scale=1), pair.lq / np.float32(255))
+        strip = strip_of(large, straightened=pair.hr is not None)
+        return as_reading(answerer.read([strip])[0], answerer.characters)
 
     def _read(self, pictures: list[np.ndarray], remember: bool) -> list[Reading]:
         """Readings; of clean tiles every different one once, since the variants of a plate share theirs."""

@@ -110,6 +110,30 @@ READING_COLUMNS = (
         "Characters with province: the same for the whole text.",
     ),
 )
+ANSWER_COLUMNS = (
+    Column(
+        "answer right",
+        lambda f: share(f.get("answer", {}).get("plate_acc")),
+        "Answer right: as plates right, for the answer, in which the recogniser inside the generator and the reader, "
+        "before and after enhancing, are put together.",
+    ),
+    Column(
+        "answer, characters",
+        lambda f: share(f.get("answer", {}).get("char_acc")),
+        "Answer, characters: as characters, for the answer.",
+    ),
+    Column(
+        "answer right with province",
+        lambda f: share(f.get("answer", {}).get("with_province", {}).get("plate_acc")),
+        "Answer right with province: the same for the whole text.",
+    ),
+    Column(
+        "answer wrong but sure",
+        lambda f: share(f.get("answer", {}).get("confidently_wrong")),
+        "Answer wrong but sure: of all plates, the share whose answer is wrong though each of its characters was given "
+        "with more than 90 %.",
+    ),
+)
 CONFIDENCE = Column(
     "reader's confidence",
     _number("confidence", 2),
@@ -188,7 +212,7 @@ PICTURE_COLUMNS = (
 
 def columns(methods: dict[str, dict]) -> list[Column]:
     """The columns in which at least one method has a figure."""
-    candidates = (*READING_COLUMNS, CONFIDENCE, *HARM_COLUMNS, *PICTURE_COLUMNS)
+    candidates = (*READING_COLUMNS, *ANSWER_COLUMNS, CONFIDENCE, *HARM_COLUMNS, *PICTURE_COLUMNS)
     return [column for column in candidates if any(column.cell(figures) != NOTHING for figures in methods.values())]
 
 

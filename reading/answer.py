@@ -86,6 +86,10 @@ class Answer:
         """That all characters are right: the product of theirs. 0 where nothing was read."""
         return float(np.prod(self.probabilities)) if self.candidates else 0.0
 
+    def is_sure(self, probability: float) -> bool:
+        """Whether each character has more than this probability."""
+        return bool(self.candidates) and min(self.probabilities) > probability
+
     @property
     def alternatives(self) -> tuple[str, ...]:
         """Of each character, what else it may be, the likeliest first."""
@@ -107,8 +111,9 @@ def pool(readings: Mapping[str, Sequence[Reading]], weights: Mapping[str, float]
     for source, some in readings.items():
         every += [characters(reading) for reading in some]
         shares += [weights.get(source, 0.0) / len(some)] * len(some)
-    trusted = [(seen, share) for seen, share in zip(every, shares, strict=True) if share > 0]
-    if not any(text for (text, _), _ in trusted):
+    # one that reads nothing at all has no opinion
+    trusted = [(seen, share) for seen, share in zip(every, shares, strict=True) if share > 0 and seen[0]]
+    if not trusted:
         return np.zeros((0, len(ALPHABET)))
     seen, shares = [each for each, _ in trusted], np.array([share for _, share in trusted])
     pivot, rows = aligned(seen, shares / shares.sum())

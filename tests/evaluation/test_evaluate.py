@@ -2,32 +2,39 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from drawn_plates import reading, spelled
 from tiny_generators import write_onnx
 
 from data.io import encode_png
 from data.labelled import Pair, Plate, from_tiles, pick
 from data.tiles import Row, format_rows, tile_url
 from evaluate import Settings, evaluate, main
+from evaluation.report import summarise
 from evaluation.scoring import Scorer, by_name, load_fitting
+from models.answerer import Answerer
+from models.enhancer import Generator
 from models.generator import build_generator
-from reading.reader import Reading
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 32, 64
 STEPS = [{"stage": "exposure", "stops": -1.0}]
-FILES = {"metrics.json", "per_plate.csv", "grid.png", "by_difficulty.png", "report.html"}
+FILES = {"metrics.json", "per_plate.csv", "grid.png", "by_difficulty.png", "reliability.png", "report.html"}
 
 
 class BrightnessReader:
     """Reads "AB123" off every picture that is bright enough, and nothing off the others."""
 
+    def __init__(self, keep_steps=False):
+        self.seen, self.nothing = replace(spelled("AB123"), confidence=0.95), reading(("", 1))
+
     def read(self, pictures):
-        return [Reading("AB123", 0.95) if np.mean(picture) > 100 else Reading("") for picture in pictures]
+        return [self.seen if np.mean(picture) > 100 else self.nothing for picture in pictures]
 
 
 @pytest.fixture(autouse=True)
@@ -240,6 +247,26 @@ def test_equal_clean_tiles_are_read_once(tmp_path):
     # input, baseline, clean
     assert counted == [5, 5, 1]
     assert len(table.scores["clean"]) == 5
+
+
+def test_answers_are_of_all_who_read_and_scored(tmp_path):
+    columns = np.full((1, 10, 3), 0.001)
+    columns[0, range(10), (1, 0, 2, 0) + (0,) * 6] = 0.998
+    scorer = Scorer(
+        {"own": Generator(lambda batch: batch)},
+        BrightnessReader(),
+        answerers={"own": Answerer(lambda b: columns, "87")},
+    )
+    plates = from_tiles(tiles(tmp_path / "tiles", count=2), "test").plates
+    table, _ = scorer.score(plates)
+    assert {score.answer for method in ("input", "baseline", "clean") for score in table.scores[method]} == {None}
+    # where the reader sees nothing, the recogniser's word stands
+    dark = [i for i, score in enumerate(table.scores["own"]) if not score.reading.text]
+    assert dark
+    assert all(table.scores["own"][i].answer.best_text == "87" for i in dark)
+    known = summarise(table, read=True)["methods"]["own"]["answer"]
+    assert known["plate_acc"]["n"] == len(plates)
+    assert sum(part["n"] for part in known["reliability"]) == sum(len(s.answer.candidates) for s in table.scores["own"])
 
 
 def test_vgg_distance_is_0_for_equal_pictures_and_grows(tmp_path):

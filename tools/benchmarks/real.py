@@ -137,7 +137,7 @@ def benchmark(settings: Settings) -> int:
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "real.json", json.dumps({"sets": figures, "reliability": bins}, indent=2) + "\n")
-    reliability_diagram(bins).savefig(out / "reliability.png")
+    reliability_diagram({"answer": bins}).savefig(out / "reliability.png")
     say("\n".join(table))
     for part in bins:
         say(
