@@ -23,10 +23,10 @@ from data.console import say
 from data.io import is_moving, open_picture, picture_size, read_exif
 from enhancing import drawing
 from enhancing.burst import Burst, combine
+from enhancing.drawing import paste
 from enhancing.examining import Examiner, Look, Result
 from enhancing.finding import Found, identities, output_names, skipped_kinds
 from enhancing.opening import Corners, NoPlateFound, Source, find_sources, load_sources
-from enhancing.pasting import paste
 from enhancing.writing import InOrder, Row, fill, fill_from_burst, open_report, tell, tell_in_words, write_picture
 from models.loading import Backend
 

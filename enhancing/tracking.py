@@ -1,16 +1,20 @@
-"""Tracks plates through a film's frames, by overlap with the place where each plate was expected.
+"""From the frames of a film to its plates: each tracked from frame to frame, its best views kept, straightened.
 
-Corners are (4, 2) px in CCPD's order. A track expects its plate to move and grow as it did. Plates are small and flat,
-and cameras shake, so boxes are compared with a margin around them (as in C-BIoU, Yang et al. 2023, arXiv 2211.14317),
-which grows while a plate is out of sight.
+Corners are (4, 2) px in CCPD's order. A plate is found again by overlap with the place where it was expected: a track
+expects its plate to move and grow as it did. Plates are small and flat, and cameras shake, so boxes are compared with a
+margin around them (as in C-BIoU, Yang et al. 2023, arXiv 2211.14317), which grows while a plate is out of sight. Memory
+holds the plates that are in sight, not the film: a plate is handed out as soon as it is gone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from data import straighten
+from data.film import Frame
+from data.io import to_float
+from data.straighten import in_tile, plate_width, straighten, tile_size
+from enhancing.burst import worth_of
 
 # around a box on all sides, of the plate's width; and what is added for every second since it was last seen
 MARGIN, MARGIN_GROWTH = 0.5, 1.0
@@ -114,25 +118,25 @@ class Tracker:
             places = track.expected(seconds), track.sightings[-1].corners
             margin = MARGIN + MARGIN_GROWTH * (seconds - track.sightings[-1].seconds)
             for index, each in enumerate(corners):
-                growth = plate_width(each) / plate_width(track.sightings[-1].corners)
+                growth = _width(each) / _width(track.sightings[-1].corners)
                 overlap = max(box_overlap(_box(place, margin), _box(each, margin)) for place in places)
                 if overlap >= MIN_OVERLAP and 1 / MAX_GROWTH <= growth <= MAX_GROWTH:
                     pairs.append((overlap, track, index))
         return pairs
 
 
-def plate_width(corners: np.ndarray) -> float:
+def _width(corners: np.ndarray) -> float:
     """`data.straighten.plate_width`, never 0, since lengths are divided by it."""
-    return max(1e-6, straighten.plate_width(corners))
+    return max(1e-6, plate_width(corners))
 
 
 def _state(corners: np.ndarray) -> np.ndarray:
-    return np.append(corners.mean(axis=0), np.log(plate_width(corners)))
+    return np.append(corners.mean(axis=0), np.log(_width(corners)))
 
 
 def _box(corners: np.ndarray, margin: float) -> np.ndarray:
     """(left, top, right, bottom), with `margin` widths of the plate around it."""
-    rim = margin * plate_width(corners)
+    rim = margin * _width(corners)
     return np.concatenate([corners.min(axis=0) - rim, corners.max(axis=0) + rim])
 
 
@@ -141,3 +145,76 @@ def box_overlap(one: np.ndarray, other: np.ndarray) -> float:
     shared = np.prod(np.clip(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0, None))
     areas = np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])
     return float(shared / max(1e-9, areas - shared))
+
+
+# of a plate, that are restored and combined
+VIEWS = 10
+# of a plate that leaves the frame
+CUT_WORTH = 0.2
+# around the best view in the frame, in widths of the plate to the left and right, and above and below
+SURROUNDINGS = (1.0, 0.75)
+
+
+@dataclass(frozen=True)
+class View:
+    """A plate in one frame. tile: (h, w, 3) uint8, straightened. plate_px: width of the plate in the frame. tile_px:
+    what the tile spans there. worth: for ranking, see `worth_of`."""
+
+    seconds: float
+    tile: np.ndarray
+    plate_px: float
+    tile_px: float
+    frame_size: tuple[int, int]
+    worth: float
+
+
+@dataclass(eq=False)
+class Followed:
+    """A plate over time. views: the best ones, best first. surroundings: the best view as it is in its frame, with what
+    is around it, (h, w, 3) uint8."""
+
+    track: Track
+    views: list[View] = field(default_factory=list)
+    surroundings: np.ndarray | None = None
+
+    def see(self, seconds: float, picture: np.ndarray, corners: np.ndarray) -> None:
+        try:
+            tile = straighten(picture, corners, tile_size(corners))
+        # corners that enclose nothing
+        except ValueError:
+            return
+        width = _width(corners)
+        tile_px = width * tile.shape[1] / float(np.ptp(in_tile(corners, tile.shape[:2])[:, 0]))
+        cut = (corners < 0).any() or (corners > picture.shape[1::-1]).any()
+        worth = worth_of(to_float(tile), width) * (CUT_WORTH if cut else 1.0)
+        view = View(seconds, tile, width, tile_px, picture.shape[:2], worth)
+        self.views = sorted([*self.views, view], key=lambda view: -view.worth)[:VIEWS]
+        if self.views[0] is view:
+            self.surroundings = _surroundings(picture, corners)
+
+
+def follow(frames: Iterable[Frame], detect: Callable[[np.ndarray], Sequence]) -> Iterator[Followed]:
+    """detect: of a picture, plates with `corners` (4, 2) in CCPD's order and a `score` in [0, 1], best first. Plates
+    come in the order in which they are lost from sight; single doubtful sightings do not."""
+    tracker, followed = Tracker(), {}
+    for seconds, picture in frames:
+        plates = detect(picture)
+        tracks = tracker.update(seconds, [plate.corners for plate in plates], [plate.score for plate in plates])
+        for plate, track in zip(plates, tracks, strict=True):
+            followed.setdefault(track.number, Followed(track)).see(seconds, picture, np.asarray(plate.corners, float))
+        yield from _handed_out(followed, tracker.ended(seconds))
+    yield from _handed_out(followed, tracker.ended())
+
+
+def _handed_out(followed: dict[int, Followed], ended: Sequence[Track]) -> Iterator[Followed]:
+    for track in ended:
+        each = followed.pop(track.number)
+        if track.counts and each.views:
+            yield each
+
+
+def _surroundings(picture: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    rim = _width(corners) * np.array(SURROUNDINGS)
+    low = np.clip(np.floor(corners.min(axis=0) - rim), 0, None).astype(int)
+    high = np.ceil(corners.max(axis=0) + rim).astype(int)
+    return picture[low[1] : high[1], low[0] : high[0]].copy()
