@@ -15,7 +15,6 @@ import numpy as np
 from data.quality import Quality, luminance, measure
 from data.straighten import in_tile
 from enhancing import consistency
-from enhancing.locating import TURNED
 from enhancing.opening import Source
 from models.answerer import Answerer, find_answerer, framed, strip_of
 from models.detector import Detector, load_detector
@@ -29,6 +28,7 @@ from models.enhancer import (
     resize,
     restore_each,
 )
+from models.locating import TURNED
 from reading.answer import DEFAULT, INPUT, RECOGNISER, RESULT, Answer, Rule, answer, as_reading
 from reading.lines import join, split_lines
 from reading.matching import comparable, edit_distance, partners

@@ -17,12 +17,12 @@ from enhancing import drawing
 from enhancing.burst import Burst, combine
 from enhancing.examining import Examiner, Result
 from enhancing.finding import FilmJob, Part, output_names
-from enhancing.locating import find_plates
 from enhancing.opening import Source
 from enhancing.tracking import Followed, View, follow
 from enhancing.writing import Row, fill_from_burst, write_picture
 from models.detector import SCORE, Plate, load_detector
 from models.enhancer import resize, to_working_size
+from models.locating import find_plates
 from reading.reader import Reader
 
 # what is written for each plate, behind NAME/plate-1

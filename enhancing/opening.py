@@ -10,9 +10,9 @@ import numpy as np
 from data.ccpd import is_ccpd_name, parse_name
 from data.io import open_picture, to_float
 from data.straighten import in_tile, plate_size, straighten, tile_size
-from enhancing.locating import find_plates
 from models.detector import Detector, Plate
 from models.enhancer import Generator, to_working_size
+from models.locating import find_plates
 
 # times the generator's width: averaging 8 x 8 bytes more leaves nothing of their rounding
 FINEST = 8

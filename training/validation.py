@@ -7,8 +7,8 @@ Pictures are float32 RGB in [0, 1]. Since rendered tiles may say little about re
     DIR/NAME + DIR/text.csv (file,text,country)    pictures whose texts are known
     DIR/{lq,hr}/NAME                               pairs; what the reader reads in hr, and is sure of, is the text
 
-Every real picture is prepared as in use: straightened by the detector's corners where the detector is sure of a plate,
-else whole. They are for validation alone; nothing is trained on them.
+Every real picture is prepared as in use: straightened by the corners of its surest plate (`models.locating`), or whole
+where there is none. They are for validation alone; nothing is trained on them.
 """
 
 import math
@@ -25,9 +25,10 @@ from data.straighten import straighten, tile_size
 from data.tiles import Row, read_manifest
 from evaluation.metrics import harm, psnr_db, reading_rates, ssim
 from evaluation.scoring import known_pairs
-from models.detector import PRETRAINED, SCORE, Detector, load_detector
+from models.detector import PRETRAINED, Detector, load_detector
 from models.enhancer import Generator, from_model, restore, restore_each, to_working_size
 from models.loading import in_policy
+from models.locating import find_plates
 from reading.matching import match
 from reading.reader import Reader
 from training.networks import as_shipped, write_archive
@@ -101,8 +102,8 @@ def _open(
 
 
 def _as_in_use(picture: np.ndarray, detector: Detector | None) -> np.ndarray:
-    found = detector.detect(picture, SCORE) if detector is not None else []
-    return straighten(picture, found[0].corners, tile_size(found[0].corners)) if found else picture
+    plates = find_plates(picture, detector).plates if detector is not None else ()
+    return straighten(picture, plates[0].corners, tile_size(plates[0].corners)) if plates else picture
 
 
 # rows of the sample picture

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from enhancing.locating import find_plates, has_crop_shape, upright
 from models.detector import Plate
+from models.locating import find_plates, has_crop_shape, upright
 
 BOX = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
 
