@@ -217,7 +217,7 @@ class Examiner:
         if len(lines := as_read(source, picture)) > 1:
             strips = [framed(line) for line in lines]
         else:
-            strips = [strip_of(picture, source.corners is not None)]
+            strips = [strip_of(picture)]
         return join([as_reading(each, self.answerer.characters) for each in self.answerer.read(strips)])
 
     @staticmethod

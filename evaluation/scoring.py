@@ -149,10 +149,8 @@ class Scorer:
 
     def _recognised(self, method: str, pair: Pair) -> Reading:
         generator, answerer = self.generators[method], self.answerers[method]
-        # tiles are straightened plates
         large = to_working_size(replace(generator, scale=1), pair.lq / np.float32(255))
-        strip = strip_of(large, straightened=pair.hr is not None)
-        return as_reading(answerer.read([strip])[0], answerer.characters)
+        return as_reading(answerer.read([strip_of(large)])[0], answerer.characters)
 
     def _read(self, pictures: list[np.ndarray], remember: bool) -> list[Reading]:
         """Readings; of clean tiles every different one once, since the variants of a plate share theirs."""

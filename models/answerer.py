@@ -64,13 +64,10 @@ def load_answerer(path: str | Path) -> Answerer | None:
     return Answerer(lambda batch: np.asarray(recogniser.predict_on_batch(batch)), characters)
 
 
-def strip_of(picture: np.ndarray, straightened: bool) -> np.ndarray:
-    """The part of a generator's input, (h, 192, 3), that the recogniser reads: of a straightened plate's tile the strip
-    in its middle, of a picture that is one plate all of it."""
-    height = picture.shape[0]
-    if not straightened or height <= STRIP_PX[0]:
-        return picture
-    top = (height - STRIP_PX[0]) // 2
+def strip_of(picture: np.ndarray) -> np.ndarray:
+    """The part of a generator's input, (h, 192, 3), that the recogniser reads: the strip in its middle; of a picture
+    that is no higher, all of it."""
+    top = max(0, (picture.shape[0] - STRIP_PX[0]) // 2)
     return picture[top : top + STRIP_PX[0]]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from reading.matching import match, wrong_characters
 from reading.reader import ALPHABET, BLANK, OTHER, Reading
-from reading.voting import aligned, characters
+from reading.voting import MIN_PRESENT, aligned, characters
 
 # a source that excludes a character may be wrong
 LEAST = 1e-4
@@ -30,7 +30,7 @@ ALTERNATIVES = 3
 # a character less likely than this is no alternative
 LEAST_ALTERNATIVE = 0.01
 # tried when a rule is fitted: of the reader's two, beside the recogniser's 1
-WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.6, 1.0)
+WEIGHTS = (0.0, 0.1, 0.3, 0.6, 1.0, 1.7, 3.0)
 TEMPERATURES = tuple(float(each) for each in np.geomspace(0.25, 4, 33).round(3))
 # letters that Chinese plates do not have, and the digits that a reader takes for them
 LOOKALIKES = (("O", "0"), ("I", "1"))
@@ -102,27 +102,35 @@ def answer(readings: Mapping[str, Sequence[Reading]], rule: Rule = DEFAULT) -> A
 
 
 def _answer_of(pooled: np.ndarray, temperature: float = 1.0) -> Answer:
-    return Answer(tuple(filter(None, (_candidates(row / temperature) for row in pooled))))
+    return Answer(tuple(_candidates(row / temperature) for row in pooled))
 
 
 def pool(readings: Mapping[str, Sequence[Reading]], weights: Mapping[str, float]) -> np.ndarray:
-    """(characters, len(ALPHABET)): the weighted mean of the readings' logarithms of probabilities."""
-    every, shares = [], []
+    """(characters, len(ALPHABET)): the weighted mean of the readings' logarithms of probabilities.
+
+    A reading counts by its source's weight and by the square of its own confidence. One that lacks a character which
+    others see says nothing of it; what is seen by less than half of the weight is left out.
+    """
+    seen, shares = [], []
     for source, some in readings.items():
-        every += [characters(reading) for reading in some]
-        shares += [weights.get(source, 0.0) / len(some)] * len(some)
-    # one that reads nothing at all has no opinion
-    trusted = [(seen, share) for seen, share in zip(every, shares, strict=True) if share > 0 and seen[0]]
-    if not trusted:
+        for reading in some:
+            own = characters(reading)
+            share = weights.get(source, 0.0) / len(some) * reading.confidence**2
+            # one that reads nothing at all has no opinion
+            if own[0] and share > 0:
+                seen.append(own)
+                shares.append(share)
+    if not seen:
         return np.zeros((0, len(ALPHABET)))
-    seen, shares = [each for each, _ in trusted], np.array([share for _, share in trusted])
-    pivot, rows = aligned(seen, shares / shares.sum())
-    pooled = np.zeros((len(pivot), len(ALPHABET)))
-    for share, own in zip(shares / shares.sum(), rows, strict=True):
+    shares = np.array(shares) / sum(shares)
+    pivot, rows = aligned(seen, shares)
+    pooled, present = np.zeros((len(pivot), len(ALPHABET))), np.zeros((len(pivot), 1))
+    for share, own in zip(shares, rows, strict=True):
         for position, probabilities in enumerate(own):
-            pooled[position] += share * np.log(
-                np.maximum(_missing() if probabilities is None else probabilities, LEAST)
-            )
+            if probabilities is not None:
+                pooled[position] += share * np.log(np.maximum(probabilities, LEAST))
+                present[position] += share
+    pooled = (pooled / present)[present[:, 0] >= MIN_PRESENT]
     return _without_lookalikes(pooled) if any(not character.isascii() for character in pivot) else pooled
 
 
@@ -162,11 +170,6 @@ def _loss(plates: Sequence[Known], pooled: Sequence[np.ndarray], temperature: fl
     return loss
 
 
-def _missing() -> np.ndarray:
-    """What a reading says of a character that others see and it does not: nothing is there."""
-    return (np.array(ALPHABET) == BLANK).astype(float)
-
-
 def _without_lookalikes(pooled: np.ndarray) -> np.ndarray:
     pooled = pooled.copy()
     for letter, digit in LOOKALIKES:
@@ -177,12 +180,10 @@ def _without_lookalikes(pooled: np.ndarray) -> np.ndarray:
 
 
 def _candidates(logits: np.ndarray) -> tuple[tuple[str, float], ...]:
-    """Of one place, the likeliest characters; () where most likely none is there."""
+    """Of one place, the likeliest characters."""
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
     order = np.argsort(-probabilities, kind="stable")
-    if ALPHABET[order[0]] == BLANK:
-        return ()
     named = [(ALPHABET[i], float(probabilities[i])) for i in order if ALPHABET[i] not in (BLANK, OTHER)]
     best, *rest = named[: 1 + ALTERNATIVES]
     return (best, *(each for each in rest if each[1] >= LEAST_ALTERNATIVE))

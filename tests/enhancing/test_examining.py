@@ -79,7 +79,8 @@ class Spelling:
     """A reader that sees the same text in every picture, with steps."""
 
     def __init__(self, text, probability):
-        self.seen = reading(*[part for char in text for part in ((char, probability, "Z"), ("", 1))])
+        seen = reading(*[part for char in text for part in ((char, probability, "Z"), ("", 1))])
+        self.seen = replace(seen, confidence=probability)
 
     def read(self, pictures):
         return [self.seen for _ in pictures]
