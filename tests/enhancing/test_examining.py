@@ -88,9 +88,9 @@ class Spelling:
 
 def test_the_answer_is_of_the_recogniser_and_the_reader():
     rng = np.random.default_rng(1)
-    # columns that say 8 and then 7, surely
-    columns = np.full((1, 4, 3), 0.001)
-    columns[0, range(4), (1, 0, 2, 0)] = 0.998
+    # columns that say 8 and then 7
+    columns = np.full((1, 4, 3), 0.05)
+    columns[0, range(4), (1, 0, 2, 0)] = 0.9
     shapes = []
 
     def run(batch):
@@ -103,7 +103,7 @@ def test_the_answer_is_of_the_recogniser_and_the_reader():
     alone, together = (each.enhance([source])[0].answer for each in (examiner, recognised))
     assert alone.text == "B7"
     assert together.best_text == "87"
-    assert together.alternatives[0][0] == "B"
+    assert together.probabilities[0] < together.probabilities[1]
     # padded to what the network can take
     assert shapes == [(1, 64, 192, 3)]
 
