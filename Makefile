@@ -1,6 +1,6 @@
 # make test        lint and quick tests        make test-all          the slow tests too
 # make demo        a before/after grid in minutes, no download        make app     the local page
-# make bench       speeds on this machine      make benchmark-tiles   the frozen benchmark
+# make bench       speeds, in ten minutes       make benchmark-tiles   the frozen benchmark
 # make pretrained  the shipped networks again, by configs/shipped.json (hours on a CPU; stopped, it goes on)
 PYTHON ?= python3
 BIN := .venv/bin
@@ -53,7 +53,7 @@ demo: .venv/run
 	@echo "The grid: reports/demo/grid.png. Its last column is the shipped network: what hours of training make."
 
 bench: .venv/dev
-	for part in preprocess training enhancing detector; do $(PY) -m tools.benchmarks.$$part || exit 1; done
+	$(PY) -m tools.benchmarks.speed
 
 pretrained: .venv/dev
 	$(PY) -m tools.pretrained

@@ -1,10 +1,13 @@
 """What benchmarks compute of what they see; the speeds themselves are not tested."""
 
+import json
+
 import numpy as np
 import pytest
 
 from data.labelled import Pair, Plate
 from reading.reader import Reading
+from tools.benchmarks import speed
 from tools.benchmarks.real import WAYS, Seen, characters_given, lines, rates
 
 
@@ -44,3 +47,68 @@ def test_characters_given_and_which_are_right(pairs, seen):
     probabilities, right = characters_given(pairs, seen)
     assert probabilities.tolist() == [0.9] * 7 + [0.4]
     assert right.tolist() == [True] * 7 + [False]
+
+
+# --- Speed ------------------------------------------------------------------------------------------------------------
+
+
+def speed_report(**parts) -> dict:
+    about = {
+        "cpu": "CPU",
+        "cores": 2,
+        "flags": ["avx2"],
+        "system": "Linux",
+        "python": "3.11",
+        "packages": {"numpy": "2"},
+    }
+    known = {name: {"name": name, "load": 0.5, "figures": some, "problem": ""} for name, some in parts.items()}
+    return {"machine": about | {"code": "abc", "date": "2026-11-28"}, "parts": known}
+
+
+def test_the_table_goes_between_its_marks_and_nothing_else_changes(tmp_path):
+    document, report = tmp_path / "B.md", speed_report(start=[("help", 0.1234, "s", "0.1 s of CPU")])
+    document.write_text(f"before\n{speed.BEGIN}\nold\n{speed.END}\nafter\n")
+    speed.write_table(document, report)
+    speed.write_table(document, report)
+    text = document.read_text()
+    assert (text[:7], text[-6:], "old" in text) == ("before\n", "after\n", False)
+    assert text.count("| help | 0.123 s | 0.1 s of CPU | 0.5 |") == 1
+    assert "CPU, 2 cores (avx2)" in text
+    document.write_text("no marks")
+    with pytest.raises(ValueError, match=r"B\.md has no lines <!-- make bench"):
+        speed.write_table(document, report)
+
+
+def test_the_document_has_the_marks():
+    assert speed.BEGIN in speed.DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_the_share_of_batches_is_of_the_time_of_all_cores(monkeypatch):
+    monkeypatch.setattr(speed.os, "cpu_count", lambda: 2)
+    steps = [("training, pretrain, float32", 50, "windows/s", ""), ("training, pretrain, mixed_bfloat16", 25, "", "")]
+    parts = speed_report(batches=[("making a window of stage one", 10, "ms", "")], train=steps)["parts"]
+    # 20 ms on two cores beside 10 ms of one
+    assert [figure.value for figure in speed.share_of_batches(parts)] == [pytest.approx(20)]
+    assert list(speed.share_of_batches({})) == []
+
+
+def test_a_process_is_measured_with_what_it_starts():
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(3_000_000))'])"
+    spent = speed.run_script("-c", code)
+    assert min(spent.cpu, spent.seconds) > 0.03
+    assert spent.mebibytes > 5
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        speed.run_script("-c", "1 / 0")
+
+
+def test_parts_that_are_not_asked_for_keep_their_figures(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "measure", lambda part, folder: ([speed.Figure(part, 1.0, "s")], ""))
+    document, out = tmp_path / "B.md", tmp_path / "bench.json"
+    document.write_text(f"{speed.BEGIN}\n{speed.END}\n")
+    flags = ["--out", str(out), "--document", str(document)]
+    assert speed.main([*flags, "--parts", "plate"]) == 0
+    assert speed.main([*flags, "--parts", "start"]) == 0
+    report = json.loads(out.read_text())
+    assert [name for name, part in report["parts"].items() if part["figures"]] == ["start", "plate"]
+    assert {"cpu", "cores", "flags", "packages"} <= report["machine"].keys()
+    assert speed.main([*flags, "--parts", "nothing"]) == 2

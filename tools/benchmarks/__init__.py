@@ -1,1 +1,1 @@
-"""How fast each part is on this machine: `make bench`, or one at a time with `python -m tools.benchmarks.NAME`."""
+"""How fast each part is on this machine (`speed.py`, `make bench`), and how well single parts do on real pictures."""

@@ -1,15 +1,13 @@
-"""How fast plates are found on this machine, and how well on real pictures where some are given.
+"""How well plates are found in real pictures.
 
     python -m tools.benchmarks.detector --real ../shared --drawn reports/detector
 
-prints milliseconds and memory for a picture of 720 x 1160 and one of 24 megapixels; with --real the plates found in
-annotated photos, false ones, and the corners' errors. --drawn leaves the photos with what was found drawn into them.
+prints the plates found in annotated photos, false ones, and the corners' errors. --drawn leaves the photos with what
+was found drawn into them.
 """
 
 import argparse
 import csv
-import statistics
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +19,6 @@ from data.ccpd import is_ccpd_name, parse_name
 from data.io import open_picture_8bit
 from data.straighten import plate_size
 from models.detector import Detector, Plate, load_detector, quad_iou
-from tools.benchmarks.memory import peak_mib
-
-REPEATS = 7
-SIZES = ((1160, 720), (4000, 6000))  # height, width
 
 
 @dataclass
@@ -37,23 +31,6 @@ class Found:
     false: int = 0
     missed: list[str] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)  # of each corner's coordinates, as a share of the plate's height
-
-
-def measure_speed(detector: Detector) -> Iterator[str]:
-    """A line for each of SIZES, on a rendered street."""
-    from data.synthetic.backgrounds import draw_background
-
-    street = draw_background(np.random.default_rng(3), (512, 512))
-    for height, width in SIZES:
-        picture = cv2.resize(street, (width, height), interpolation=cv2.INTER_CUBIC)
-        detector.detect(picture)
-        seconds = []
-        for _ in range(REPEATS):
-            began = time.perf_counter()
-            detector.detect(picture)
-            seconds.append(time.perf_counter() - began)
-        ms = 1000 * statistics.median(seconds)
-        yield f"{width} x {height}: {ms:.0f} ms; memory so far at most {peak_mib():.0f} MB"
 
 
 def of_quads(detector: Detector, files: list[Path], drawn: Path | None, least: float = 0.7) -> Found:
@@ -171,13 +148,13 @@ def pictures_without_plates(shared: Path) -> list[Path]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.benchmarks.detector", description=__doc__.split("\n")[0])
     parser.add_argument("--detector", type=Path, help="another network than the shipped one (.onnx or .keras)")
-    parser.add_argument("--real", type=Path, help="folder with real pictures, laid out as in the project's own tests")
+    parser.add_argument(
+        "--real", type=Path, required=True, help="folder with real pictures, laid out as in the project's own tests"
+    )
     parser.add_argument("--drawn", type=Path, help="folder for the photos with what was found drawn in")
     flags = parser.parse_args(argv)
     detector = load_detector(flags.detector) if flags.detector else load_detector()
-    for line in measure_speed(detector):
-        print(line, flush=True)
-    for line in measure_real(detector, flags.real, flags.drawn) if flags.real else ():
+    for line in measure_real(detector, flags.real, flags.drawn):
         print(line, flush=True)
     return 0
 

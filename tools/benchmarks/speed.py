@@ -1,0 +1,499 @@
+"""How fast everything is on this machine: `make bench`, about ten minutes on two idle cores.
+
+    python -m tools.benchmarks.speed
+    python -m tools.benchmarks.speed --parts start folder
+
+leaves the figures in reports/bench.json, with the machine's name and versions, and writes the table between the marks
+in docs/BENCHMARKS.md. Each part runs in a process of its own, so that no figure carries the memory of another. CPU time
+tells more than the clock where other programs run beside it; the load of the machine is written down with each part.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from data.console import prepare_libraries
+from data.files import read_text, write_text
+from data.settings import field, parse, path, read_config
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT, BEGIN, END = ROOT / "docs" / "BENCHMARKS.md", "<!-- make bench: begin -->", "<!-- make bench: end -->"
+RECIPE = ROOT / "configs" / "shipped.json"
+PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "openvino", "tensorflow", "keras", "dask")
+# what decides which kernels are taken
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+REPEATS, BATCH = 5, 16
+# height and width of a crop's input; of a street photo, and one of 24 megapixels
+PLATE, PHOTOS = (64, 192), ((1160, 720), (4000, 6000))
+# two counts, so that the time that every run takes can be subtracted
+CROPS, PHOTO_COUNTS = (20, 120), (40, 340)
+CHARACTERS = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Settings:
+    parts: tuple[str, ...] = field((), nargs="+", metavar="PART", help="measure only these, and keep the other figures")
+    out: str = field("reports/bench.json", type=path, metavar="FILE", help="where the figures go")
+    document: str = field(str(DOCUMENT), type=path, metavar="FILE", help="Markdown with the marks for the table")
+    one: str = field("", metavar="PART", help="print the figures of one part as JSON, and leave nothing")
+
+
+class Figure(NamedTuple):
+    """A line of the table: what was measured, the value in its unit, and what else is known."""
+
+    what: str
+    value: float
+    unit: str
+    more: str = ""
+
+
+class Spent(NamedTuple):
+    """By a process and those that it started: seconds by the clock, seconds of CPU, most memory of one of them (or of
+    the process that started it, which Linux counts in)."""
+
+    seconds: float
+    cpu: float
+    mebibytes: float
+
+
+def run_script(*arguments: object, ends: Sequence[int] = (0,)) -> Spent:
+    """Python with these arguments in the project's folder. Raises RuntimeError for another exit code than `ends`."""
+    with tempfile.TemporaryFile() as said:
+        started = time.perf_counter()
+        process = subprocess.Popen([sys.executable, *map(str, arguments)], cwd=ROOT, stdout=said, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        if process.returncode not in ends:
+            raise RuntimeError(said.read().decode(errors="replace")[-1500:])
+    kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return Spent(seconds, usage.ru_utime + usage.ru_stime, kilobytes / 1024)
+
+
+def median(runs: Sequence[Spent]) -> Spent:
+    return Spent(*map(statistics.median, zip(*runs, strict=True)))
+
+
+def own_peak_mib() -> float:
+    """Linux' count for this process; that of `resource` begins with what the process had that started it."""
+    lines = Path("/proc/self/status").read_text().splitlines() if os.path.exists("/proc/self/status") else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
+
+
+def milliseconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Warm, the median."""
+    run()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times)
+
+
+# --- Enhancing --------------------------------------------------------------------------------------------------------
+
+
+def start(folder: Path) -> Iterator[Figure]:
+    """Whole processes, from the command to its end."""
+    text = folder / "text.txt"
+    text.write_text("no picture")
+    picture = ROOT / "docs" / "examples" / "defocused.jpg"
+    commands = {
+        "`enhance.py --help`": ("enhance.py", "--help"),
+        "`enhance.py` refuses a text file": ("enhance.py", text),
+        "`enhance.py`, one picture": ("enhance.py", picture, "--out", folder / "one", *network(folder)),
+        "the same with `--read`": ("enhance.py", picture, "--read", "--out", folder / "read", *network(folder)),
+    }
+    for what, command in commands.items():
+        spent = median([run_script(*command, ends=(0, 2)) for _ in range(REPEATS)])
+        memory = f", {spent.mebibytes:.0f} MiB" if spent.mebibytes > own_peak_mib() else ""
+        yield Figure(what, spent.seconds, "s", f"{spent.cpu:.2f} s of CPU{memory}")
+    yield Figure("`app.py` answers", statistics.median(until_the_page_answers(folder) for _ in range(3)), "s")
+
+
+def until_the_page_answers(folder: Path) -> float:
+    started = time.perf_counter()
+    command = [sys.executable, "-u", "app.py", "--port", str(free_port()), *map(str, network(folder))]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with process, contextlib.suppress(StopIteration):
+        next(line for line in process.stdout if "The page is at" in line)
+        seconds = time.perf_counter() - started
+        process.terminate()
+    return seconds
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def network(folder: Path) -> tuple[str, ...]:
+    """Flags for the shipped generator as `.onnx`. Where only its archive ships, an export that all parts share."""
+    from models.shipped import default_checkpoint
+
+    shipped = default_checkpoint()
+    if shipped.suffix == ".onnx":
+        return ()
+    exported = folder.parent / f"{shipped.stem}.onnx"
+    if not exported.exists():
+        run_script("export.py", "--checkpoint", shipped, "--format", "onnx", "--out", exported)
+    return "--checkpoint", str(exported)
+
+
+def detector(folder: Path) -> Iterator[Figure]:
+    from data.synthetic.backgrounds import draw_background
+    from models.detector import load_detector
+
+    plates = load_detector()
+    street = draw_background(np.random.default_rng(3), (512, 512))
+    for height, width in PHOTOS:
+        picture = cv2.resize(street, (width, height), interpolation=cv2.INTER_CUBIC)
+        taken = milliseconds(lambda picture=picture: plates.detect(picture))
+        yield Figure(f"detector, {width} × {height}", taken, "ms", f"memory up to here {own_peak_mib():.0f} MiB")
+
+
+def plate(folder: Path) -> Iterator[Figure]:
+    """The generator alone, by back end."""
+    from models.enhancer import load_generator
+    from models.shipped import default_checkpoint
+
+    onnx = (network(folder) or ("", str(default_checkpoint())))[1]
+    archive = default_checkpoint().with_suffix(".keras")
+    rng = np.random.default_rng(0)
+    one, batch = (rng.random((count, *PLATE, 3), dtype=np.float32) for count in (1, BATCH))
+    for file, precision in ((onnx, "float32"), (onnx, "bfloat16"), (archive, "float32"), (archive, "bfloat16")):
+        # OpenVINO is not installed, or the archive does not ship
+        with contextlib.suppress(ValueError):
+            generator = load_generator(file, precision)
+            alone, together = (milliseconds(lambda b=b, g=generator: g.run(b)) for b in (one, batch))
+            rate = f"batches of {BATCH}: {1000 * BATCH / together:.0f} plates/s"
+            yield Figure(f"one plate of {PLATE[0]} × {PLATE[1]}, {generator.backend}", alone, "ms", rate)
+
+
+def folder_of_crops(folder: Path) -> Iterator[Figure]:
+    """enhance.py on rendered crops as a process, the report included."""
+    from data import degrade
+    from data.straighten import crop_plate
+    from data.synthetic.rendering import render
+
+    spent = []
+    for count in CROPS:
+        crops = folder / f"crops-{count}"
+        crops.mkdir()
+        for number in range(count):
+            photo, corners, *_ = render(5, number)
+            damage = degrade.sample(np.random.default_rng([5, number]), "street")
+            crop = degrade.apply(crop_plate(photo, corners)[0] / np.float32(255), damage)[16:80]
+            cv2.imwrite(str(crops / f"{number}.jpg"), 255 * crop[..., ::-1])
+        spent.append(run_script("enhance.py", crops, "--whole", "--out", folder / f"out-{count}", *network(folder)))
+    few, many = spent
+    count = CROPS[1] - CROPS[0]
+    more = (
+        f"{1000 * (many.cpu - few.cpu) / count:.0f} ms of CPU a crop; memory {few.mebibytes:.0f} MiB for {CROPS[0]}, "
+    )
+    more += f"{many.mebibytes:.0f} for {CROPS[1]}"
+    yield Figure("`enhance.py`, a folder of crops", count / (many.seconds - few.seconds), "pictures/s", more)
+
+
+# --- Preprocessing ----------------------------------------------------------------------------------------------------
+
+
+def preprocess(folder: Path) -> Iterator[Figure]:
+    """preprocess.py on two counts of rendered photos; the loop makes the same pairs in one process without Dask."""
+    from data.photos import find_photos
+    from data.preprocessing import Recipe, make_pairs
+    from data.synthetic.rendering import render_folder
+
+    with contextlib.redirect_stderr(None):
+        for count in PHOTO_COUNTS:
+            render_folder(folder / f"photos-{count}", count, workers=os.cpu_count() or 1)
+    few, many = (folder / f"photos-{count}" for count in PHOTO_COUNTS)
+    count = PHOTO_COUNTS[1] - PHOTO_COUNTS[0]
+    cv2.setNumThreads(1)
+    for straighten in (True, False):
+        recipe, way = Recipe(straighten=straighten), "straightened" if straighten else "--no-straighten"
+        out = folder / f"loop-{straighten}"
+        started = time.process_time()
+        for photo in find_photos(str(few)).photos:
+            make_pairs(photo, recipe, str(few), str(out))
+        loop = (time.process_time() - started) / PHOTO_COUNTS[0]
+        flags = () if straighten else ("--no-straighten",)
+        less, whole = (
+            run_script("preprocess.py", "--raw", raw, "--out", folder / f"{raw.name}-{way}", *flags, ends=(0, 1))
+            for raw in (few, many)
+        )
+        cpu = 1000 * (whole.cpu - less.cpu) / count
+        more = f"{cpu:.1f} ms of CPU a photo, {1000 * loop:.1f} in a plain loop; {whole.mebibytes:.0f} MiB a process"
+        yield Figure(f"`preprocess.py`, {way}", count / (whole.seconds - less.seconds), "photos/s", more)
+
+
+# --- Training: one step of each part of configs/shipped.json, on random pictures --------------------------------------
+
+
+def training(part: str, folder: Path) -> Iterator[Figure]:
+    """Windows per second by precision, and the speed of one precision as a multiple of the other's."""
+    from models.loading import import_keras
+
+    import_keras()
+    from training.devices import choose_precision
+
+    chosen, reason = choose_precision("auto")
+    makers = {"detector": detector_step, "recogniser": recogniser_step}
+    rates = {}
+    for precision in ("float32", "mixed_bfloat16"):
+        step, windows = makers.get(part, generator_step)(precision, folder, part)
+        rates[precision] = 1000 * windows / milliseconds(step, repeats=3)
+    for precision, rate in rates.items():
+        more = f"{rate / rates['float32']:.2f} of float32" if precision != "float32" else ""
+        more = ", ".join(filter(None, (more, f"taken by auto: {reason}" if precision == chosen else "")))
+        yield Figure(f"training, {part}, {precision}", rate, "windows/s", more)
+
+
+def detector_step(precision: str, folder: Path, part: str) -> tuple[Callable, int]:
+    import keras
+    import tensorflow as tf
+
+    from models.detector import STRIDE, build_detector
+    from training.detector import TARGETS, Settings, loss_terms
+
+    settings = Settings(**read_config(Settings, str(RECIPE), "detector"), out="detector.keras")
+    keras.mixed_precision.set_global_policy(precision)
+    model, optimizer = build_detector(), keras.optimizers.AdamW(1e-4, global_clipnorm=4.0)
+    optimizer.build(model.trainable_variables)
+    from data.synthetic.detection import SCENE
+
+    rng = np.random.default_rng(0)
+    pictures = tf.constant(rng.random((settings.batch_size, *SCENE, 3), dtype=np.float32))
+    cells = (side // STRIDE for side in SCENE)
+    targets = tf.constant(rng.random((settings.batch_size, *cells, TARGETS), dtype=np.float32))
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = sum(loss_terms(model(pictures, training=True), targets).values())
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    return lambda: float(step()), settings.batch_size
+
+
+def recogniser_step(precision: str, folder: Path, part: str) -> tuple[Callable, int]:
+    import keras
+
+    from losses import GeneralisedCTC
+    from models.recogniser import build_recogniser
+    from training.recogniser import LONGEST, RecogniserSettings
+
+    settings = RecogniserSettings(**read_config(RecogniserSettings, str(RECIPE), "recogniser"), tiles="", out="r.keras")
+    keras.mixed_precision.set_global_policy(precision)
+    model = build_recogniser(len(CHARACTERS))
+    model.compile(keras.optimizers.Adam(1e-5, clipnorm=5.0), GeneralisedCTC(settings.loss_power))
+    rng = np.random.default_rng(0)
+    tiles = rng.random((settings.batch_size, *settings.crop, 3), dtype=np.float32)
+    answers = np.zeros((settings.batch_size, LONGEST), np.int32)
+    answers[:, :7] = rng.integers(1, len(CHARACTERS) + 1, (settings.batch_size, 7))
+    return lambda: model.train_on_batch(tiles, answers), settings.batch_size
+
+
+def generator_step(precision: str, folder: Path, part: str) -> tuple[Callable, int]:
+    """A step of stage one, "pretrain", or of stage two, "adversarial"."""
+    import keras
+    import tensorflow as tf
+
+    import train
+    from models.recogniser import build_recogniser
+    from training.devices import choose_strategy
+    from training.settings import Settings
+
+    keras.mixed_precision.set_global_policy("float32")
+    eye = folder / "recogniser.keras"
+    build_recogniser(len(CHARACTERS)).save(eye)
+    write_text(eye.with_suffix(".json"), json.dumps({"characters": CHARACTERS}))
+    wanted = read_config(Settings, str(RECIPE), "generator")
+    settings = Settings(**wanted, recogniser=str(eye), vgg_weights="random", run=str(folder / part))
+    adversarial = part == "adversarial"
+    settings = settings if adversarial else replace(settings, adversarial_steps=0)
+    with contextlib.redirect_stdout(None):
+        trainer = train.make_trainer(settings, choose_strategy()[0], settings.crop, 1, precision)
+    rng = np.random.default_rng(0)
+    shape = (settings.batch_size, *settings.crop, 3)
+    batch = tuple(tf.constant(rng.integers(0, 256, shape, dtype=np.uint8)) for _ in range(2))
+    rate = tf.constant(1e-6)
+
+    def step() -> None:
+        terms = trainer.adversarial(batch, rate, rate, True, True) if adversarial else trainer.pretrain(batch, rate)
+        # waits for the device
+        float(terms["mse"])
+
+    return step, settings.batch_size
+
+
+def batches(folder: Path) -> Iterator[Figure]:
+    """What one process makes of the input of stage one: reading from the cache, augmenting, damaging."""
+    from data.dataset import Pairs
+    from training.settings import Settings
+
+    settings = Settings(**read_config(Settings, str(RECIPE), "generator"))
+    rng, urls = np.random.default_rng(0), []
+    for number in range(64):
+        coarse = rng.integers(0, 256, (12, 24, 3), dtype=np.uint8)
+        urls.append(str(folder / f"{number}.png"))
+        cv2.imwrite(urls[-1], cv2.resize(coarse, (192, 96), interpolation=cv2.INTER_CUBIC))
+    pairs = Pairs(tuple(urls), tuple(urls), preset=settings.preset, augment=True, crop=settings.crop)
+    cv2.setNumThreads(1)
+    taken = milliseconds(lambda: pairs.batch(0, 64)) / 64
+    yield Figure("making a window of stage one", taken, "ms", f"{1000 / taken:.0f} windows/s a process")
+
+
+# --- All of it --------------------------------------------------------------------------------------------------------
+
+PARTS: dict[str, Callable[[Path], Iterator[Figure]]] = {
+    "start": start,
+    "detector": detector,
+    "plate": plate,
+    "folder": folder_of_crops,
+    "preprocess": preprocess,
+    "batches": batches,
+    **{
+        f"train-{part}": lambda folder, part=part: training(part, folder)
+        for part in ("detector", "recogniser", "pretrain", "adversarial")
+    },
+}
+
+
+def machine() -> dict:
+    try:
+        about = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        about = ""
+    names = [line.partition(":")[2].strip() for line in about.splitlines() if line.startswith("model name")]
+    versions = {}
+    for package in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "flags": [flag for flag in FLAGS if flag in about.split()],
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": versions,
+        "code": commit.stdout.strip(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def measure(part: str, folder: Path) -> tuple[list[Figure], str]:
+    """In a process of its own: the figures, and why there are none or fewer."""
+    command = [sys.executable, "-m", "tools.benchmarks.speed", "--one", part, "--out", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    figures = [Figure(*json.loads(line)) for line in done.stdout.splitlines() if line.startswith("[")]
+    return figures, "" if done.returncode == 0 else (done.stderr.strip() or "ended early").splitlines()[-1]
+
+
+def share_of_batches(parts: dict) -> Iterator[Figure]:
+    """Of the CPU time of stage one, if all cores do both."""
+    known = {figure[0]: figure[1] for part in parts.values() for figure in part["figures"]}
+    making = known.get("making a window of stage one")
+    steps = [1000 / known[name] for name in known if name.startswith("training, pretrain, ")]
+    if making and steps:
+        cores = os.cpu_count() or 1
+        yield Figure(
+            "batches' share of stage one", 100 * making / (making + cores * min(steps)), "%", "of the CPU time"
+        )
+
+
+def table(report: dict) -> str:
+    """Markdown."""
+    about = report["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
+    lines = [
+        f"{about['cpu']}, {about['cores']} cores ({', '.join(about['flags']) or 'no AVX2'}), {about['system']}, Python "
+        f"{about['python']}, {versions}; code `{about['code']}`, {about['date']}.",
+        "",
+        "| what | | | load |",
+        "| --- | ---: | --- | ---: |",
+    ]
+    for part in report["parts"].values():
+        for what, value, unit, more in part["figures"]:
+            lines.append(f"| {what} | {value:.3g} {unit} | {more} | {part['load']:.1f} |")
+        if part["problem"]:
+            lines.append(f"| {part['name']} | – | {part['problem'].replace('|', '/')} | {part['load']:.1f} |")
+    return "\n".join(lines)
+
+
+def write_table(document: Path, report: dict) -> None:
+    """Between the marks. Raises ValueError where they are not there."""
+    text = read_text(str(document))
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{document} has no lines {BEGIN} and {END}, between which the table goes")
+    write_text(document, f"{head}{BEGIN}\n{table(report)}\n{END}{tail}")
+
+
+def bench(settings: Settings) -> int:
+    """Measure, write and print; the number of parts that failed. Parts that are not asked for keep their figures."""
+    if unknown := sorted(set(settings.parts) - set(PARTS)):
+        raise ValueError(f"--parts has no {', '.join(unknown)}; known are {', '.join(PARTS)}")
+    out, wanted = Path(settings.out), settings.parts or tuple(PARTS)
+    report = json.loads(read_text(str(out))) if out.exists() and settings.parts else {"parts": {}}
+    report["machine"] = machine()
+    with tempfile.TemporaryDirectory() as folder:
+        for part in wanted:
+            own = Path(folder, part)
+            own.mkdir()
+            load = os.getloadavg()[0]
+            figures, problem = measure(part, own)
+            report["parts"][part] = {"name": part, "load": load, "figures": figures, "problem": problem}
+            for what, value, unit, more in figures:
+                print(f"{what}: {value:.3g} {unit}{f' ({more})' if more else ''}", flush=True)
+            if problem:
+                print(f"{part}: {problem}", file=sys.stderr, flush=True)
+    report["parts"].pop("shares", None)
+    shares = list(share_of_batches(report["parts"]))
+    report["parts"] = {name: report["parts"][name] for name in PARTS if name in report["parts"]}
+    report["parts"]["shares"] = {"name": "shares", "load": os.getloadavg()[0], "figures": shares, "problem": ""}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_table(Path(settings.document), report)
+    print(f"{settings.out}, and the table in {settings.document}")
+    return sum(bool(part["problem"]) for part in report["parts"].values())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    prepare_libraries()
+    try:
+        settings = parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.speed")
+        if not settings.one:
+            return int(bench(settings) > 0)
+        for figure in PARTS[settings.one](Path(settings.out)):
+            print(json.dumps(figure), flush=True)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
