@@ -107,8 +107,9 @@ def evaluate(settings: Settings) -> dict:
 
     distance = vgg_distance(settings.vgg_weights) if settings.vgg_weights else None
     reader = Reader(keep_steps=True) if settings.ocr else None
-    answerers = {name: find_answerer(file) for name, file in named.items()} if settings.ocr else {}
-    scorer = Scorer(generators, reader, distance, {name: each for name, each in answerers.items() if each is not None})
+    found = {name: find_answerer(file) for name, file in named.items()}
+    answerers = {name: answerer for name, answerer in found.items() if answerer is not None}
+    scorer = Scorer(generators, reader, distance, answerers)
     table, failures = score(scorer, plates)
     if settings.ocr and material.truth == "clean side":
         table = with_truth_from_clean(table)
@@ -120,7 +121,7 @@ def evaluate(settings: Settings) -> dict:
         "failed": report.failed(failures),
     }
     metrics = report.collect(table, settings.ocr, settings.seed, facts, on_clean)
-    report.write(Path(settings.out), table, metrics, generators, settings.ocr)
+    report.write(Path(settings.out), table, metrics, generators, settings.ocr, answerers)
     return metrics
 
 

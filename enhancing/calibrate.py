@@ -1,16 +1,19 @@
-"""Chooses the strength, and the width below which to warn: both measured on tiles whose text is known.
+"""Chooses the strength, the width below which to warn, and the trust in an answer, on plates whose text is known.
 
     python -m enhancing.calibrate --tiles datasets/tiles --checkpoint checkpoints/mine/generator.keras --write
 
-prints the share of plates read right at each strength. At the best strength, or at --strength, it also prints that
+prints the share of plates read right at each strength. At the best strengths, or at --strength, it also prints that
 share by agreement and by effective width. The width is measured from the picture alone, as enhance.py does it, because
-the true degradation of a user's picture is unknown. With --write, the JSON beside the checkpoint gets three values:
+the true degradation of a user's picture is unknown. With --write, the JSON beside the checkpoint gets:
 
-- `strength`: the one given, or the lowest that reads as many as the best, within one standard error. The default of
-  enhance.py.
+- `strength`: for a picture that cannot be read as it is, and `readable_strength`: for one that surely can; between, in
+  proportion to how sure the recogniser is of the picture itself. Both are the same where there is no recogniser, and
+  where --strength is given. Of all pairs that read as many plates as the best, within one standard error, the one that
+  flips fewest plates, and of these the lowest. The defaults of enhance.py.
 - `min_effective_width_px`: below it fewer than half are read right, and enhance.py warns.
-- `answer`: how far the recogniser and the reader are trusted, and the temperature (reading/answer.py). Real pictures
-  whose text is known, of the folders of --real, count here, too.
+- `answer`: how far the recogniser and the reader are trusted, and the temperature (reading/answer.py).
+
+Real pictures whose text is known, of the folders of --real, count beside the tiles, except for the width.
 """
 
 import json
@@ -26,16 +29,16 @@ from tqdm import tqdm
 
 from data.console import prepare_console, say
 from data.files import read_text, write_text
-from data.io import to_float
 from data.labelled import Pair, Plate, from_tiles, load, pick
 from data.settings import field, parse, path, require
-from enhancing.examining import Examiner
-from enhancing.opening import NoPlateFound, Source, find_sources, make_source
+from enhancing.examining import Examiner, as_read
+from enhancing.opening import NoPlateFound, Source, find_sources
 from evaluation.scoring import known_pairs
 from models.answerer import find_answerer
-from models.detector import load_detector
-from models.enhancer import Generator, load_generator, load_second, mix, restore_each, to_working_size
+from models.detector import Detector, load_detector
+from models.enhancer import Generator, load_generator, load_second, mix, restore_each
 from reading.answer import Known, Rule, fit
+from reading.lines import join
 from reading.matching import is_readable, match
 from reading.reader import Reader
 
@@ -45,6 +48,14 @@ ENOUGH = 0.5
 WIDTHS_PX = (0, 10, 15, 20, 25, 30, 40, 50, 70, 100, np.inf)
 AGREEMENTS = (0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.01)
 CHUNK = 32
+
+
+class Given(NamedTuple):
+    """A plate as the networks get it, and what stands on it."""
+
+    source: Source
+    text: str
+    country: str
 
 
 class Trial(NamedTuple):
@@ -57,41 +68,59 @@ class Trial(NamedTuple):
     flipped: float
 
 
-def try_strengths(generator: Generator, reader: Reader, pairs: Sequence[Pair]) -> list[Trial]:
-    """A trial of each of `STRENGTHS`. The plates' texts must be known."""
-    lq = [to_working_size(generator, to_float(pair.lq)) for pair in pairs]
-    whole = restore_each(replace(generator, strength=1.0), lq)
-    before, _ = _read(reader, lq, pairs)
+def try_strengths(generator: Generator, reader: Reader, plates: Sequence[Given]) -> list[Trial]:
+    """A trial of each of `STRENGTHS`."""
+    lq = [plate.source.lq for plate in plates]
+    whole = restore_each(replace(generator, strength=1.0, readable_strength=None), lq)
+    before, _ = _read(reader, lq, plates)
     trials = []
     for strength in tqdm(STRENGTHS, unit="strength", disable=None):
-        right, characters = _read(reader, [mix(*each, strength) for each in zip(lq, whole, strict=True)], pairs)
-        flipped = float(np.mean(~right[before])) if before.any() else 0.0
-        trials.append(Trial(strength, right, float(characters.mean()), flipped))
+        right, characters = _read(reader, [mix(*each, strength) for each in zip(lq, whole, strict=True)], plates)
+        trials.append(Trial(strength, right, float(characters.mean()), _flipped(before, right)))
     return trials
 
 
-def best(trials: Sequence[Trial]) -> Trial:
-    """The lowest strength that reads fewer plates than the best one by at most the standard error of that difference
-    (the one-standard-error rule, Breiman et al. 1984, Classification and Regression Trees, section 3.4.3): where chance
-    may decide, more of the input is kept."""
-    most = max(trials, key=lambda trial: trial.right.mean())
-    return min((trial for trial in trials if _as_good(trial, most)), key=lambda trial: trial.strength)
+def best(trials: Sequence[Trial], readable: np.ndarray | None = None) -> tuple[float, float]:
+    """(strength for what cannot be read as it is, strength for what surely can). readable: (N,), how sure the
+    recogniser is of each plate before it is restored; None without one: then both are the same.
+
+    Of the pairs that read fewer plates than the best one by at most the standard error of that difference (the
+    one-standard-error rule, Breiman et al. 1984, Classification and Regression Trees, section 3.4.3), the one that
+    flips fewest, and of these the lowest: where chance may decide, more of the input is kept.
+    """
+    before, strengths = trials[0].right, [trial.strength for trial in trials]
+    every = [(high, low) for high in strengths for low in strengths if low <= high]
+    pairs = [(high, high) for high in strengths] if readable is None else every
+    right = {pair: _right_at(trials, *pair, readable) for pair in pairs}
+    most = max(right.values(), key=np.sum)
+    good = [pair for pair in pairs if _as_good(right[pair], most)]
+    return min(good, key=lambda pair: (_flipped(before, right[pair]), sum(pair)))
 
 
-def _as_good(trial: Trial, most: Trial) -> bool:
-    won, lost = (trial.right & ~most.right).sum(), (most.right & ~trial.right).sum()
-    return lost - won <= np.sqrt(
-        won + lost
-        # McNemar 1947: the error of a difference between judgements of the same plates
-    )
+def _right_at(trials: Sequence[Trial], high: float, low: float, readable: np.ndarray | None) -> np.ndarray:
+    """(N,) bool: at the strength that each plate gets, or the nearest that was tried."""
+    count = len(trials[0].right)
+    wanted = np.full(count, high) if readable is None else high + (low - high) * readable
+    nearest = np.abs(np.array([trial.strength for trial in trials])[:, None] - wanted).argmin(axis=0)
+    return np.stack([trial.right for trial in trials])[nearest, np.arange(count)]
 
 
-def _read(reader: Reader, pictures: Sequence[np.ndarray], pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
+def _as_good(right: np.ndarray, most: np.ndarray) -> bool:
+    won, lost = (right & ~most).sum(), (most & ~right).sum()
+    # McNemar 1947: the error of a difference between judgements of the same plates
+    return lost - won <= np.sqrt(won + lost)
+
+
+def _flipped(before: np.ndarray, right: np.ndarray) -> float:
+    return float(np.mean(~right[before])) if before.any() else 0.0
+
+
+def _read(reader: Reader, pictures: Sequence[np.ndarray], plates: Sequence[Given]) -> tuple[np.ndarray, np.ndarray]:
     """(N,) bool: read right, and (N,) float: the share of characters."""
-    matches = [
-        match(reading.text, pair.plate.text, pair.plate.country)
-        for reading, pair in zip(reader.read(pictures), pairs, strict=True)
-    ]
+    lines = [as_read(plate.source, picture) for plate, picture in zip(plates, pictures, strict=True)]
+    readings = iter(reader.read([line for some in lines for line in some]))
+    read = [join([next(readings) for _ in some]).text for some in lines]
+    matches = [match(text, plate.text, plate.country) for text, plate in zip(read, plates, strict=True)]
     return np.array([each.right for each in matches]), np.array([each.char_rate for each in matches])
 
 
@@ -103,37 +132,38 @@ def known_plates(tiles: str, split: str, limit: int, seed: int) -> list[Plate]:
     return pick(plates, limit or None, seed)
 
 
-def measure(examiner: Examiner, pairs: Sequence[Pair]) -> np.ndarray:
+def as_given(generator: Generator, pairs: Sequence[Pair], detector: Detector | None = None) -> list[Given]:
+    """Tiles go in as they are, real pictures, with a detector, as in use. Those in which no plate is found are left
+    out: nothing is made of them."""
+    plates = []
+    for pair in pairs:
+        try:
+            source = find_sources(generator, pair.lq, detector=detector)[0]
+        except NoPlateFound:
+            continue
+        plates.append(Given(source, pair.plate.text, pair.plate.country))
+    return plates
+
+
+def measure(examiner: Examiner, plates: Sequence[Given]) -> np.ndarray:
     """(N, 3): effective width in px, agreement, and 1 where the enhanced plate was read right."""
     rows = []
-    for start in tqdm(range(0, len(pairs), CHUNK), unit=f" x {CHUNK} plates", disable=None):
-        some = pairs[start : start + CHUNK]
-        results = examiner.enhance([make_source(examiner.generator, to_float(pair.lq)) for pair in some])
-        for pair, result in zip(some, results, strict=True):
-            right = match(result.reading.text, pair.plate.text, pair.plate.country).right
+    for start in tqdm(range(0, len(plates), CHUNK), unit=f" x {CHUNK} plates", disable=None):
+        some = plates[start : start + CHUNK]
+        for plate, result in zip(some, examiner.enhance([plate.source for plate in some]), strict=True):
+            right = match(result.reading.text, plate.text, plate.country).right
             rows.append((result.effective_width, result.agreement.mean, right))
     return np.array(rows, float)
 
 
-def hear(examiner: Examiner, pairs: Sequence[Pair]) -> list[Known]:
-    """What each source reads. Tiles go in as they are, real pictures as in use: their plate is found and straightened.
-    Pictures in which none is found are left out, since nothing is answered of them."""
+def hear(examiner: Examiner, plates: Sequence[Given]) -> list[Known]:
+    """What each source reads."""
     known = []
-    for start in tqdm(range(0, len(pairs), CHUNK), unit=f" x {CHUNK} plates", disable=None):
-        some = [(pair.plate, source) for pair in pairs[start : start + CHUNK] for source in _sources(examiner, pair)]
-        looks = examiner.look([source for _, source in some])
-        for (plate, _), look in zip(some, looks, strict=True):
-            known.append(Known(examiner.readings_of(look), plate.text, plate.country))
+    for start in tqdm(range(0, len(plates), CHUNK), unit=f" x {CHUNK} plates", disable=None):
+        some = plates[start : start + CHUNK]
+        looks = examiner.look([plate.source for plate in some])
+        known += [Known(examiner.readings_of(look), *each[1:]) for each, look in zip(some, looks, strict=True)]
     return known
-
-
-def _sources(examiner: Examiner, pair: Pair) -> list[Source]:
-    if examiner.detector is None:
-        return [make_source(examiner.generator, to_float(pair.lq))]
-    try:
-        return find_sources(examiner.generator, pair.lq, detector=examiner.detector)[:1]
-    except NoPlateFound:
-        return []
 
 
 def least_width(measured: np.ndarray) -> float:
@@ -164,10 +194,11 @@ def trials_table(trials: Sequence[Trial]) -> str:
     return "\n".join(head + ["| {:g} | {:.1f} | {:.1f} | {:.1f} |".format(*each) for each in shares])
 
 
-def write(checkpoint: str, strength: float, width: float, rule: Rule) -> None:
+def write(checkpoint: str, strengths: tuple[float, float], width: float, rule: Rule) -> None:
     file = Path(checkpoint).with_suffix(".json")
     info = json.loads(read_text(file)) if file.is_file() else {}
-    known = {"strength": strength, "min_effective_width_px": round(width, 1), "answer": asdict(rule)}
+    known = dict(zip(("strength", "readable_strength"), strengths, strict=True))
+    known |= {"min_effective_width_px": round(width, 1), "answer": asdict(rule)}
     write_text(file, json.dumps(info | known, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -198,33 +229,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def calibrate(settings: Settings) -> int:
-    """Try the strengths, measure at the best one, print the tables, write the JSON. Raises ValueError or OSError."""
+    """Try the strengths, measure at the best ones, print the tables, write the JSON. Raises ValueError or OSError."""
     generator, reader = load_generator(settings.checkpoint), Reader(keep_steps=True)
     pairs, _ = load(known_plates(settings.tiles, settings.split, settings.limit, settings.seed))
-    real = [pair for folder in settings.real for pair in known_pairs(folder, reader)[0]]
-    trials = try_strengths(generator, reader, pairs)
-    strength = best(trials).strength if settings.strength is None else settings.strength
-    chosen = replace(generator, strength=strength)
-    answerer = find_answerer(settings.checkpoint)
-    examiner = Examiner(chosen, load_second(settings.checkpoint, chosen), reader, ask_again=True, answerer=answerer)
-    measured = measure(examiner, pairs)
-    width = least_width(measured)
-    once = replace(examiner, ask_again=False)
-    finding = replace(once, detector=load_detector()) if real else once
-    rule = fit(hear(once, pairs) + hear(finding, real))
+    tiles = as_given(generator, pairs)
+    shown = [pair for folder in settings.real for pair in known_pairs(folder, reader)[0]]
+    plates = tiles + (as_given(generator, shown, load_detector()) if shown else [])
+    examiner = Examiner(generator, reader=reader, answerer=find_answerer(settings.checkpoint))
+    readable = None if examiner.answerer is None else np.array([examiner.readable(each.source) for each in plates])
+
+    trials = try_strengths(generator, reader, plates)
+    strengths = best(trials, readable) if settings.strength is None else (settings.strength, settings.strength)
+    chosen = replace(generator, strength=strengths[0], readable_strength=strengths[1])
+    examiner = replace(examiner, generator=chosen)
+    second = load_second(settings.checkpoint, chosen)
+    measured = measure(replace(examiner, second=second, ask_again=True), tiles)
+    width, rule = least_width(measured), fit(hear(examiner, plates))
     if settings.write:
-        write(settings.checkpoint, strength, width, rule)
-    print(f"{len(pairs)} plates", trials_table(trials), sep="\n\n", end="\n\n")
+        write(settings.checkpoint, strengths, width, rule)
+
+    print(f"{len(tiles)} tiles, {len(plates) - len(tiles)} real pictures", trials_table(trials), sep="\n\n", end="\n\n")
     print(table(measured, 0, WIDTHS_PX, "effective width, px"), table(measured, 1, AGREEMENTS, "agreement"), sep="\n\n")
-    reason = (
-        "the lowest that reads as many as the best strength, within one standard error"
-        if settings.strength is None
-        else "as given"
-    )
-    print(f"\nstrength {strength:g}: {reason}")
+    print("\nstrength {:g}, for what can be read as it is {:g}".format(*strengths))
     print(f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
     trust = ", ".join(f"{source} {weight:g}" for source, weight in rule.weights.items())
-    print(f"answer, by {len(pairs)} tiles and {len(real)} real pictures: {trust}; temperature {rule.temperature:g}")
+    print(f"answer: {trust}; temperature {rule.temperature:g}")
     return 0
 
 

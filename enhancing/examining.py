@@ -159,10 +159,11 @@ class Examiner:
     def look(self, sources: Sequence[Source]) -> list[Look]:
         """The networks' part, in batches."""
         pictures = [source.lq for source in sources]
-        restored = restore_each(self.generator, pictures, self.batch_size)
-        others = self._others(pictures) if self.ask_again else [[] for _ in pictures]
-        readings = self._readings(sources, restored, others)
         recognised = [self._recognised(source) for source in sources]
+        strengths = [self.generator.strength_for(each.certainty if each else 0.0) for each in recognised]
+        restored = restore_each(self.generator, pictures, self.batch_size, strengths)
+        others = self._others(pictures, strengths) if self.ask_again else [[] for _ in pictures]
+        readings = self._readings(sources, restored, others)
         return [Look(*each) for each in zip(restored, others, readings, recognised, strict=True)]
 
     def judge(self, source: Source, look: Look) -> Result:
@@ -192,13 +193,15 @@ class Examiner:
             warnings=self._warnings(source, width, agreed),
         )
 
-    def _others(self, pictures: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+    def _others(self, pictures: Sequence[np.ndarray], strengths: Sequence[float]) -> list[list[np.ndarray]]:
         asked = [variants(lq) for lq in pictures]
-        flat = restore_each(self.generator, [lq for some in asked for lq in some], self.batch_size)
         each = len(asked[0]) if asked else 0
+        flat = restore_each(
+            self.generator, [lq for some in asked for lq in some], self.batch_size, np.repeat(strengths, each)
+        )
         others = [undo(flat[i * each : (i + 1) * each], self.generator.scale) for i in range(len(asked))]
         if self.second is not None:
-            opinions = restore_each(self.second, pictures, self.batch_size)
+            opinions = restore_each(self.second, pictures, self.batch_size, strengths)
             others = [[*some, opinion] for some, opinion in zip(others, opinions, strict=True)]
         return others
 
@@ -210,8 +213,13 @@ class Examiner:
         flat = iter(self.reader.read([line for some in shown for lines in some for line in lines]))
         return [[join([next(flat) for _ in lines]) for lines in some] for some in shown]
 
+    def readable(self, source: Source) -> float:
+        """The recogniser's probability of the picture as it is; 0 without a recogniser."""
+        recognised = self._recognised(source)
+        return recognised.certainty if recognised else 0.0
+
     def _recognised(self, source: Source) -> Reading | None:
-        if self.answerer is None or self.reader is None:
+        if self.answerer is None:
             return None
         picture = resize(source.lq, *(side * self.generator.scale for side in source.lq.shape[:2]))
         if len(lines := as_read(source, picture)) > 1:
@@ -248,12 +256,12 @@ def make_examiner(
     batch_size: int = BATCH_SIZE,
     find: bool = False,
 ) -> Examiner:
-    """Load what is needed. read: a reader and, if there is one, the recogniser. ask_again: also the second opinion, if
+    """Load what is needed. read: a reader. ask_again: also the second opinion, if
     there is one. find: a detector, to look for plates in pictures. Raises ValueError for a file that cannot be used."""
     generator = load_generator(checkpoint, precision, strength)
     second = load_second(checkpoint, generator) if ask_again else None
     reader, detector = Reader(keep_steps=True) if read else None, load_detector() if find else None
-    answerer = find_answerer(checkpoint) if read else None
+    answerer = find_answerer(checkpoint)
     rule = Rule.from_info(generator.info)
     return Examiner(generator, second, reader, ask_again, batch_size, detector, answerer, rule)
 

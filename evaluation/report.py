@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -51,12 +51,14 @@ def collect(table: Table, read: bool, seed: int, facts: dict, on_clean: Table | 
     }
 
 
-def write(out: Path, table: Table, metrics: dict, generators: dict, read: bool) -> None:
+def write(
+    out: Path, table: Table, metrics: dict, generators: dict, read: bool, answerers: Mapping | None = None
+) -> None:
     """Write all files into `out`, each whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / "metrics.json", json.dumps(finite(metrics), indent=2, ensure_ascii=False).encode() + b"\n")
     write_bytes(out / "per_plate.csv", per_plate_csv(table, read).encode("utf-8"))
-    grid_png = _grid_png(table, generators, read)
+    grid_png = _grid_png(table, generators, answerers or {}, read)
     write_bytes(out / "grid.png", grid_png)
     curves_png = _png(figures.by_difficulty(metrics["curves"])) if has_curves(metrics) else None
     bins = {name: each.get("answer", {}).get("reliability") for name, each in tables.methods_of(metrics).items()}
@@ -131,13 +133,13 @@ def _plate_row(table: Table, index: int, read: bool) -> dict:
     return row
 
 
-def _grid_png(table: Table, generators: dict, read: bool) -> bytes:
+def _grid_png(table: Table, generators: dict, answerers: Mapping, read: bool) -> bytes:
     """The grid; the few pictures that it shows are made again, since keeping all would fill the memory."""
     shown = select(table, read)
     pairs, _ = load([table.plates[i] for _, i in shown])
     some = table.subset([i for _, i in shown])
     rows = [(part, plate) for (part, _), plate in zip(shown, some.plates, strict=True)]
-    return _png(figures.grid(rows, render(pairs, generators), some.scores, read))
+    return _png(figures.grid(rows, render(pairs, generators, answerers), some.scores, read))
 
 
 def finite(value):

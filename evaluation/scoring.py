@@ -117,7 +117,7 @@ class Scorer:
         return table, failures
 
     def _score_pairs(self, pairs: list[Pair], table: Table) -> None:
-        pictures = render(pairs, self.generators)
+        pictures = render(pairs, self.generators, self.answerers)
         scores = {method: self._score_method(method, pairs, some) for method, some in pictures.items()}
         inputs = scores[INPUT]
         for method in self.generators if inputs[0].reading.steps is not None else ():
@@ -143,14 +143,9 @@ class Scorer:
         for pair, before, after in zip(pairs, inputs, results, strict=True):
             readings = {INPUT_READ: [before.reading], RESULT_READ: [after.reading]}
             if method in self.answerers:
-                readings |= {RECOGNISED: [self._recognised(method, pair)]}
+                readings |= {RECOGNISED: [recognised(self.generators[method], self.answerers[method], pair.lq)]}
             answered.append(replace(after, answer=answer(readings, rule)))
         return answered
-
-    def _recognised(self, method: str, pair: Pair) -> Reading:
-        generator, answerer = self.generators[method], self.answerers[method]
-        large = to_working_size(replace(generator, scale=1), pair.lq / np.float32(255))
-        return as_reading(answerer.read([strip_of(large)])[0], answerer.characters)
 
     def _read(self, pictures: list[np.ndarray], remember: bool) -> list[Reading]:
         """Readings; of clean tiles every different one once, since the variants of a plate share theirs."""
@@ -175,28 +170,44 @@ class Scorer:
         return [float(self.vgg_distance(*batch)[0]) for batch in batches]
 
 
-def render(pairs: Sequence[Pair], generators: dict[str, Generator]) -> dict[str, list[np.ndarray]]:
+def recognised(generator: Generator, answerer: Answerer, picture: np.ndarray) -> Reading:
+    """What the recogniser reads in a low-quality picture, (H, W, 3) uint8, itself."""
+    large = to_working_size(replace(generator, scale=1), picture / np.float32(255))
+    return as_reading(answerer.read([strip_of(large)])[0], answerer.characters)
+
+
+def render(
+    pairs: Sequence[Pair], generators: dict[str, Generator], answerers: dict[str, Answerer]
+) -> dict[str, list[np.ndarray]]:
     """The pictures of every method, one per pair. With a clean side they have its size, without one the enhancer's
     own."""
     lq = [pair.lq / np.float32(255) for pair in pairs]
-    if pairs[0].hr is None:
-        pictures = {INPUT: lq, BASELINE: [classical(_to_working_size(picture)) for picture in lq]}
-        pictures |= {name: enhance(generator, lq) for name, generator in generators.items()}
-    else:
-        large = [enlarge(picture, pair.scale) for picture, pair in zip(lq, pairs, strict=True)]
-        pictures = {INPUT: large, BASELINE: [classical(picture) for picture in large]}
-        pictures |= {name: _enhance_pairs(generator, pairs, lq) for name, generator in generators.items()}
+    large = lq if pairs[0].hr is None else [enlarge(each, pair.scale) for each, pair in zip(lq, pairs, strict=True)]
+    shown = [_to_working_size(each) for each in lq] if pairs[0].hr is None else large
+    pictures = {INPUT: large, BASELINE: [classical(each) for each in shown]}
+    for name, generator in generators.items():
+        strengths = None
+        if name in answerers:
+            readings = [recognised(generator, answerers[name], pair.lq) for pair in pairs]
+            strengths = [generator.strength_for(reading.certainty) for reading in readings]
+        pictures[name] = _enhance_pairs(generator, pairs, lq, strengths)
+    if pairs[0].hr is not None:
         pictures[CLEAN] = [pair.hr for pair in pairs]
     return {method: [to_uint8(picture) for picture in some] for method, some in pictures.items()}
 
 
-def _enhance_pairs(generator: Generator, pairs: Sequence[Pair], lq: list[np.ndarray]) -> list[np.ndarray]:
+def _enhance_pairs(
+    generator: Generator, pairs: Sequence[Pair], lq: list[np.ndarray], strengths: list[float] | None
+) -> list[np.ndarray]:
     """Tiles of the generator's own size go in unchanged; others are scaled to that size, and the results to the clean
-    side's."""
+    side's, if there is one."""
+    if pairs[0].hr is None:
+        return enhance(generator, lq, strengths=strengths)
     width = generator.width_px if "tile" in generator.info else None
     if all(pair.scale == generator.scale and width in (None, pair.hr.shape[1]) for pair in pairs):
-        return restore_each(generator, lq)
-    return [resize(sr, *pair.hr.shape[:2]) for sr, pair in zip(enhance(generator, lq), pairs, strict=True)]
+        return restore_each(generator, lq, strengths=strengths)
+    enhanced = enhance(generator, lq, strengths=strengths)
+    return [resize(sr, *pair.hr.shape[:2]) for sr, pair in zip(enhanced, pairs, strict=True)]
 
 
 def known_pairs(folder: str, reader: Reader) -> tuple[list[Pair], list[Failure]]:

@@ -49,7 +49,8 @@ class Generator:
 
     run: (N, H, W, 3) float32 -> (N, H*scale, W*scale, 3) float32, unclipped, for H and W that divide by 16 / scale.
     width_px: width of the tiles that it was trained on. window_px: height of the windows that training cut from them,
-    see `run_with_strip`; 0 for training on whole tiles. strength: see `mix`. info: the JSON beside the file, or {}.
+    see `run_with_strip`; 0 for training on whole tiles. strength: see `mix`. readable_strength: of pictures that can be
+    read as they are, see `strength_for`; None for `strength`. info: the JSON beside the file, or {}.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -57,8 +58,15 @@ class Generator:
     width_px: int = TILE_WIDTH_PX
     window_px: int = 0
     strength: float = 1.0
+    readable_strength: float | None = None
     backend: Backend = KERAS
     info: dict = field(default_factory=dict)
+
+    def strength_for(self, readable: float) -> float:
+        """The strength for a picture that can be read as it is with this probability: what is sure is left nearly
+        alone, what is not is restored."""
+        low = self.strength if self.readable_strength is None else self.readable_strength
+        return self.strength + (low - self.strength) * readable
 
 
 def load_generator(path: str | Path, precision: str = "auto", strength: float | None = None) -> Generator:
@@ -72,12 +80,13 @@ def load_generator(path: str | Path, precision: str = "auto", strength: float | 
         raise ValueError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
     loaded = load(path, precision)
     info = read_info(path) or loaded.info
-    kept = _strength(info) if strength is None else strength
+    kept = _share(info.get("strength"), 1.0) if strength is None else strength
+    of_readable = _share(info.get("readable_strength"), None) if strength is None else None
     try:
         width_px = _tile_width(info)
     except ValueError as error:
         raise ValueError(f"checkpoint {path}: {error}") from None
-    return Generator(loaded.run, loaded.scale, width_px, _window_px(info), kept, loaded.backend, info)
+    return Generator(loaded.run, loaded.scale, width_px, _window_px(info), kept, of_readable, loaded.backend, info)
 
 
 def load_second(checkpoint: str | Path, generator: Generator) -> Generator | None:
@@ -103,21 +112,31 @@ def restore(generator: Generator, batch: np.ndarray) -> np.ndarray:
     return np.stack(restore_each(generator, batch, len(batch)))
 
 
-def enhance(generator: Generator, pictures: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[np.ndarray]:
+def enhance(
+    generator: Generator,
+    pictures: Sequence[np.ndarray],
+    batch_size: int = BATCH_SIZE,
+    strengths: Sequence[float] | None = None,
+) -> list[np.ndarray]:
     """Any pictures, (H, W, 3) float32 RGB in [0, 1] of any size -> enhanced ones, in the same order.
 
     Each picture is scaled to the width that the generator was trained on, with its aspect kept, and restored. The
     result has that size, or the picture's own where that is larger. It does not depend on the other pictures.
     """
     inputs = [to_working_size(generator, picture) for picture in pictures]
-    restored = restore_each(generator, inputs, batch_size)
+    restored = restore_each(generator, inputs, batch_size, strengths)
     return [at_own_size(sr, picture) for picture, sr in zip(pictures, restored, strict=True)]
 
 
-def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[np.ndarray]:
+def restore_each(
+    generator: Generator,
+    inputs: Sequence[np.ndarray],
+    batch_size: int = BATCH_SIZE,
+    strengths: Sequence[float] | None = None,
+) -> list[np.ndarray]:
     """Pictures already of working size -> restored ones in [0, 1], `scale` times as large, in the same order.
 
-    Pictures of one padded size go through the network together.
+    strengths: of each picture; None for the generator's. Pictures of one padded size go through the network together.
     """
     padded = [_pad(lq, generator.scale) for lq in inputs]
     by_shape = defaultdict(list)
@@ -130,7 +149,8 @@ def restore_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size:
             for index, sr in zip(some, run_with_strip(generator, np.stack([padded[i] for i in some])), strict=True):
                 whole = _cut_back(sr, inputs[index].shape, generator.scale)
                 whole = keep_colours(inputs[index], whole)
-                mixed = mix(inputs[index], whole, generator.strength)
+                strength = generator.strength if strengths is None else strengths[index]
+                mixed = mix(inputs[index], whole, strength)
                 results[index] = as_grey(mixed) if is_grey(inputs[index]) else mixed
     return results
 
@@ -354,6 +374,5 @@ def _window_px(info: dict) -> int:
     return height if known and height % PAD_PX == 0 else 0
 
 
-def _strength(info: dict) -> float:
-    known = info.get("strength")
-    return float(known) if isinstance(known, (int, float)) and 0 <= known <= 1 else 1.0
+def _share(known: object, otherwise: float | None) -> float | None:
+    return float(known) if isinstance(known, (int, float)) and 0 <= known <= 1 else otherwise

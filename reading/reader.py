@@ -57,6 +57,11 @@ class Reading:
     confidences: tuple[float, ...] = ()
     steps: np.ndarray | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def certainty(self) -> float:
+        """The product of `confidences`, that all characters are right; 0 where nothing was read."""
+        return float(np.prod(self.confidences)) if self.text else 0.0
+
 
 class Reader:
     """A plate reader. threads: of the CPU, None for all of them. keep_steps: whether readings carry `steps`."""

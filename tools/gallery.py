@@ -18,7 +18,7 @@ from data.io import to_uint8
 from enhancing.drawing import sheet
 from enhancing.examining import Examiner
 from enhancing.finding import find_inputs
-from enhancing.opening import load_source
+from enhancing.opening import load_sources
 from models.enhancer import load_generator, load_second
 from models.shipped import default_checkpoint
 from reading.reader import Reader
@@ -28,7 +28,7 @@ COLUMNS, SHRINK = 8, 0.5
 
 
 def panels(examiner: Examiner, path: str) -> list:
-    result = examiner.enhance([load_source(examiner.generator, path)])[0]
+    result = examiner.enhance(load_sources(examiner.generator, path))[0]
     before, after = (reading.text or "nothing" for reading in (result.reading_before, result.reading))
     warned = " (warned)" if result.warnings else ""
     return [(f"before: {before}", result.source.lq), (f"after: {after}{warned}", result.look.sr)]

@@ -6,7 +6,7 @@ from drawn_plates import plate
 
 from data.labelled import Pair, Plate
 from enhancing import calibrate
-from enhancing.calibrate import STRENGTHS, Trial, best, hear, least_width, try_strengths, write
+from enhancing.calibrate import STRENGTHS, Trial, as_given, best, hear, least_width, try_strengths, write
 from enhancing.examining import Examiner
 from models.enhancer import Generator
 from reading.answer import Rule, fit
@@ -25,9 +25,9 @@ def test_the_least_width_is_where_half_are_read_right():
 
 def test_calibration_is_written_beside_the_checkpoint(tmp_path):
     (tmp_path / "g.json").write_text('{"role": "generator"}')
-    write(str(tmp_path / "g.keras"), 0.3, 41.26, Rule({"input": 1.0, "result": 0.2}, 1.3))
+    write(str(tmp_path / "g.keras"), (0.3, 0.1), 41.26, Rule({"input": 1.0, "result": 0.2}, 1.3))
     answer = {"weights": {"input": 1.0, "result": 0.2}, "temperature": 1.3}
-    known = {"strength": 0.3, "min_effective_width_px": 41.3, "answer": answer}
+    known = {"strength": 0.3, "readable_strength": 0.1, "min_effective_width_px": 41.3, "answer": answer}
     assert json.loads((tmp_path / "g.json").read_text()) == {"role": "generator", **known}
 
 
@@ -45,26 +45,37 @@ def test_calibration_is_written_beside_the_checkpoint(tmp_path):
 )
 def test_the_lowest_strength_is_chosen_that_reads_as_many_as_any(right, chosen):
     trials = [Trial(strength, np.arange(600) < count, 0.7, 0.1) for strength, count in right.items()]
-    assert best(trials).strength == chosen
+    assert best(trials) == (chosen, chosen)
 
 
 def test_plates_won_and_lost_make_a_difference_less_certain():
     plates = np.arange(600)
     trials = [Trial(0.3, (plates >= 60) & (plates < 450), 0.7, 0.1), Trial(0.5, plates < 400, 0.7, 0.1)]
     # 50 won and 60 lost
-    assert best(trials).strength == 0.3
+    assert best(trials) == (0.3, 0.3)
+
+
+def test_what_can_be_read_as_it_is_gets_less_strength():
+    plates = np.arange(600)
+    readable = (plates < 300).astype(float)
+    # those that can be read are spoilt at 1, the others mended by it
+    trials = [Trial(0.1, readable > 0, 0.7, 0.1), Trial(1.0, readable == 0, 0.7, 0.1)]
+    assert best(trials, readable) == (1.0, 0.1)
+    # without a recogniser nobody can tell them apart
+    assert best(trials) == (0.1, 0.1)
 
 
 def test_trials_of_a_generator_that_mirrors_its_input():
     texts = ("KA7X24", "BN4M81")
     pairs = [Pair(Plate(text, "", text=text, country="DE"), (plate(text) * 255).astype(np.uint8)) for text in texts]
-    trials = try_strengths(Generator(lambda batch: batch[:, :, ::-1]), Reader(), pairs)
+    generator = Generator(lambda batch: batch[:, :, ::-1])
+    trials = try_strengths(generator, Reader(), as_given(generator, pairs))
     assert [trial.strength for trial in trials] == list(STRENGTHS)
     assert trials[0].right.all()
     assert trials[0][2:] == (1, 0)
     assert not trials[-1].right.any()
     assert trials[-1].flipped == 1
-    assert best(trials).strength == 0
+    assert best(trials) == (0, 0)
 
 
 def test_a_strength_chosen_by_other_plates_must_be_one(capsys):
@@ -77,7 +88,7 @@ def test_the_answers_rule_is_fitted_on_what_is_heard_of_tiles():
     pairs = [Pair(Plate(text, "", text=text, country="DE"), (plate(text) * 255).astype(np.uint8)) for text in texts]
     # a generator that leaves nothing
     examiner = Examiner(Generator(lambda batch: np.zeros_like(batch)), reader=Reader(keep_steps=True))
-    heard = hear(examiner, pairs)
+    heard = hear(examiner, as_given(examiner.generator, pairs))
     assert [each.text for each in heard] == list(texts)
     assert [list(each.readings) for each in heard] == [["input", "result"]] * 2
     rule = fit(heard)

@@ -16,13 +16,12 @@ from tqdm import tqdm
 
 from data import degrade
 from data.console import printable
-from data.io import to_uint8
-from data.labelled import Pair, Plate
+from data.io import open_picture, to_uint8
 from data.presets import PRESETS
 from data.synthetic.registrations import ROMANIAN_COUNTIES
-from enhancing.calibrate import trials_table, try_strengths
+from enhancing.calibrate import Given, trials_table, try_strengths
 from enhancing.finding import find_inputs
-from enhancing.opening import load_source
+from enhancing.opening import make_source
 from models.enhancer import Generator, load_generator
 from models.shipped import default_checkpoint
 from reading.matching import comparable
@@ -36,20 +35,22 @@ BAND = "RO"
 def known_crops(generator: Generator, reader: Reader, folder: str, pattern: str) -> list[tuple[str, np.ndarray]]:
     """(number, the crop at working size, float32 in [0, 1]) of those that are read as a number of this pattern."""
     paths = [found.path for found in find_inputs([folder], "") if not found.problem and not found.skipped]
-    crops = [load_source(generator, path).lq for path in tqdm(paths, unit="crop", disable=None)]
+    crops = [make_source(generator, open_picture(path)).lq for path in tqdm(paths, unit="crop", disable=None)]
     numbers = [comparable(reading.text, "").removeprefix(BAND) for reading in reader.read(crops)]
     return [(number, crop) for number, crop in zip(numbers, crops, strict=True) if re.fullmatch(pattern, number)]
 
 
-def damaged(known: list[tuple[str, np.ndarray]], preset: str, variants: int, seed: int) -> list[Pair]:
+def damaged(
+    generator: Generator, known: list[tuple[str, np.ndarray]], preset: str, variants: int, seed: int
+) -> list[Given]:
     """`variants` damaged versions of each crop, the same ones for every generator."""
-    pairs = []
+    plates = []
     for index, (number, crop) in enumerate(known):
         for variant in range(variants):
             rng = np.random.default_rng([seed, index, variant])
             lq = to_uint8(degrade.apply(crop, degrade.sample(rng, preset)))
-            pairs.append(Pair(Plate(f"{index}-{variant}", "", text=number), lq))
-    return pairs
+            plates.append(Given(make_source(generator, lq), number, ""))
+    return plates
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         known = known_crops(generator, reader, flags.pictures, flags.pattern)
         if not known:
             raise ValueError(f"no crop in {flags.pictures} is read as a number like {flags.pattern}")
-        trials = try_strengths(generator, reader, damaged(known, flags.preset, flags.variants, flags.seed))
+        trials = try_strengths(generator, reader, damaged(generator, known, flags.preset, flags.variants, flags.seed))
     except (ValueError, OSError) as error:
         print(f"crops: {printable(error)}", file=sys.stderr)
         return 2
