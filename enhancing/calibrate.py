@@ -38,9 +38,8 @@ from models.answerer import find_answerer
 from models.detector import Detector, load_detector
 from models.enhancer import Generator, load_generator, load_second, mix, restore_each
 from reading.answer import Known, Rule, fit
-from reading.lines import join
 from reading.matching import is_readable, match
-from reading.reader import Reader
+from reading.reader import Reader, join
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 # of plates read right

@@ -30,9 +30,8 @@ from models.enhancer import (
 )
 from models.locating import TURNED
 from reading.answer import DEFAULT, INPUT, RECOGNISER, RESULT, Answer, Rule, answer, as_reading
-from reading.lines import join, split_lines
 from reading.matching import comparable, edit_distance, partners
-from reading.reader import Reader, Reading
+from reading.reader import Reader, Reading, join, split_lines
 
 MAY_BE_TURNED = "the plate may be upside down"
 # of a straightened plate's height, that the reader sees around it; the corners are not known better

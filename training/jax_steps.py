@@ -115,7 +115,7 @@ class JaxTrainer:
         return new | {"g_adam/counters": [count, scale, steady]}
 
     def _average(self, values: dict, new: dict) -> dict:
-        """As `training.optimiser.Averages` does."""
+        """As `training.steps.Averages` does."""
         if self.averages is None:
             return {}
         count = values["averages/counters"][0] + 1

@@ -20,9 +20,8 @@ from enhancing.opening import NoPlateFound, find_sources, make_source
 from models.detector import Detector, load_detector
 from models.enhancer import Generator, load_generator, restore_each
 from models.shipped import default_checkpoint
-from reading.lines import join
 from reading.matching import comparable, edit_distance
-from reading.reader import Reader
+from reading.reader import Reader, join
 
 SURE = 0.9
 SETS = ("lpblur", "easypr", "eu", "us")

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import optimiser
-from training.optimiser import Adam, Averages, reduce_and_clip
+from training import steps
+from training.steps import Adam, Averages, reduce_and_clip
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def random_gradients(count: int) -> list[list[tf.Tensor]]:
 def test_steps_equal_those_of_keras(strategy):
     ours = [tf.Variable(tf.ones((3, 2))), tf.Variable(2.0)]
     theirs = [keras.Variable(np.ones((3, 2))), keras.Variable(2.0)]
-    adam, reference = Adam(strategy, ours), keras.optimizers.Adam(1e-2, epsilon=optimiser.EPSILON)
+    adam, reference = Adam(strategy, ours), keras.optimizers.Adam(1e-2, epsilon=steps.EPSILON)
     for gradients in random_gradients(6):
         adam.apply(gradients, tf.constant(True), tf.constant(1e-2))
         reference.apply(gradients, theirs)
@@ -45,11 +45,11 @@ def test_overflowing_step_changes_nothing_but_halves_the_loss_scale(strategy):
 
 
 def test_loss_scale_grows_again_after_steady_steps(strategy, monkeypatch):
-    monkeypatch.setattr(optimiser, "SCALE_UP_STEPS", 3)
+    monkeypatch.setattr(steps, "SCALE_UP_STEPS", 3)
     adam = Adam(strategy, [tf.Variable(1.0)], scale_loss=True)
     for _ in range(3):
         adam.apply([tf.constant(0.1)], tf.constant(True), tf.constant(1e-3))
-    assert float(adam.loss_scale) == 2 * optimiser.FIRST_LOSS_SCALE
+    assert float(adam.loss_scale) == 2 * steps.FIRST_LOSS_SCALE
 
 
 def test_gradients_are_unscaled_then_clipped_by_their_common_norm():
