@@ -15,6 +15,8 @@ from data.quality import luminance
 from enhancing import consistency
 from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, min_effective_width
 from models.enhancer import at_own_size, is_larger, resize, restore_each
+from reading.answer import INPUT, RECOGNISER, RESULT, Answer, answer
+from reading.reader import Reading
 from reading.voting import Vote, vote
 
 # after aligning; frames below it show something else, or cannot be aligned
@@ -53,12 +55,13 @@ class Frame:
 @dataclass(frozen=True)
 class Burst:
     """picture: (H, W, 3) float32 in [0, 1], in the place and size of the frame `reference`, enhanced. disagreement: (h,
-    w) of the generator's size, between the frames. frames: in the order of the results. agreement: of the frames'
-    readings with the elected one."""
+    w) of the generator's size, between the frames. answer: of all readings, the recogniser's too. frames: in the order
+    of the results. agreement: of the frames' readings with the elected one."""
 
     picture: np.ndarray
     disagreement: np.ndarray
     vote: Vote
+    answer: Answer
     agreement: Agreement
     frames: tuple[Frame, ...]
     reference: int
@@ -78,7 +81,8 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     shares = weights.mean(axis=(1, 2)) / weights.mean(axis=(1, 2)).sum()
     picture = _average([each.picture for each in laid], weights)
     spread = np.stack([luminance(each.picture - picture) ** 2 for each in laid])
-    elected = _elect(results, reference, laid, shares, picture, examiner)
+    combined = _read_combined(results[reference], laid, shares, picture, examiner)
+    elected = _elect(results, shares, combined)
     agreement = agree(elected.text, [r.reading.text for r, share in zip(results, shares, strict=True) if share])
     fit = consistency.fit(results[reference].source.lq, picture)
     width = max(result.effective_width for result in results)
@@ -88,6 +92,7 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
         picture=at_own_size(picture, chosen.plate()) if is_larger(chosen.size, picture) else picture,
         disagreement=np.sqrt((weights * spread).sum(axis=0) / weights.sum(axis=0)),
         vote=elected,
+        answer=_answer(results, shares, combined, examiner),
         agreement=agreement,
         frames=tuple(Frame(float(s), each.correlation, each.shift) for s, each in zip(shares, laid, strict=True)),
         reference=reference,
@@ -136,23 +141,32 @@ def _lay_upon(results: Sequence[Result], reference: int, trust: np.ndarray) -> l
     return laid
 
 
-def _elect(
-    results: Sequence[Result],
-    reference: int,
-    laid: Sequence[_Laid],
-    shares: np.ndarray,
-    picture: np.ndarray,
-    examiner: Examiner,
-) -> Vote:
+def _read_combined(
+    reference: Result, laid: Sequence[_Laid], shares: np.ndarray, picture: np.ndarray, examiner: Examiner
+) -> list[Reading]:
+    """Readings of the combined picture, and of the average of the frames, enhanced."""
+    mean = _average([each.lq for each in laid], np.stack([np.full(picture.shape[:2], share) for share in shares]))
+    of_mean = restore_each(examiner.generator, [resize(mean, *reference.source.lq.shape[:2])])[0]
+    return examiner.reader.read([picture, of_mean])
+
+
+def _elect(results: Sequence[Result], shares: np.ndarray, combined: Sequence[Reading]) -> Vote:
     """Voters: each frame before and after enhancing, the combined picture, and the average of the enhanced frames.
 
     Measured (docs/BENCHMARKS.md): the four make different errors, and together they read more than any one of them.
     """
-    mean = _average([each.lq for each in laid], np.stack([np.full(picture.shape[:2], share) for share in shares]))
-    of_mean = restore_each(examiner.generator, [resize(mean, *results[reference].source.lq.shape[:2])])[0]
     voters = [result.reading for result in results] + [result.reading_before for result in results]
-    voters += examiner.reader.read([picture, of_mean])
-    return vote(voters, [*shares, *shares, PICTURE_WEIGHT, PICTURE_WEIGHT])
+    return vote([*voters, *combined], [*shares, *shares, PICTURE_WEIGHT, PICTURE_WEIGHT])
+
+
+def _answer(results: Sequence[Result], shares: np.ndarray, combined: Sequence[Reading], examiner: Examiner) -> Answer:
+    readings = {INPUT: [result.reading_before for result in results]}
+    readings[RESULT] = [*(result.reading for result in results), *combined]
+    parts = {INPUT: shares, RESULT: [*shares, PICTURE_WEIGHT, PICTURE_WEIGHT]}
+    recognised = [result.look.recognised for result in results]
+    if None not in recognised:
+        readings, parts = {RECOGNISER: recognised, **readings}, {RECOGNISER: shares, **parts}
+    return answer(readings, examiner.rule, parts)
 
 
 def _trust(result: Result) -> float:

@@ -17,6 +17,7 @@ from data.files import replacing
 from data.io import to_uint8
 from enhancing.burst import Burst
 from enhancing.examining import Result
+from reading.answer import Answer
 
 # signature and first chunk of a PNG file
 PNG_HEADER_BYTES = 8 + 25
@@ -165,8 +166,7 @@ def fill(row: Row, result: Result) -> None:
         row.reading, row.confidence = result.reading.text, result.reading.confidence
         row.character_confidences = listed(result.reading.confidences)
     if result.answer is not None:
-        row.answer, row.answer_probability = result.answer.text, result.answer.probability
-        row.alternatives = " ".join(each or "-" for each in result.answer.alternatives)
+        _fill_answer(row, result.answer)
     if result.agreement is not None:
         row.agreed, row.agreement = result.agreement.agreed, result.agreement.mean
     row.warnings = "; ".join(result.warnings)
@@ -178,8 +178,14 @@ def fill_from_burst(row: Row, burst: Burst) -> None:
     row.effective_width, row.consistency = burst.effective_width, burst.consistency
     row.reading, row.confidence = burst.vote.text, burst.vote.confidence
     row.character_confidences = listed(burst.vote.confidences)
+    _fill_answer(row, burst.answer)
     row.agreed, row.agreement = burst.agreement.agreed, burst.agreement.mean
     row.warnings = "; ".join(burst.warnings)
+
+
+def _fill_answer(row: Row, answer: Answer) -> None:
+    row.answer, row.answer_probability = answer.text, answer.probability
+    row.alternatives = " ".join(each or "-" for each in answer.alternatives)
 
 
 def tell(row: Row, out: str) -> None:

@@ -20,6 +20,7 @@ from reading.voting import MIN_PRESENT, aligned, characters
 
 # a source that excludes a character may be wrong
 LEAST = 1e-4
+Shares = Mapping[str, Sequence[float]]
 # the sources of readings
 RECOGNISER, INPUT, RESULT = "recogniser", "input", "result"
 # below it, a character is not given
@@ -96,40 +97,44 @@ class Answer:
         return tuple("".join(name for name, _ in some[1:]) for some in self.candidates)
 
 
-def answer(readings: Mapping[str, Sequence[Reading]], rule: Rule = DEFAULT) -> Answer:
-    """readings: of each source, with `steps`; several of one source share its weight."""
-    return _answer_of(pool(readings, rule.weights), rule.temperature)
+def answer(readings: Mapping[str, Sequence[Reading]], rule: Rule = DEFAULT, shares: Shares | None = None) -> Answer:
+    """readings: of each source, with `steps`; several of one source share its weight, by `shares` where these are
+    given, else equally."""
+    return _answer_of(pool(readings, rule.weights, shares), rule.temperature)
 
 
 def _answer_of(pooled: np.ndarray, temperature: float = 1.0) -> Answer:
     return Answer(tuple(_candidates(row / temperature) for row in pooled))
 
 
-def pool(readings: Mapping[str, Sequence[Reading]], weights: Mapping[str, float]) -> np.ndarray:
+def pool(
+    readings: Mapping[str, Sequence[Reading]], weights: Mapping[str, float], shares: Shares | None = None
+) -> np.ndarray:
     """(characters, len(ALPHABET)): the weighted mean of the readings' logarithms of probabilities.
 
     A reading counts by its source's weight and by the square of its own confidence. One that lacks a character which
     others see says nothing of it; what is seen by less than half of the weight is left out.
     """
-    seen, shares = [], []
+    seen, votes = [], []
     for source, some in readings.items():
-        for reading in some:
+        parts = np.asarray(shares[source] if shares else np.ones(len(some)), float)
+        for reading, part in zip(some, parts / parts.sum(), strict=True):
             own = characters(reading)
-            share = weights.get(source, 0.0) / len(some) * reading.confidence**2
+            vote = weights.get(source, 0.0) * part * reading.confidence**2
             # one that reads nothing at all has no opinion
-            if own[0] and share > 0:
+            if own[0] and vote > 0:
                 seen.append(own)
-                shares.append(share)
+                votes.append(vote)
     if not seen:
         return np.zeros((0, len(ALPHABET)))
-    shares = np.array(shares) / sum(shares)
-    pivot, rows = aligned(seen, shares)
+    votes = np.array(votes) / sum(votes)
+    pivot, rows = aligned(seen, votes)
     pooled, present = np.zeros((len(pivot), len(ALPHABET))), np.zeros((len(pivot), 1))
-    for share, own in zip(shares, rows, strict=True):
+    for vote, own in zip(votes, rows, strict=True):
         for position, probabilities in enumerate(own):
             if probabilities is not None:
-                pooled[position] += share * np.log(np.maximum(probabilities, LEAST))
-                present[position] += share
+                pooled[position] += vote * np.log(np.maximum(probabilities, LEAST))
+                present[position] += vote
     pooled = (pooled / present)[present[:, 0] >= MIN_PRESENT]
     return _without_lookalikes(pooled) if any(not character.isascii() for character in pivot) else pooled
 

@@ -71,6 +71,12 @@ def test_several_readings_of_a_source_share_its_weight():
     assert one.probability == pytest.approx(several.probability)
 
 
+def test_frames_may_share_a_sources_weight_unequally():
+    seen = {INPUT: [spelt("8", 0.9, "B"), spelt("B", 0.9, "8")]}
+    assert answer(seen, EVEN, {INPUT: [0.9, 0.1]}).best_text == "8"
+    assert answer(seen, EVEN, {INPUT: [0.1, 0.9]}).best_text == "B"
+
+
 def test_a_chinese_serial_has_no_letters_o_and_i():
     assert answer({INPUT: [spelt("京AO1I", 0.9)]}, EVEN).best_text == "京A011"
     assert answer({INPUT: [spelt("AO1I", 0.9)]}, EVEN).best_text == "AO1I"
