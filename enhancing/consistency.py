@@ -5,6 +5,7 @@ of up to 33 px without negative weights (camera shake is no Gaussian). The fit c
 invented characters: where the result has a wrong character, the input has strokes that the result cannot explain.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -41,8 +42,14 @@ def fit(lq: np.ndarray, sr: np.ndarray) -> Fit:
     result = np.clip(cv2.GaussianBlur(luminance(sr), (0, 0), GRAIN_SIGMA), 0, 1)
     # half the size is enough to find the tone curve, and costs a quarter
     coarse_picture, coarse_result = (_halved(each) for each in (picture, result))
-    power = max(POWERS, key=lambda p: _explain(coarse_picture, coarse_result**p, KERNEL_PX // 2).consistency)
-    return _explain(picture, result**power, KERNEL_PX)
+    power = max(POWERS, key=lambda p: _explain(coarse_picture, coarse_result**p, KERNEL_PX // 2)[0])
+    result = result**power
+    consistency, brought_back, kernel = _explain(picture, result, KERNEL_PX)
+    if kernel is None:
+        return Fit(consistency, brought_back, 0.0)
+    # what the damped division makes of no blur at all is not blur
+    variance = _variance(kernel) - _variance(_kernel(result, result, KERNEL_PX))
+    return Fit(consistency, brought_back, float(np.sqrt(max(0.0, variance))))
 
 
 def effective_width(found: Fit, width: int, native_width: float) -> float:
@@ -59,29 +66,27 @@ def _halved(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
-def _explain(picture: np.ndarray, result: np.ndarray, kernel_px: int) -> Fit:
-    """Both (H, W), the result after its tone curve."""
+def _explain(picture: np.ndarray, result: np.ndarray, kernel_px: int) -> tuple[float, np.ndarray, np.ndarray | None]:
+    """(consistency, the result brought back, the blur; None for flat pictures). Both (H, W), the result after its tone
+    curve."""
     variation = float(picture.var())
     # nothing in the one, or nothing left in the other
     if variation < 1e-8 or result.var() < 1e-8:
         same = variation < 1e-8 and result.var() < 1e-8
-        return Fit(float(same), np.full_like(picture, picture.mean()), 0.0)
+        return float(same), np.full_like(picture, picture.mean()), None
     kernel = _kernel(picture, result, kernel_px)
     blurred = cv2.filter2D(result, -1, kernel[::-1, ::-1], borderType=cv2.BORDER_REFLECT_101)
     centred = blurred - blurred.mean()
     gain = max(0.0, float(np.mean(centred * (picture - picture.mean())) / max(blurred.var(), 1e-12)))
     brought_back = gain * centred + picture.mean()
     explained = 1 - float(np.mean((picture - brought_back) ** 2)) / variation
-    # what the damped division makes of no blur at all is not blur
-    variance = _variance(kernel) - _variance(_kernel(result, result, kernel_px))
-    return Fit(max(0.0, explained), brought_back, float(np.sqrt(max(0.0, variance))))
+    return max(0.0, explained), brought_back, kernel
 
 
 def _kernel(picture: np.ndarray, result: np.ndarray, kernel_px: int) -> np.ndarray:
     """The blur without negative weights, summing to 1, that best takes the result to the picture: a damped division of
     their spectra, cut to its middle. Both (H, W)."""
-    # softens the jump at the border
-    window = np.outer(*(np.hanning(side + 2)[1:-1] ** 0.25 for side in picture.shape))
+    window = _window(picture.shape)
     picture_f, result_f = (np.fft.rfft2((each - each.mean()) * window) for each in (picture, result))
     power = np.abs(result_f) ** 2
     spectrum = np.conj(result_f) * picture_f / (power + DAMPING * power.mean())
@@ -94,7 +99,13 @@ def _kernel(picture: np.ndarray, result: np.ndarray, kernel_px: int) -> np.ndarr
     return kernel / kernel.sum() if kernel.sum() > 0 else np.ones((1, 1))
 
 
+@lru_cache(maxsize=16)
+def _window(shape: tuple[int, int]) -> np.ndarray:
+    """Softens the jump at the border."""
+    return np.outer(*(np.hanning(side + 2)[1:-1] ** 0.25 for side in shape))
+
+
 def _variance(kernel: np.ndarray) -> float:
     """Of the two directions, the mean, in px^2."""
-    axes = np.indices(kernel.shape)
-    return float(np.mean([np.sum(kernel * (axis - np.sum(kernel * axis)) ** 2) for axis in axes]))
+    sums = [(kernel.sum(axis=1 - axis), np.arange(side)) for axis, side in enumerate(kernel.shape)]
+    return float(np.mean([np.sum(weights * (places - np.sum(weights * places)) ** 2) for weights, places in sums]))
