@@ -6,8 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
 CCPD ?= ../shared/ccpd/frames
+REAL ?= $(wildcard ../shared/real/lpblur ../shared/real/easypr ../shared/real/eu ../shared/real/us ../shared/ccpd)
 
-.PHONY: install lint test test-all demo app bench benchmark-tiles pretrained
+.PHONY: install lint test test-all demo app bench benchmark-tiles benchmark-real pretrained
 
 # --- Installing: each target has what it needs, and no more ---------------------------------------
 
@@ -54,6 +55,9 @@ demo: .venv/run
 
 bench: .venv/dev
 	$(PY) -m tools.benchmarks.speed
+
+benchmark-real: .venv/run
+	$(PY) -m tools.benchmarks.real --pictures $(REAL)
 
 pretrained: .venv/dev
 	$(PY) -m tools.pretrained
