@@ -9,6 +9,7 @@ does. Exit code: 0 stopped by the user, 2 the page could not be opened. A restor
 import argparse
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -18,7 +19,8 @@ from data.console import prepare_libraries, printable
 from data.settings import Parser
 
 REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
-MAX_FILE_SIZE = "20mb"
+MAX_FILE_SIZE = "100mb"
+LOCAL = ("localhost", "127.0.0.1", "::1")
 # whose last picture is remembered
 SESSIONS = 50
 
@@ -30,6 +32,8 @@ def serve(options: argparse.Namespace) -> None:
     from enhancing.examining import make_examiner
     from models.shipped import default_checkpoint
 
+    # before the networks are loaded, which takes a while
+    check_port(options.host, options.port)
     checkpoint = options.checkpoint or default_checkpoint()
     examiner = make_examiner(checkpoint, read=True, ask_again=True, find=True)
     stop = threading.Event()
@@ -49,16 +53,28 @@ def serve(options: argparse.Namespace) -> None:
             page.close(verbose=False)
 
 
+def check_port(host: str, port: int) -> None:
+    """Raises OSError where nothing can listen there, ValueError for what is no port."""
+    if not 0 <= port <= 65535:
+        raise ValueError(f"--port is 0 to 65535, got {port}")
+    try:
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}, port {port}: {error.strerror}: give another --port") from error
+
+
 def open_page(options: argparse.Namespace, examiner, folder: str):
     """Build the page and start its server, in threads of its own. folder: for all that is uploaded and made."""
     prepare_libraries()
     os.environ["GRADIO_TEMP_DIR"] = folder
     # of uvicorn: there is no proxy, so forwarded headers are not trusted
     os.environ["FORWARDED_ALLOW_IPS"] = ""
-    from page.guard import Guard, GuardedApp
-    from page.layout import build_page
-    from page.style import CSS, theme
-    from page.uploads import Uploads
+    # Gradio looks whether its page answers; a proxy for the web could not reach it
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), options.host, *LOCAL)))
+    from page.guard import Guard, GuardedApp, Uploads
+    from page.layout import assets, build_page, theme
 
     page = build_page(examiner, folder, Path(options.report))
     page.launch(
@@ -67,7 +83,7 @@ def open_page(options: argparse.Namespace, examiner, folder: str):
         inbrowser=options.browser,
         max_file_size=MAX_FILE_SIZE,
         theme=theme(),
-        css=CSS,
+        **assets(),
         share=False,
         run_history=False,
         footer_links=[],

@@ -133,7 +133,8 @@ def _lay_upon(results: Sequence[Result], reference: int, trust: np.ndarray) -> l
         picture = resize(result.look.sr, *shape)
         warp = np.eye(2, 3, dtype=np.float32) if i == reference else align(fixed, picture)
         aligned = warped(picture, warp)
-        likeness = correlation(smooth(fixed), smooth(aligned))
+        # a flat picture is like nothing, itself included
+        likeness = 1.0 if i == reference else correlation(smooth(fixed), smooth(aligned))
         believed = likeness >= MIN_CORRELATION or i == reference
         weight = trust[i] * likeness * worths[i] ** WORTH_POWER if believed else 0.0
         lq = warped(resize(result.source.lq, *shape), warp)

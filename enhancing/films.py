@@ -20,7 +20,7 @@ from enhancing.finding import FilmJob, Part, output_names
 from enhancing.opening import Source
 from enhancing.tracking import Followed, View, follow
 from enhancing.writing import Row, fill_from_burst, write_picture
-from models.detector import SCORE, Plate, load_detector
+from models.detector import SCORE, Detector, Plate, load_detector
 from models.enhancer import resize, to_working_size
 from models.locating import find_plates
 from reading.reader import Reader
@@ -52,10 +52,10 @@ def enhance_films(
         yield from enhance_film(film, job.path, name, out, examiner, detect)
 
 
-def plates_in_frames() -> Detect:
-    """By the shipped detector. As for pictures, a frame that looks like a crop of a plate counts as one plate where
-    none is sure. Raises ValueError where there is no detector."""
-    detector = load_detector()
+def plates_in_frames(detector: Detector | None = None) -> Detect:
+    """By the shipped detector, or another. As for pictures, a frame that looks like a crop of a plate counts as one
+    plate where none is sure. Raises ValueError where there is no detector."""
+    detector = detector or load_detector()
 
     def detect(picture: np.ndarray) -> Sequence[Plate]:
         located = find_plates(picture, detector)
@@ -103,9 +103,7 @@ def _counted(film: Film, seen: list[int]) -> Iterator[Frame]:
 
 def _enhance_plate(examiner: Examiner, followed: Followed, path: str, out: str, name: str) -> Row:
     started = time.perf_counter()
-    views = sorted(followed.views, key=lambda view: view.seconds)
-    results = examiner.enhance([_source(examiner, view) for view in views])
-    burst = combine(results, examiner)
+    views, results, burst = combine_views(examiner, followed)
     row = _row(path, followed, views, burst)
     try:
         write_picture(out, name + COMBINED, burst.picture)
@@ -116,6 +114,13 @@ def _enhance_plate(examiner: Examiner, followed: Followed, path: str, out: str, 
         row.status, row.reason = "failed", f"cannot be written: {error}"
     row.seconds = time.perf_counter() - started
     return row
+
+
+def combine_views(examiner: Examiner, followed: Followed) -> tuple[list[View], list[Result], Burst]:
+    """A plate's best views in the order of time, each enhanced, and all of them combined."""
+    views = sorted(followed.views, key=lambda view: view.seconds)
+    results = examiner.enhance([_source(examiner, view) for view in views])
+    return views, results, combine(results, examiner)
 
 
 def _source(examiner: Examiner, view: View) -> Source:

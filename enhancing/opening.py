@@ -48,15 +48,15 @@ class Source(NamedTuple):
 
 
 def load_sources(
-    generator: Generator, path: str, corners: Corners | None = None, detector: Detector | None = None
+    generator: Generator, path: str, corners: Corners | None = None, detector: Detector | None = None, name: str = ""
 ) -> list[Source]:
-    """The plates of a file, best first. Raises PictureError for a file that is no picture, ValueError for corners that
-    are outside it, NoPlateFound.
+    """The plates of a file, best first. name: of the file where it was, if it is kept under another. Raises
+    PictureError for a file that is no picture, ValueError for corners that are outside it, NoPlateFound.
 
     A source is small: the few pictures larger than the generator's input are opened again where their own size is
     needed.
     """
-    sources = find_sources(generator, open_picture(path), corners, os.path.basename(path), detector)
+    sources = find_sources(generator, open_picture(path), corners, name or os.path.basename(path), detector)
 
     def again(source: Source) -> Callable[[], np.ndarray]:
         return lambda: _at_own_size(open_picture(path), source.corners, source.size)

@@ -1,91 +1,220 @@
-"""The third tab: one clean plate damaged live, to see where the generator starts to invent; and what the tests
-measured."""
+"""The third tab: one plate damaged more and more, to see from where on the result is invented; what tests measured."""
 
+import base64
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import gradio as gr
 import numpy as np
 
 from data import degrade
-from data.io import open_picture, to_float
-from enhancing.examining import Examiner
+from data.io import open_picture, to_float, to_uint8
+from enhancing.examining import Examiner, Result
 from enhancing.opening import make_source
-from page import results, words
-from page.examples import Examples
-from page.measured import figures, grid
+from evaluation.tables import lines, methods_of, sentences
+from models.enhancer import resize
+from page import words
+from page.pictures import Examples, Photo
 from page.single import QUEUE
+from reading.matching import align, comparable
 
 TILE_PX = 192
 NOISE_SEED = 5
+# of sensors, in every damaged picture
+NOISE = 0.01
+OWN = "the plate of the first tab"
+# of small pictures beside the readings
+SMALL_QUALITY = 80
 
 
-def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path) -> None:
-    """Lay out the tab and wire it. report: the folder that evaluate.py left."""
+class Kind(NamedTuple):
+    """A damage that grows. stage, parameter: as in data/degrade.py; factor: from a level to that parameter."""
+
+    name: str
+    unit: str
+    levels: tuple[float, ...]
+
+    def steps(self, level: float) -> list[degrade.Step]:
+        """What a level does, in the order in which a camera does it."""
+        noise: degrade.Step = {"stage": "noise", "read": NOISE, "shot": NOISE, "seed": NOISE_SEED}
+        if self.name == "Blur":
+            return [{"stage": "defocus", "radius": level}, noise] if level else []
+        if self.name == "Darkness":
+            return [{"stage": "exposure", "stops": -level}, noise] if level else []
+        return [{"stage": "down", "factor": TILE_PX / level}, noise, {"stage": "up"}] if level < TILE_PX else []
+
+
+KINDS = (
+    Kind("Blur", "px of defocus in a plate 154 px wide", (0, 1, 2, 3, 4, 5, 6, 8)),
+    Kind("Darkness", "stops of missing light", (0, 1, 2, 3, 4, 5, 6, 7)),
+    Kind("Size", "px across the picture", (192, 128, 96, 64, 48, 32, 24, 16)),
+)
+
+
+class Point(NamedTuple):
+    """The answer at one level. right: share of the true characters."""
+
+    level: float
+    result: Result
+    text: str
+    right: float
+
+
+def curve(examiner: Examiner, clean: np.ndarray, truth: str, kind: Kind) -> list[Point]:
+    """clean: (96, 192, 3) float, the plate before it is damaged."""
+    # the curve asks often, so it asks once each
+    examiner = replace(examiner, second=None, ask_again=False)
+    sources = []
+    for level in kind.levels:
+        damage = kind.steps(level)
+        width = degrade.sampled_width(damage, clean.shape[1])
+        sources.append(make_source(examiner.generator, degrade.apply(clean, damage))._replace(native_width=width))
+    points = []
+    for level, result in zip(kind.levels, examiner.enhance(sources), strict=True):
+        text = result.answer.best_text
+        right = sum(i is not None and j is not None and truth[i] == text[j] for i, j in align(truth, text))
+        points.append(Point(level, result, text, right / max(1, len(truth))))
+    return points
+
+
+def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path, photo: gr.State) -> None:
+    """Lay out the tab and wire it. report: the folder that evaluate.py left. photo: the first tab's `Photo`."""
     plates = {f"{plate.country} {plate.text}": plate for plate in examples.clean}
-    gr.Markdown("### Damage a clean plate, and see where the result starts to invent")
+    gr.Markdown("## How far until it invents\nA sharp plate is damaged more and more, and read again each time.")
     with gr.Row():
-        with gr.Column(min_width=300):
-            which = gr.Radio(list(plates), value=next(iter(plates)), label="Plate (rendered)")
-            blur = gr.Slider(0, 8, 1.5, step=0.25, label="Blur: radius of the defocus, px", elem_id="blur")
-            dark = gr.Slider(0, 5, 1, step=0.25, label="Darkness: stops of missing light", elem_id="dark")
-            noise = gr.Slider(0, 0.3, 0.02, step=0.01, label="Noise: its standard deviation", elem_id="noise")
-            size = gr.Slider(16, TILE_PX, 128, step=4, label="Size: width of the picture, px", elem_id="size")
-        with gr.Column(min_width=300):
-            slider = gr.ImageSlider(
-                label="Damaged and restored",
-                format="png",
-                buttons=["fullscreen"],
-                interactive=False,
-                elem_id="live-slider",
-            )
-            found = gr.HTML(elem_id="live-findings")
-    _measured(report)
+        which = gr.Radio([*plates, OWN], value=next(iter(plates)), label="Plate", elem_id="which")
+        truth = gr.Textbox(
+            label="What it says",
+            info="Of your own plate; empty: what is read before any damage.",
+            elem_id="truth",
+            max_length=16,
+        )
+    found = gr.HTML('<p class="placeholder">The curves will stand here.</p>', elem_id="curves", elem_classes="curves")
+    with gr.Accordion("What the tests of the shipped generator found", open=False, elem_id="measured"):
+        _measured(report)
 
-    def show(name: str, blur: float, dark: float, noise: float, size: float):
-        plate = plates[name]
-        return _show(examiner, to_float(open_picture(plate.path)), plate.text, steps(blur, dark, noise, size))
+    def show(name: str, said: str, own: Photo | None):
+        if name != OWN:
+            plate = plates[name]
+            return curves_html(examiner, to_float(open_picture(plate.path)), plate.text)
+        if own is None or not (own.sources or own.moved):
+            return words.problem("Give a picture in the first tab, then come back.")
+        clean = resize(own.source.lq, TILE_PX // 2, TILE_PX)
+        return curves_html(examiner, clean, said)
 
-    given = [which, blur, dark, noise, size]
     gr.on(
-        [tab.select, *(component.change for component in given)],
+        [tab.select, which.change, truth.submit, truth.blur],
         show,
-        given,
-        [slider, found],
+        [which, truth, photo],
+        found,
         api_visibility="private",
-        # of a slider's many values on its way, the last one counts
         trigger_mode="always_last",
-        # else an old result might be taken for that of the present sliders
         show_progress="minimal",
-        show_progress_on=slider,
         concurrency_id=QUEUE,
         concurrency_limit=1,
     )
 
 
-def steps(blur: float, dark: float, noise: float, size: float) -> list[degrade.Step]:
-    """The damage that the sliders stand for, in the order in which a camera does it."""
-    wanted: list[degrade.Step] = []
-    if blur > 0:
-        wanted.append({"stage": "defocus", "radius": blur})
-    if dark > 0:
-        wanted.append({"stage": "exposure", "stops": -dark})
-    if size < TILE_PX:
-        wanted.append({"stage": "down", "factor": TILE_PX / size})
-    if noise > 0:
-        wanted.append({"stage": "noise", "read": noise, "shot": noise, "seed": NOISE_SEED})
-    return [*wanted, {"stage": "up"}] if size < TILE_PX else wanted
+def curves_html(examiner: Examiner, clean: np.ndarray, truth: str) -> str:
+    """truth: empty where only the reader knows."""
+    truth = comparable(truth, country="")
+    parts = []
+    for kind in KINDS:
+        if not truth:
+            # what is read before any damage
+            [first, *_] = curve(examiner, clean, "", kind._replace(levels=kind.levels[:1]))
+            truth = first.text
+        parts.append(_kind_html(kind, curve(examiner, clean, truth, kind), truth))
+    return f'<p class="faint">Taken as true: <b>{escape(truth or words.NOTHING)}</b></p>' + "".join(parts)
 
 
-def _show(examiner: Examiner, clean: np.ndarray, truth: str, damage: list[degrade.Step]):
-    lq = degrade.apply(clean, damage)
-    source = make_source(examiner.generator, lq)
-    source = source._replace(native_width=degrade.sampled_width(damage, clean.shape[1]))
-    [result] = examiner.enhance([source])
-    return results.pair(source.lq, result.picture), words.against_truth(result, truth)
+def _kind_html(kind: Kind, points: Sequence[Point], truth: str) -> str:
+    cells = "".join(
+        f"<li{' class=bad' if point.right < 1 else ''}>{point.level:g}"
+        f'<img width="144" height="72" src="{_small(point.result.picture)}" alt="The plate restored">'
+        f"{_marked(point.text, truth)}</li>"
+        for point in points
+    )
+    strip = f'<ul class="strip" tabindex="0" aria-label="{kind.name}: restored plates">{cells}</ul>'
+    return (
+        f'<section class="kind"><h3>{kind.name}</h3><p>{escape(_said(kind, points))}</p>'
+        f"{_drawn(kind, points)}{strip}</section>"
+    )
+
+
+def _said(kind: Kind, points: Sequence[Point]) -> str:
+    wrong = next((point for point in points if point.right < 1), None)
+    warned = next((point for point in points if point.result.warnings), None)
+    if wrong is None:
+        said = "All characters are right at every level."
+    elif wrong is points[0]:
+        said = "It is misread even before it is damaged."
+    else:
+        said = f"From {wrong.level:g} {kind.unit} on, characters are wrong."
+    return said + (f" The warning comes from {warned.level:g} on." if warned else " No warning comes.")
+
+
+def _marked(text: str, truth: str) -> str:
+    """The reading; wrong characters are underlined, and missing ones a low line."""
+    boxes = ""
+    for i, j in align(truth, text):
+        char = "_" if j is None else text[j]
+        right = i is not None and j is not None and truth[i] == text[j]
+        boxes += escape(char) if right else f"<em>{escape(char)}</em>"
+    return f'<span class="read">{boxes or words.NOTHING}</span>'
+
+
+def _drawn(kind: Kind, points: Sequence[Point]) -> str:
+    """The curve of right characters over the levels, as SVG."""
+    left, top, width, height = 46, 10, 560, 90
+    step = width / (len(points) - 1)
+    places = [(left + i * step, top + height * (1 - point.right)) for i, point in enumerate(points)]
+    line = " ".join(f"{x:.0f},{y:.0f}" for x, y in places)
+    dots = "".join(
+        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" class="{"bad" if point.right < 1 else "good"}"/>'
+        f'<text x="{x:.0f}" y="{top + height + 18}" text-anchor="middle">{point.level:g}</text>'
+        for (x, y), point in zip(places, points, strict=True)
+    )
+    grid = "".join(
+        f'<line x1="{left}" x2="{left + width}" y1="{y}" y2="{y}"/><text x="{left - 8}" y="{y + 4}" text-anchor="end">'
+        f"{share} %</text>"
+        for share, y in ((100, top), (50, top + height // 2), (0, top + height))
+    )
+    warned = next((i for i, point in enumerate(points) if point.result.warnings), None)
+    area = ""
+    if warned is not None:
+        x = max(left, left + (warned - 0.5) * step)
+        area = f'<rect x="{x:.0f}" y="{top}" width="{left + width - x:.0f}" height="{height}"/>'
+    said = ", ".join(f"{point.level:g}: {point.right:.0%}" for point in points)
+    return (
+        f'<svg class="curve" viewBox="0 0 {left + width + 20} {top + height + 42}" role="img" '
+        f'aria-label="Characters right by {kind.name.lower()}. {said}">{area}{grid}<polyline points="{line}"/>{dots}'
+        f'<text x="{left + width / 2:.0f}" y="{top + height + 36}" text-anchor="middle">{escape(kind.unit)}'
+        f"{' (shaded: warned)' if area else ''}</text></svg>"
+    )
+
+
+def _small(picture: np.ndarray) -> str:
+    small = to_uint8(resize(to_float(picture), TILE_PX // 2, TILE_PX))
+    _, encoded = cv2.imencode(".jpg", small[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, SMALL_QUALITY))
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
+# --- What tests measured -----------------------------------------------------------------------------------------
+
+METRICS = "metrics.json"
+# evaluate.py's own, and the shipped one beside docs/evaluation
+GRIDS = ("grid.png", "../grid_benchmark.jpg")
+NO_REPORT = "No evaluation lies in {}: make one with evaluate.py --out, or name another folder with --report."
 
 
 def _measured(report: Path) -> None:
-    gr.Markdown("### What the tests of the shipped generator found")
     gr.HTML(figures(report), elem_id="figures")
     path = grid(report)
     if path:
@@ -96,3 +225,24 @@ def _measured(report: Path) -> None:
         gr.Image(
             str(path), label="Test grid", show_label=False, buttons=["fullscreen"], interactive=False, elem_id="grid"
         )
+
+
+def figures(report: Path) -> str:
+    """The sentences, notes and the table, a column for each method; a note where there is no evaluation, or one that
+    cannot be understood."""
+    try:
+        metrics = json.loads((report / METRICS).read_text(encoding="utf-8"))
+        said = [*sentences(metrics), *metrics["notes"]]
+        header, *rows = zip(*lines(methods_of(metrics)), strict=True)
+    except OSError:
+        return words.note(NO_REPORT.format(os.path.relpath(report)))
+    except (ValueError, KeyError, TypeError):
+        return words.note(f"{report / METRICS} is not what evaluate.py writes.")
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return "".join(f"<p>{escape(sentence)}</p>" for sentence in said) + words.scrolled(f"<tr>{head}</tr>{body}")
+
+
+def grid(report: Path) -> Path | None:
+    """The picture of the best, median and worst plates."""
+    return next((path for path in ((report / name).resolve() for name in GRIDS) if path.is_file()), None)

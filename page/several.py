@@ -1,103 +1,269 @@
-"""The second tab: several frames of one plate, combined."""
+"""The second tab: several frames of one plate, or a film, combined into one answer."""
 
-import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from data.io import open_picture
-from enhancing.burst import combine
-from enhancing.examining import Examiner
-from enhancing.opening import NoPlateFound, find_sources
-from page import results, words
-from page.examples import Examples
-from page.photo import MAX_PIXELS
-from page.single import QUEUE
-from page.uploads import own
+from data.files import looks_like_film
+from data.film import Frame, open_film
+from data.io import PictureError, is_moving, open_picture
+from enhancing.burst import Burst, combine
+from enhancing.examining import Examiner, Result
+from enhancing.films import clock, combine_views, plates_in_frames
+from enhancing.opening import NoPlateFound, Source, load_sources
+from enhancing.tracking import Followed, follow
+from page import words
+from page.guard import own
+from page.pictures import MAX_PIXELS, Examples, base_name, save_result, to_preview
+from page.single import QUEUE, STATE_SECONDS, at_strength, result_panel, strength_slider
 
-# others wait meanwhile; enhance.py --burst takes more
-MAX_FRAMES = 30
+# others wait meanwhile; enhance.py takes more of all
+MOST_FRAMES, MOST_PLATES = 30, 6
+# of a film: how much is looked at, and how often
+FILM_SECONDS, STEP_SECONDS = 30.0, 0.2
+THUMB_PX = 160
+NO_VIEW: dict[str, Any] = {"frames": []}
+BOX = f"""
+<div class="invite"><p>Drop several pictures of one plate here, or a film or GIF.</p>
+  <p class="faint">Whole photos are fine: the plate is found in each. Of a film the first {FILM_SECONDS:.0f} seconds
+  are looked at.</p></div>
+<ul class="frames" aria-label="Frames"></ul>
+<input type="file" accept="image/*,video/*" multiple hidden aria-label="Frames">
+<p class="status" role="status"></p>
+<div class="problem" role="alert" hidden></div>
+<div class="tools"></div>
+<div class="bar always"><button type="button" class="small choose">Add frames or a film</button>
+  <button type="button" class="small remove">Remove all</button></div>
+"""
+
+
+class Given(NamedTuple):
+    """A file that came in. preview: path of a small picture of it, or ""."""
+
+    path: str
+    name: str
+    preview: str
+
+
+@dataclass(eq=False)
+class Frames:
+    """What the visitor gave. sources: the plate in each picture, with the picture's name. followed: the plates of a
+    film. pages: the results, and `chosen` the one that is shown. gone: something else has been given meanwhile.
+    problem: with files that were refused."""
+
+    files: list[Given]
+    sources: list[tuple[str, Source]] = field(default_factory=list)
+    followed: list[Followed] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    chosen: int = 0
+    gone: bool = False
+    problem: str = ""
+
+    def view(self, status: str = "", problem: str = "") -> dict[str, Any]:
+        return {
+            "frames": [{"picture": each.preview, "name": each.name} for each in self.files],
+            "plates": self.labels if len(self.labels) > 1 else [],
+            "chosen": self.chosen,
+            "status": status,
+            "problem": problem,
+            "at": time.monotonic_ns(),
+        }
+
+    def page(self) -> str:
+        return self.pages[self.chosen] if self.pages else words.EMPTY
 
 
 def build(examiner: Examiner, examples: Examples, folder: str) -> None:
-    """Lay out the tab and wire it. folder: for the files to download."""
-    gr.Markdown("Pictures of one and the same plate, each cut to it. They are enhanced, aligned, and read together.")
+    """Lay out the tab and wire it. folder: for previews and files to download."""
+    state = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Row():
         with gr.Column(min_width=300):
-            frames = gr.Gallery(
-                label="Frames: drop or paste several",
-                type="filepath",
-                file_types=["image"],
-                sources=["upload", "clipboard"],
-                columns=3,
-                height=270,
-                object_fit="contain",
-                interactive=True,
-                buttons=[],
+            frames = gr.HTML(
+                NO_VIEW,
+                html_template=BOX,
+                js_on_load="plates.frames(element, trigger, props, watch)",
                 elem_id="frames",
+                elem_classes="intake",
             )
-            with gr.Row():
-                example = gr.Button("Example frames", min_width=120, elem_id="example-frames")
-                start = gr.Button("Combine", variant="primary", min_width=120, elem_id="combine")
-            notice = gr.HTML(elem_id="burst-notice")
+            strength = strength_slider(examiner)
+            example = gr.Button("Example frames", size="sm", min_width=90, elem_id="example-frames")
         with gr.Column(min_width=300):
-            slider = gr.ImageSlider(
-                label="The best frame before, all after",
-                format="png",
-                buttons=["fullscreen"],
-                interactive=False,
-                elem_id="burst-slider",
-            )
-            found = gr.HTML(words.note("Nothing combined yet."), elem_id="burst-findings")
-            heat = gr.Image(
-                label="Bright where the frames disagree",
-                format="png",
-                buttons=[],
-                interactive=False,
-                elem_id="burst-heat",
-            )
-            download = gr.DownloadButton("Download the result (PNG)", interactive=False, elem_id="burst-download")
+            result = result_panel("burst-result")
 
-    def take_frames(given: list[dict] | None):
-        return _combine(examiner, folder, [(each.get("image") or each["video"])["path"] for each in given or []])
+    shown, quick = [frames, result], {"api_visibility": "private", "show_progress": "hidden"}
+    queued = {**quick, "concurrency_id": QUEUE, "concurrency_limit": 1}
 
-    shown = [slider, found, heat, download, notice]
-    example.click(lambda: [str(path) for path in examples.burst], None, frames, api_visibility="private")
-    start.click(
-        take_frames,
-        frames,
-        shown,
-        # else Gradio would open the files
-        preprocess=False,
-        api_visibility="private",
-        concurrency_id=QUEUE,
-        concurrency_limit=1,
+    def take(old: Frames | None, event: gr.EventData):
+        return _take(folder, old, event._data.get("files") or [])
+
+    def take_examples(old: Frames | None):
+        given = [_given(folder, str(path), path.name) for path in examples.burst]
+        return _replaced(old, Frames(given))
+
+    def choose(old: Frames | None, event: gr.EventData):
+        return _choose(old, event._data)
+
+    def work(frames: Frames | None, strength: float):
+        yield from _work(examiner, folder, frames, strength)
+
+    changes = (
+        frames.upload(take, state, [state, *shown], queue=False, **quick),
+        frames.select(choose, state, [state, *shown], queue=False, **quick),
+        example.click(take_examples, state, [state, *shown], queue=False, **quick),
     )
+    for change in changes:
+        change.then(work, [state, strength], shown, **queued)
+    frames.clear(lambda old: _replaced(old, None), state, [state, *shown], queue=False, **quick)
+    strength.change(
+        lambda old: (
+            _replaced(old, replace(old, pages=[], labels=[], gone=False)) if old else (None, gr.skip(), gr.skip())
+        ),
+        state,
+        [state, *shown],
+        queue=False,
+        **quick,
+    ).then(work, [state, strength], shown, trigger_mode="always_last", **queued)
 
 
-def _combine(examiner: Examiner, folder: str, paths: list[str]):
-    """Slider, findings, map, download and notice."""
-    nothing = (gr.skip(),) * 4
-    if not 1 < len(paths) <= MAX_FRAMES:
-        return *nothing, words.problem(f"take 2 to {MAX_FRAMES} frames of one plate, got {len(paths)}")
-    sources, problems = [], ""
-    for path in paths:
+def _replaced(old: Frames | None, new: Frames | None, problem: str = ""):
+    """State, view and result: nothing old is left."""
+    if old:
+        old.gone = True
+    if new is None or not new.files:
+        return None, NO_VIEW | {"problem": problem, "at": time.monotonic_ns()}, words.EMPTY
+    new.problem = problem
+    return new, new.view("Combining…", problem), words.BUSY
+
+
+def _take(folder: str, old: Frames | None, uploaded: Sequence[dict]):
+    """State, view and result after files came in, each with its path in the folder and the name it had."""
+    files, problems = list(old.files) if old else [], []
+    for each in uploaded:
+        name = base_name(str(each.get("name") or each["path"]))
         try:
-            picture = open_picture(own(folder, path), max_pixels=MAX_PIXELS)
-            name = os.path.basename(path)
-            sources.append(find_sources(examiner.generator, picture, name=name, detector=examiner.detector)[0])
-        except NoPlateFound:
-            problems += words.problem(f"{os.path.basename(path)}: no plate found")
-        except ValueError as error:
-            problems += words.problem(f"{os.path.basename(path)}: {error}")
-    if not sources:
-        return *nothing, problems
-    enhanced = examiner.enhance(sources)
-    burst = combine(enhanced, examiner)
-    path = results.to_download(folder, "burst", burst.picture)
-    return (
-        results.pair(sources[burst.reference].lq, burst.picture),
-        words.burst_findings(enhanced, burst),
-        results.heat(burst.disagreement),
-        gr.DownloadButton(value=path, interactive=True),
-        problems,
-    )
+            files.append(_given(folder, own(folder, each["path"]), name))
+        except (ValueError, MemoryError) as error:
+            problems.append(f"{name}: {error or 'not enough memory'}")
+    if len(files) > MOST_FRAMES:
+        problems.append(f"at most {MOST_FRAMES} frames are taken")
+    return _replaced(old, Frames(files[:MOST_FRAMES]), "; ".join(problems))
+
+
+def _given(folder: str, path: str, name: str) -> Given:
+    """Raises PictureError for what is neither a picture nor a film."""
+    if not is_moving(path):
+        return Given(path, name, to_preview(open_picture(path, max_pixels=MAX_PIXELS), folder, THUMB_PX))
+    with open_film(path) as film:
+        first = next(film.frames, None)
+    if first is None:
+        raise PictureError("not a film", "; ".join(film.faults) or "no frame can be read")
+    return Given(path, name, to_preview(first.picture, folder, THUMB_PX))
+
+
+def _choose(old: Frames | None, wanted: dict):
+    """State, view and result after one frame was removed, or another plate of the film was chosen."""
+    if old is None:
+        return gr.skip(), gr.skip(), gr.skip()
+    number = wanted.get("remove", wanted.get("plate"))
+    if not isinstance(number, int):
+        return gr.skip(), gr.skip(), gr.skip()
+    if "remove" in wanted:
+        return _replaced(old, Frames([each for i, each in enumerate(old.files) if i != number]))
+    old.chosen = max(0, min(number, len(old.pages) - 1))
+    return old, old.view(), old.page()
+
+
+def _work(examiner: Examiner, folder: str, frames: Frames | None, strength: float) -> Iterator[tuple]:
+    """View and result, with progress on the way."""
+    if frames is None or frames.pages:
+        return
+    at = at_strength(examiner, strength)
+    films = [each for each in frames.files if is_moving(each.path)]
+    problem, nothing = "", words.EMPTY
+    try:
+        if films and len(frames.files) > 1:
+            problem = "A film is taken alone: remove the other files."
+        elif films:
+            yield from _work_on_film(at, folder, frames, films[0])
+            if not frames.pages:
+                problem, nothing = words.NO_PLATE_IN_FILM, words.nothing_html(words.NO_PLATE)
+        elif len(frames.files) < 2:
+            problem = "Add at least one more picture of the same plate."
+        else:
+            problem = _work_on_pictures(at, folder, frames)
+            nothing = words.nothing_html(words.NO_PLATE)
+    except (ValueError, OSError, MemoryError) as error:
+        problem = str(error) or "not enough memory"
+    if not frames.gone:
+        problem = "; ".join(filter(None, (frames.problem, problem)))
+        yield frames.view(problem=problem), frames.page() if frames.pages else nothing
+
+
+def _work_on_pictures(examiner: Examiner, folder: str, frames: Frames) -> str:
+    """Combines them, and returns what is wrong with some of them."""
+    problems = []
+    if not frames.sources:
+        for each in frames.files:
+            try:
+                # the surest plate of each
+                source = load_sources(examiner.generator, each.path, detector=examiner.detector, name=each.name)[0]
+                frames.sources.append((each.name, source))
+            except NoPlateFound:
+                problems.append(f"{each.name}: no plate found")
+            except ValueError as error:
+                problems.append(f"{each.name}: {error}")
+    if frames.sources:
+        results = examiner.enhance([source for _, source in frames.sources])
+        names = [name for name, _ in frames.sources]
+        _add_page(folder, frames, names[0], names, results, combine(results, examiner))
+    return "; ".join(problems)
+
+
+def _work_on_film(examiner: Examiner, folder: str, frames: Frames, film: Given) -> Iterator[tuple]:
+    """Combines the best views of each plate in it. Yields progress."""
+    # many views replace second opinions on one
+    examiner = replace(examiner, second=None, ask_again=False)
+    if not frames.followed:
+        with open_film(film.path, end_s=FILM_SECONDS) as opened:
+            step = STEP_SECONDS if looks_like_film(film.path) else 0.0
+            seen = [0.0]
+            looked = _thinned(opened.frames, step, frames, seen)
+            for followed in follow(looked, plates_in_frames(examiner.detector)):
+                frames.followed.append(followed)
+                yield frames.view(f"Second {seen[0]:.0f}: {len(frames.followed)} plates so far…"), gr.skip()
+    best = sorted(frames.followed, key=lambda each: -len(each.track.sightings))[:MOST_PLATES]
+    for number, followed in enumerate(best, start=1):
+        if frames.gone:
+            return
+        views, results, burst = combine_views(examiner, followed)
+        names = [clock(view.seconds) for view in views]
+        stem = f"{Path(film.name).stem}-plate-{number}.png" if len(best) > 1 else film.name
+        _add_page(folder, frames, stem, names, results, burst)
+        yield frames.view(f"Plate {number} of {len(best)}…"), frames.page()
+
+
+def _thinned(frames: Iterator[Frame], step: float, given: Frames, seen: list[float]) -> Iterator[Frame]:
+    """Frames at least `step` seconds apart, as long as they are wanted; the time of the last one is in seen[0]."""
+    following = 0.0
+    for frame in frames:
+        if given.gone:
+            return
+        if frame.seconds >= following:
+            seen[0], following = frame.seconds, frame.seconds + step
+            yield frame
+
+
+def _add_page(
+    folder: str, frames: Frames, name: str, names: Sequence[str], results: Sequence[Result], burst: Burst
+) -> None:
+    answer = words.judged_burst(results, burst)
+    before = results[burst.reference].source.lq
+    lines = words.sheet_lines(answer, burst.warnings)
+    files = save_result(folder, name, before, burst.picture, lines, burst.disagreement)
+    frames.pages.append(words.burst_html(results, burst, files, names))
+    frames.labels.append(answer.text or f"Plate {len(frames.labels) + 1}")

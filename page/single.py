@@ -1,177 +1,215 @@
-"""The first tab: one picture, before and after."""
+"""The first tab: one picture. Its plates are found, and the answer appears by itself."""
 
-import os
+import time
 from dataclasses import replace
+from functools import partial
+from threading import Lock
 
 import gradio as gr
 
-from data.io import open_picture
 from enhancing.examining import Examiner
-from enhancing.opening import NoPlateFound, find_sources
-from page import results, words
-from page.examples import Examples
-from page.photo import MAX_PIXELS, Photo, accept, add_corner, marked, parse_corners
-from page.uploads import own
+from enhancing.opening import NoPlateFound
+from page import words
+from page.guard import own
+from page.pictures import Examples, Photo, accept, base_name, save_result
 
 # one picture at a time goes through the networks, whichever tab it comes from
 QUEUE = "generator"
 STATE_SECONDS = 1800
-EMPTY_RESULT = (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+NO_VIEW = {"picture": ""}
+BOX = """
+<div class="frame"><img alt=""><svg aria-hidden="true"></svg>
+  <canvas width="144" height="144" aria-hidden="true" hidden></canvas></div>
+<div class="invite"><p>Drop a photo here, or paste it.</p>
+  <button type="button" class="small choose">Choose a photo</button>
+  <p class="faint">Photos stay on this machine.</p></div>
+<input type="file" accept="image/*" hidden aria-label="Photo">
+<p class="status" role="status"></p>
+<div class="problem" role="alert" hidden></div>
+<div class="tools"></div>
+<div class="bar"><span class="name"></span><button type="button" class="small choose">Another photo</button>
+  <button type="button" class="small remove">Remove</button></div>
+"""
 
 
-def build(examiner: Examiner, examples: Examples, folder: str) -> None:
-    """Lay out the tab and wire it. folder: for the files to download."""
+def build(examiner: Examiner, examples: Examples, folder: str) -> gr.State:
+    """Lay out the tab and wire it. folder: for previews and files to download. Returns the state that holds the
+    visitor's `Photo`."""
     state = gr.State(None, time_to_live=STATE_SECONDS)
     with gr.Row():
         with gr.Column(min_width=300):
-            photo = gr.Image(
-                label="Picture: drop, paste or choose",
-                type="filepath",
-                image_mode=None,
-                sources=["upload", "clipboard"],
-                height=360,
-                buttons=[],
+            photo = gr.HTML(
+                NO_VIEW,
+                html_template=BOX,
+                js_on_load="plates.photo(element, trigger, props, watch)",
                 elem_id="photo",
+                elem_classes="intake",
             )
-            corners = gr.Textbox(
-                label="Corners of the plate, only for a photo of the whole car",
-                info="Press on the plate's four corners in the picture, or type them: x,y x,y x,y x,y",
-                elem_id="corners",
-            )
-            strength = gr.Slider(
-                0,
-                1,
-                examiner.generator.strength,
-                step=0.1,
-                label="Strength",
-                info="1 shows the network's output alone; less blends in the input.",
-                elem_id="strength",
-            )
-            with gr.Row():
-                clear = gr.Button("Clear corners", min_width=120)
-                start = gr.Button("Enhance", variant="primary", interactive=False, min_width=120, elem_id="enhance")
-            notice = gr.HTML(elem_id="notice")
-            ready = gr.Dataset(
-                components=["textbox"],
-                samples=[[label] for label in examples.labels],
-                sample_labels=examples.labels,
-                type="index",
-                label="Examples, rendered and damaged by this project",
-                elem_id="examples",
-            )
+            strength = strength_slider(examiner)
+            gr.HTML('<p class="faint">No photo at hand? Rendered ones:</p>')
+            with gr.Row(elem_id="examples"):
+                ready = [gr.Button(label, size="sm", min_width=90) for label in examples.labels]
         with gr.Column(min_width=300):
-            slider = gr.ImageSlider(
-                label="Before and after", format="png", buttons=["fullscreen"], interactive=False, elem_id="slider"
-            )
-            found = gr.HTML(words.note("Nothing enhanced yet."), elem_id="findings")
-            heat = gr.Image(
-                label="Bright where it is unsure", format="png", buttons=[], interactive=False, elem_id="heat"
-            )
-            download = gr.DownloadButton("Download the result (PNG)", interactive=False, elem_id="download")
+            result = result_panel("result")
 
-    shown = [slider, found, heat, download]
+    shown, quick = [photo, result], {"api_visibility": "private", "show_progress": "hidden"}
+    queued = {**quick, "concurrency_id": QUEUE, "concurrency_limit": 1}
 
-    def take(uploaded: dict | None):
-        return (*_take(folder, uploaded), "")
+    def take(old: Photo | None, event: gr.EventData):
+        return _take(folder, old, event._data)
 
-    def mark(state: Photo | None, text: str, event: gr.SelectData) -> str:
-        return add_corner(state, text, *event.index) if state else text
+    def example(number: int, old: Photo | None):
+        path = examples.singles[number]
+        return _accepted(folder, old, str(path), path.name)
 
-    def redraw(state: Photo | None, text: str):
-        return marked(state, text) if state else gr.skip()
+    def clear(old: Photo | None, event: gr.EventData):
+        return _clear(old, str(event._data.get("problem") or ""))
 
-    def enhance(state: Photo | None, text: str, strength: float):
-        return _enhance(_at(examiner, strength), folder, state, text)
+    def look(photo: Photo | None, strength: float):
+        return _look(examiner, folder, photo, strength)
 
-    def again(state: Photo | None, text: str, strength: float):
-        return enhance(state, text, strength) if state else (*EMPTY_RESULT, gr.skip())
+    def choose(photo: Photo | None, strength: float, event: gr.EventData):
+        return _choose(examiner, folder, photo, strength, event._data)
 
-    def example(number: int, strength: float):
-        path, text = examples.singles[number]
-        taken, _, message, button = _accept(str(path), path.name)
-        if taken is None:
-            return None, None, button, "", *EMPTY_RESULT, message
-        return taken, marked(taken, text), button, text, *enhance(taken, text, strength)
+    def again(photo: Photo | None, strength: float):
+        return _enhanced(examiner, folder, photo, strength)
 
-    taken = [state, photo, notice, start]
-    # not preprocessed: Gradio would open the file, and say what is wrong with it in its own words
-    photo.upload(take, photo, [*taken, corners], preprocess=False, api_visibility="private", show_progress="minimal")
-    photo.clear(lambda: (None, "", gr.Button(interactive=False), ""), None, [state, notice, start, corners])
-    # past the queue, and none dropped while another is under way: corners are clicked quickly
-    photo.select(
-        mark,
-        [state, corners],
-        corners,
-        api_visibility="private",
-        show_progress="hidden",
-        queue=False,
-        trigger_mode="multiple",
+    # what is quick goes past the queue, so that a new picture clears the old result at once
+    taken = [photo.upload(take, state, [state, *shown], queue=False, **quick)]
+    for number, button in enumerate(ready):
+        taken.append(button.click(partial(example, number), state, [state, *shown], queue=False, **quick))
+    for each in taken:
+        each.then(look, [state, strength], shown, **queued)
+    photo.clear(clear, state, [state, *shown], queue=False, **quick)
+    photo.select(choose, [state, strength], shown, trigger_mode="always_last", **queued)
+    # by mouse, keys or typing; of many values on the way, the last one counts
+    strength.change(again, [state, strength], shown, trigger_mode="always_last", **queued)
+    return state
+
+
+def add_api(examiner: Examiner, folder: str) -> None:
+    """`/enhance` of the HTTP API (README.md). Its name, its parameters and the names in its answer do not change."""
+    one_at_a_time = Lock()
+
+    def enhance(picture: dict, corners: list | None = None, strength: float | None = None) -> dict:
+        """picture: as the upload says, {"path": ...}. corners: [x, y] of a plate's four, else plates are found.
+        strength: 0 to 1. Returns the picture's size and, for each plate, what was read and where its PNG files are."""
+        at = at_strength(examiner, examiner.generator.strength if strength is None else min(1.0, max(0.0, strength)))
+        try:
+            path = own(folder, picture["path"])
+            photo = accept(path, str(picture.get("orig_name") or path), folder)
+            with one_at_a_time:
+                return _described(at, folder, photo, corners)
+        except (ValueError, TypeError, LookupError) as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    # past the queue, so that one request has one answer
+    gr.api(enhance, api_name="enhance", queue=False)
+
+
+def _described(examiner: Examiner, folder: str, photo: Photo, corners: list | None) -> dict:
+    height, width = photo.size
+    try:
+        if corners:
+            photo.mark(examiner.generator, [(float(x), float(y)) for x, y in corners])
+        else:
+            photo.look(examiner.generator, examiner.detector)
+    except NoPlateFound:
+        pass
+    plates = []
+    for result in examiner.enhance([photo.moved] if photo.moved else photo.sources):
+        answer = words.judged(result)
+        lines = words.sheet_lines(answer, result.warnings)
+        files = save_result(folder, photo.name, result.source.lq, result.picture, lines)
+        where = None if result.source.corners is None else result.source.corners.tolist()
+        urls = {"picture": words.url(files.after), "before_and_after": words.url(files.sheet)}
+        plates.append({"corners": where, **words.as_json(answer, result.warnings), **urls})
+    return {"width": width, "height": height, "plates": plates, "note": words.HINT}
+
+
+def strength_slider(examiner: Examiner) -> gr.Slider:
+    return gr.Slider(
+        0,
+        1,
+        examiner.generator.strength,
+        step=0.05,
+        label="Strength",
+        info="1: the network's drawing alone. Less: more of your picture, and of its doubt.",
+        buttons=[],
+        elem_classes="strength",
     )
-    corners.change(
-        redraw, [state, corners], photo, api_visibility="private", show_progress="hidden", trigger_mode="always_last"
-    )
-    clear.click(lambda: "", None, corners, api_visibility="private")
-    for event, made in ((start.click, enhance), (strength.release, again)):
-        event(
-            made,
-            [state, corners, strength],
-            [*shown, notice],
-            api_visibility="private",
-            concurrency_id=QUEUE,
-            concurrency_limit=1,
-        )
-    ready.click(
-        example,
-        [ready, strength],
-        [state, photo, start, corners, *shown, notice],
-        api_visibility="private",
-        concurrency_id=QUEUE,
-        concurrency_limit=1,
-    )
 
 
-def _at(examiner: Examiner, strength: float) -> Examiner:
+def result_panel(name: str) -> gr.HTML:
+    return gr.HTML(words.EMPTY, js_on_load="plates.result(element, watch)", elem_id=name, elem_classes="result")
+
+
+def at_strength(examiner: Examiner, strength: float) -> Examiner:
     return replace(examiner, generator=replace(examiner.generator, strength=strength))
 
 
-def _take(folder: str, uploaded: dict | None):
-    """State, picture, notice and button after a file came in. uploaded: path, orig_name and more, as Gradio says it."""
-    if not uploaded:
-        return None, None, "", gr.Button(interactive=False)
-    name = uploaded["orig_name"] or uploaded["path"]
+def _clear(old: Photo | None, problem: str = ""):
+    """State, view and result where there is no picture any more."""
+    if old:
+        old.gone = True
+    return None, NO_VIEW | {"problem": problem, "at": time.monotonic_ns()}, words.EMPTY
+
+
+def _take(folder: str, old: Photo | None, uploaded: dict):
+    """State, view and result after a file came in. uploaded: its path in the folder, and the name it had."""
+    name = base_name(str(uploaded.get("name") or uploaded["path"]))
     try:
         path = own(folder, uploaded["path"])
     except ValueError as error:
-        return None, None, words.problem(f"{os.path.basename(name)}: {error}"), gr.Button(interactive=False)
-    return _accept(path, name)
+        return _clear(old, f"{name}: {error}")
+    return _accepted(folder, old, path, name)
 
 
-def _accept(path: str, name: str):
+def _accepted(folder: str, old: Photo | None, path: str, name: str):
     try:
-        photo = accept(path, name)
-    except ValueError as error:
-        return None, None, words.problem(f"{os.path.basename(name)}: {error}"), gr.Button(interactive=False)
-    return photo, photo.preview, "", gr.Button(interactive=True)
+        photo = accept(path, name, folder)
+    except (ValueError, MemoryError) as error:
+        return _clear(old, f"{name}: {error or 'not enough memory'}")
+    _clear(old)
+    return photo, photo.view("Looking for the plate…"), words.BUSY
 
 
-def _enhance(examiner: Examiner, folder: str, photo: Photo | None, text: str):
-    """Slider, findings, map, download and notice."""
-    if photo is None:
-        return *EMPTY_RESULT, words.problem("no picture: drop one first")
+def _look(examiner: Examiner, folder: str, photo: Photo | None, strength: float):
+    """View and result of a picture that was just taken."""
+    if photo is None or photo.gone:
+        return gr.skip(), gr.skip()
     try:
-        picture = open_picture(photo.path, max_pixels=MAX_PIXELS)
-        # the surest of several
-        source = find_sources(examiner.generator, picture, parse_corners(text), photo.name, examiner.detector)[0]
+        photo.look(examiner.generator, examiner.detector)
     except NoPlateFound:
-        return *EMPTY_RESULT, words.problem(words.NO_PLATE)
-    except ValueError as error:
-        return *EMPTY_RESULT, words.problem(str(error))
-    [result] = examiner.enhance([source])
-    path = results.to_download(folder, os.path.splitext(photo.name)[0], result.picture)
-    return (
-        results.pair(source.lq, result.picture),
-        words.findings(result),
-        results.heat(result.disagreement),
-        gr.DownloadButton(value=path, interactive=True),
-        "",
-    )
+        return photo.view(problem=words.NO_PLATE_HELP), words.nothing_html(words.NO_PLATE)
+    except (ValueError, MemoryError) as error:
+        return photo.view(problem=f"{photo.name}: {error}"), words.EMPTY
+    return _enhanced(examiner, folder, photo, strength)
+
+
+def _choose(examiner: Examiner, folder: str, photo: Photo | None, strength: float, wanted: dict):
+    """View and result of another plate, of corners that the visitor moved, or of the whole picture as one plate."""
+    if photo is None or photo.gone:
+        return gr.skip(), gr.skip()
+    plate, corners = wanted.get("plate"), wanted.get("corners")
+    if isinstance(plate, int) and 0 <= plate < len(photo.sources):
+        photo.chosen = plate
+    photo.moved, photo.ticket = None, int(wanted.get("ticket") or 0)
+    try:
+        if corners or wanted.get("whole"):
+            photo.mark(examiner.generator, [tuple(map(float, corner)) for corner in corners] if corners else None)
+    except (ValueError, TypeError) as error:
+        return photo.view(problem=str(error)), words.EMPTY
+    return _enhanced(examiner, folder, photo, strength)
+
+
+def _enhanced(examiner: Examiner, folder: str, photo: Photo | None, strength: float):
+    """View and result of the chosen plate."""
+    if photo is None or photo.gone or not (photo.sources or photo.moved):
+        return gr.skip(), gr.skip()
+    [result] = at_strength(examiner, strength).enhance([photo.source])
+    lines = words.sheet_lines(words.judged(result), result.warnings)
+    files = save_result(folder, photo.name, result.source.lq, result.picture, lines, result.disagreement)
+    if photo.gone:
+        return gr.skip(), gr.skip()
+    return photo.view(), words.result_html(result, files)

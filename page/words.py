@@ -1,17 +1,250 @@
-"""What is known about a result, as HTML: warnings, readings character by character, figures. All text is escaped."""
+"""What is said about a result: how far to trust each character, in words and as HTML. All text is escaped."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
+from typing import Any
+from urllib.parse import quote
 
+from enhancing import drawing
 from enhancing.burst import Burst
-from enhancing.examining import Agreement, Result, agree
+from enhancing.examining import Result, agree
+from page.pictures import Files
+from reading.matching import comparable, partners
 from reading.reader import Reading
 
 HINT = "A restored plate is a hint, not evidence."
 NOTHING = "nothing"
-NO_PLATE = "no plate found: press on its four corners in the picture, or give a picture of the plate alone"
-# a character that any variant reads otherwise, which the command prints as a question mark
-UNSURE_BELOW = 1.0
+NO_PLATE = "No plate found"
+NO_PLATE_HELP = (
+    "No plate found in this picture. If you see one, mark its corners, or give a picture of the plate alone."
+)
+NO_PLATE_IN_FILM = "No plate found in this film. Choose one in which the plate is larger."
+EMPTY = '<p class="placeholder">The answer will stand here.</p>'
+BUSY = '<p class="placeholder busy">Looking for the plate…</p>'
+
+# --- How far to trust --------------------------------------------------------------------------------------------
+
+# probability of a character from which it counts as sure, and from which as likely
+SURE, LIKELY = 0.95, 0.8
+# characters that readers take for one another
+ALIKE = ("0OQD", "8B", "1I", "5S", "2Z")
+# of plates' texts, as far as the renderer knows countries; India's have ten
+USUAL_LENGTHS = range(4, 9)
+# share of the readings that must have as many characters as the answer
+SAME_LENGTH = 0.7
+# of the variants, that must read a character the same, or it is doubtful
+STEADY = 0.5
+MOST_ALTERNATIVES = 3
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An answer as it is shown. probabilities: of each character of `text`. alternatives: for each, what else it may
+    be, likeliest first. steady: for each, the share of the variants that agree on it. same_length: share of the
+    readings that have as many characters."""
+
+    text: str
+    probabilities: tuple[float, ...]
+    alternatives: tuple[str, ...]
+    steady: tuple[float, ...]
+    same_length: float
+
+
+def judged(result: Result) -> Judged:
+    """Of one enhanced picture: its answer, and whether the variants agree."""
+    answer, variants = result.answer, result.look.readings[1:]
+    steady = agree(answer.best_text, [reading.text for reading in variants]).shares
+    return _judged(answer.best_text, answer.probabilities, answer.alternatives, steady, variants)
+
+
+def judged_burst(results: Sequence[Result], burst: Burst) -> Judged:
+    """Of several frames: a character is as probable as the frames that see one there say on average."""
+    readings = [each.reading for each, frame in zip(results, burst.frames, strict=True) if frame.weight]
+    text = burst.vote.text
+    alternatives = _read_otherwise(text, [comparable(reading.text, country="") for reading in readings])
+    # single frames may be bad, so that they differ is no doubt of its own
+    return _judged(text, burst.vote.confidences, alternatives, [1.0] * len(text), readings)
+
+
+def _judged(
+    text: str,
+    probabilities: Sequence[float],
+    alternatives: Sequence[str],
+    steady: Sequence[float],
+    readings: Sequence[Reading],
+) -> Judged:
+    lengths = [len(comparable(reading.text, country="")) for reading in readings]
+    same = sum(length == len(text) for length in lengths) / max(1, len(lengths))
+    others = [_with_alike(char, known) for char, known in zip(text, alternatives, strict=True)]
+    return Judged(text, tuple(probabilities), tuple(others), tuple(steady), same)
+
+
+def _read_otherwise(text: str, others: Sequence[str]) -> list[str]:
+    """For each character what other readings have in its place, the most frequent first."""
+    found: list[Counter[str]] = [Counter() for _ in text]
+    for other in others:
+        for place, at in zip(found, partners(text, other), strict=True):
+            place.update(other[at] if at is not None else "")
+    return [
+        "".join(name for name, _ in place.most_common() if name != char)
+        for char, place in zip(text, found, strict=True)
+    ]
+
+
+def _with_alike(char: str, known: str) -> str:
+    alike = next((group for group in ALIKE if char in group), "")
+    return "".join(dict.fromkeys(other for other in known + alike if other != char))[:MOST_ALTERNATIVES]
+
+
+def levels(answer: Judged, warnings: Sequence[str] = ()) -> list[str]:
+    """Of each character: sure, likely or doubtful. Nothing is sure under a warning, or where readings differ in length;
+    no character is that the variants differ on, or that is easily taken for another."""
+    doubt = bool(warnings) or not _length_is_right(answer)
+    found = []
+    for char, p, steady in zip(answer.text, answer.probabilities, answer.steady, strict=True):
+        unsure = doubt or steady < 1 or any(char in group for group in ALIKE)
+        found.append("doubtful" if p < LIKELY or steady < STEADY else "likely" if p < SURE or unsure else "sure")
+    return found
+
+
+def _length_is_right(answer: Judged) -> bool:
+    return answer.same_length >= SAME_LENGTH and len(answer.text) in USUAL_LENGTHS
+
+
+def trust(answer: Judged, warnings: Sequence[str] = ()) -> str:
+    """One plain sentence on how far to trust the answer."""
+    if not answer.text:
+        return "No text can be read in this plate."
+    if warnings:
+        return "Do not rely on this text: it may be wrong in any place."
+    if answer.same_length < SAME_LENGTH:
+        return "Doubtful: a character may be missing, or one too many. The readings differ in their number."
+    if len(answer.text) not in USUAL_LENGTHS:
+        return f"Doubtful: few plates have {len(answer.text)} characters."
+    marked = list(zip(answer.text, levels(answer), answer.alternatives, strict=True))
+    doubtful = [(char, others) for char, level, others in marked if level == "doubtful"]
+    if len(doubtful) > len(answer.text) / 2:
+        return "Most of it is a guess."
+    if doubtful:
+        return f"Check the dashed characters: {_listed(doubtful)}."
+    alike = [(char, others) for char, level, others in marked if level == "likely" and others]
+    if alike:
+        return f"Probably right. Easily mistaken: {_listed(alike)}."
+    return "Probably right: the readings agree."
+
+
+def _listed(characters: Sequence[tuple[str, str]]) -> str:
+    unique = dict(characters)
+    return ", ".join(f"{char} (or {' or '.join(others)})" if others else char for char, others in unique.items())
+
+
+def as_json(answer: Judged, warnings: Sequence[str]) -> dict[str, Any]:
+    """For programs."""
+    each = zip(answer.text, answer.probabilities, levels(answer, warnings), answer.alternatives, strict=True)
+    characters = [
+        {"character": char, "probability": round(p, 4), "trust": level, "alternatives": list(others)}
+        for char, p, level, others in each
+    ]
+    known = {"text": answer.text, "characters": characters, "trust": trust(answer, warnings)}
+    return known | {"warnings": [_sentence(warning) for warning in warnings]}
+
+
+def sheet_lines(answer: Judged, warnings: Sequence[str]) -> list[drawing.Line]:
+    """What stands below before and after on the picture to download."""
+    said = [(_sentence(warning), drawing.RED) for warning in warnings]
+    said += [(f"Reads {answer.text or NOTHING}. {trust(answer, warnings)}", drawing.INK)]
+    return [*said, (HINT, drawing.RED)]
+
+
+# --- Results as HTML ---------------------------------------------------------------------------------------------
+
+
+def result_html(result: Result, files: Files) -> str:
+    """Of one enhanced picture."""
+    answer = judged(result)
+    details = _table(
+        [
+            ("Read in your picture", _reading(result.reading_before)),
+            ("Read in the result", _reading(result.reading)),
+            ("Explained", f"{result.fit.consistency:.0%} of your picture follows from the result"),
+            ("Detail", f"as much as a sharp picture {result.effective_width:.0f} px wide holds"),
+        ]
+    )
+    details += _characters_table(answer, result.warnings) + _qualities(result)
+    return _page(answer, result.warnings, files, details, "copies of it that were shifted or dimmed")
+
+
+def burst_html(results: Sequence[Result], burst: Burst, files: Files, names: Sequence[str]) -> str:
+    """Of several frames of one plate."""
+    answer = judged_burst(results, burst)
+    header = "<tr><th>frame</th><th>read alone</th><th>reader's confidence</th><th>weight</th></tr>"
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{escape(result.reading.text or NOTHING)}</td>"
+        f"<td>{result.reading.confidence:.0%}</td><td>{f'{frame.weight:.0%}' if frame.weight else 'left out'}</td></tr>"
+        for name, result, frame in zip(names, results, burst.frames, strict=True)
+    )
+    details = _characters_table(answer, burst.warnings) + scrolled(header + rows)
+    return _page(answer, burst.warnings, files, details, "the frames")
+
+
+def _page(answer: Judged, warnings: Sequence[str], files: Files, details: str, compared: str) -> str:
+    boxes = "".join(
+        f'<span class="char {level}" title="{level}, {p:.0%}">{escape(char)}</span>'
+        for char, level, p in zip(answer.text, levels(answer, warnings), answer.probabilities, strict=True)
+    )
+    text = escape(answer.text)
+    copy = f'<button type="button" class="small copy" data-text="{text}">Copy</button>' if text else ""
+    plate = f'<span class="hidden">{text}</span><span class="chars" aria-hidden="true">{boxes}</span>'
+    if files.doubt:
+        height, width = files.shape
+        details += (
+            f'<figure><img src="{url(files.doubt)}" width="{width}" height="{height}" loading="lazy" '
+            f'alt="Map of the result: bright where it is in doubt"><figcaption class="faint">Bright where {compared} '
+            "give different results.</figcaption></figure>"
+        )
+    return (
+        f'<section class="answer" aria-label="Answer" aria-live="polite">'
+        f'<p class="plate">{plate or NOTHING}{copy}</p>'
+        f'<p class="trust">{escape(trust(answer, warnings))}</p>'
+        + "".join(_box("warning", warning) for warning in warnings)
+        + _comparison(answer, files)
+        + f'<p class="downloads">{_download(files.after, "Download the picture")}'
+        f"{_download(files.sheet, 'Download before and after')}</p>"
+        f'<p class="hint">{HINT}</p>'
+        f"<details><summary>Details</summary>{details}</details></section>"
+    )
+
+
+def nothing_html(message: str) -> str:
+    """In place of a result."""
+    return f'<section class="answer" aria-label="Answer"><p class="plate none">{escape(message)}</p></section>'
+
+
+def _comparison(answer: Judged, files: Files) -> str:
+    """After, with before above it up to where the handle is: an ordinary slider, so that keys move it."""
+    height, width = files.shape
+    size = f'width="{width}" height="{height}"'
+    return (
+        f'<figure class="compare" style="aspect-ratio: {width} / {height}">'
+        f'<img class="after" {size} src="{url(files.after)}" '
+        f'alt="The plate after enhancing. Text read: {escape(answer.text or NOTHING)}">'
+        f'<img class="before" {size} src="{url(files.before)}" alt="The plate before enhancing">'
+        '<span class="tag" aria-hidden="true">before</span><span class="tag" aria-hidden="true">after</span>'
+        '<input type="range" min="0" max="100" value="50" aria-label="How much of the plate before is shown">'
+        "</figure>"
+    )
+
+
+def _download(path: str, label: str) -> str:
+    name = escape(path.rsplit("/", 1)[-1])
+    return f'<a class="small" href="{url(path)}" download="{name}">{label}</a>'
+
+
+def url(path: str) -> str:
+    """Of a file in the page's folder."""
+    return f"/gradio_api/file={quote(path)}"
 
 
 def problem(message: str) -> str:
@@ -22,87 +255,28 @@ def note(message: str) -> str:
     return f'<p class="note">{escape(message)}</p>'
 
 
-def findings(result: Result) -> str:
-    """Of one enhanced picture."""
-    rows = [
-        ("Read before", _reading(result.reading_before)),
-        ("Read after", _reading(result.reading)),
-        ("Agreed", _agreement(result.agreement)),
-    ]
-    facts = _facts(result.fit.consistency, result.effective_width)
-    return _warnings(result.warnings) + _table(rows) + _legend() + _qualities(result) + facts
-
-
-def burst_findings(results: Sequence[Result], burst: Burst) -> str:
-    """Of several frames of one plate."""
-    confidence = f' <span class="faint">confidence {burst.vote.confidence:.2f}</span>'
-    rows = [
-        ("Elected", f"<b>{escape(burst.vote.text or NOTHING)}</b>{confidence}"),
-        ("Agreed", _agreement(burst.agreement)),
-    ]
-    header = "<tr><th>frame</th><th>read alone</th><th>confidence</th><th>weight</th><th>shift</th></tr>"
-    body = "".join(
-        f"<tr><td>{number}</td><td>{escape(result.reading.text or NOTHING)}</td>"
-        f"<td>{result.reading.confidence:.2f}</td>"
-        f"<td>{_weight(frame.weight)}</td><td>{frame.shift[0]:+.1f}, {frame.shift[1]:+.1f} px</td></tr>"
-        for number, (result, frame) in enumerate(zip(results, burst.frames, strict=True), start=1)
-    )
-    frames = f'<div class="scroll"><table class="figures">{header}{body}</table></div>'
-    return (
-        _warnings(burst.warnings)
-        + _table(rows)
-        + _legend("frames")
-        + frames
-        + _facts(burst.consistency, burst.effective_width)
-    )
-
-
-def against_truth(result: Result, truth: str) -> str:
-    """Of a picture that was damaged on purpose: which characters are right."""
-    rows = [("True text", f"<b>{escape(truth)}</b>")]
-    for name, reading in (("Read before", result.reading_before), ("Read after", result.reading)):
-        compared = agree(reading.text, [truth])
-        right = f' <span class="faint">{sum(map(round, compared.shares))} right of {len(agree(truth, []).text)}</span>'
-        rows.append((name, _characters(compared, "right", "wrong") + right))
-    rows.append(("Agreed", _agreement(result.agreement)))
-    facts = _facts(result.fit.consistency, result.effective_width)
-    return _warnings(result.warnings) + _table(rows) + facts
-
-
-def _warnings(warnings: Sequence[str]) -> str:
-    return "".join(_box("warning", warning) for warning in warnings) + f'<p class="hint">{HINT}</p>'
+def _sentence(message: str) -> str:
+    return message[:1].upper() + message[1:]
 
 
 def _box(kind: str, message: str) -> str:
-    return f'<div class="{kind}" role="alert">{escape(message[:1].upper() + message[1:])}</div>'
+    return f'<div class="{kind}" role="alert">{escape(_sentence(message))}</div>'
 
 
 def _reading(reading: Reading) -> str:
-    return f'{escape(reading.text or NOTHING)} <span class="faint">confidence {reading.confidence:.2f}</span>'
+    return f'{escape(reading.text or NOTHING)} <span class="faint">reader sure to {reading.confidence:.0%}</span>'
 
 
-def _agreement(agreement: Agreement) -> str:
-    mean = f'<div class="faint">average agreement {agreement.mean:.0%}</div>' if agreement.text else ""
-    return _characters(agreement, "sure", "unsure", with_share=True) + mean
-
-
-def _characters(agreement: Agreement, good: str, bad: str, with_share: bool = False) -> str:
-    """A box for each character, told apart by more than colour."""
-    boxes = ""
-    for char, share in zip(agreement.text, agreement.shares, strict=True):
-        kind = good if share >= UNSURE_BELOW else bad
-        below = f"<small>{share:.0%}</small>" if with_share else ""
-        boxes += f'<span class="char {kind}" title="{kind}"><b>{escape(char)}</b>{below}</span>'
-    return f'<span class="chars">{boxes}</span>' if boxes else NOTHING
-
-
-def _legend(asked: str = "variants") -> str:
-    what = {
-        "variants": "The reader was also asked about shifted, brighter and darker copies, and about the other "
-        "generator's result if there is one. Below each character: the share of answers that agree on it.",
-        "frames": "Below each character: the share of frames that agree on it.",
-    }[asked]
-    return f'<p class="faint">{what} A dashed box marks a character on which they differ.</p>'
+def _characters_table(answer: Judged, warnings: Sequence[str]) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(char)}</td><td>{level}, {p:.0%}</td><td>{escape(' '.join(others)) or '–'}</td></tr>"
+        for char, level, p, others in zip(
+            answer.text, levels(answer, warnings), answer.probabilities, answer.alternatives, strict=True
+        )
+    )
+    if not rows:
+        return ""
+    return scrolled("<tr><th>character</th><th>how sure</th><th>may also be</th></tr>" + rows)
 
 
 def _qualities(result: Result) -> str:
@@ -110,22 +284,17 @@ def _qualities(result: Result) -> str:
         f"<tr><td>{name}</td><td>{getattr(result.before, name):.2f}</td><td>{getattr(result.after, name):.2f}</td></tr>"
         for name in ("brightness", "contrast", "sharpness")
     )
-    header = "<tr><th></th><th>before</th><th>after</th></tr>"
-    return f'<table class="figures">{header}{rows}</table>'
+    return scrolled("<tr><th></th><th>before</th><th>after</th></tr>" + rows)
 
 
-def _facts(consistency: float, effective_width: float) -> str:
+def scrolled(rows: str) -> str:
+    """A table that scrolls in its own box where it is wider than the screen."""
     return (
-        f'<p class="faint">Consistency {consistency:.2f}: the share of the picture that the result explains. '
-        f"Effective width {effective_width:.0f} px: the number of pixels that carry detail, blur counted.</p>"
+        f'<div class="scroll" tabindex="0" role="group" aria-label="Table"><table class="figures">{rows}</table></div>'
     )
 
 
-def _weight(weight: float) -> str:
-    return f"{weight:.0%}" if weight else "left out"
-
-
-def _table(rows: Sequence[tuple[str, str]]) -> str:
+def _table(rows: Sequence[tuple[str, Any]]) -> str:
     """Names are plain text, contents are HTML."""
     body = "".join(f"<dt>{escape(name)}</dt><dd>{content}</dd>" for name, content in rows)
     return f'<dl class="findings">{body}</dl>'

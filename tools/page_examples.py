@@ -2,7 +2,7 @@
 
     python -m tools.page_examples --out docs/examples
 
-leaves them there, with examples.json, which page/examples.py reads.
+leaves them there, with examples.json, which page/pictures.py reads.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from data.files import replacing
 from data.io import to_float, to_uint8
 from data.straighten import crop_plate
 from data.synthetic.rendering import render
-from page.examples import INDEX
+from page.pictures import INDEX
 
 SEED = 77
 # of the JPEGs: little beside the damage, and all of them take less than 300 kB

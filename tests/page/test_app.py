@@ -2,42 +2,55 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 import app
 from data import degrade
-from data.io import PictureError, open_picture, to_uint8
-from enhancing.examining import TOO_LITTLE, Agreement, Examiner
-from enhancing.opening import make_source
+from data.io import PictureError, open_picture
+from enhancing.burst import combine
+from enhancing.examining import TOO_LITTLE, Examiner
+from enhancing.opening import NoPlateFound, make_source
+from models.detector import Plate
 from models.enhancer import Generator
-from page import measured, results, words
-from page.examples import FOLDER, read_examples
-from page.photo import Photo, accept, add_corner, marked, parse_corners
-from reading.reader import Reading
+from page import limits, pictures, several, single, words
+from page.pictures import FOLDER, accept, read_examples, save_result
+from page.words import Judged, judged, judged_burst, levels, trust
+from reading.reader import ALPHABET, Reading
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class FixedReader:
-    """Reads the same text from every picture."""
+    """Reads the same text from every picture, each character with the same probability."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, p: float = 0.99) -> None:
+        self.text, self.p = text, p
 
     def read(self, pictures):
-        return [Reading(self.text, 0.9, (0.9,) * len(self.text)) for _ in pictures]
+        steps = np.full((len(self.text), len(ALPHABET)), (1 - self.p) / (len(ALPHABET) - 1), np.float32)
+        steps[range(len(self.text)), [ALPHABET.index(char) for char in self.text]] = self.p
+        # of a character's own, with nothing between them
+        steps = np.insert(steps, range(1, len(self.text)), np.eye(len(ALPHABET), dtype=np.float32)[0], axis=0)
+        return [Reading(self.text, self.p, (self.p,) * len(self.text), steps) for _ in pictures]
+
+
+def examiner_of(text: str, p: float = 0.99) -> Examiner:
+    return Examiner(Generator(lambda batch: batch), reader=FixedReader(text, p), ask_again=True)
 
 
 @pytest.fixture
 def examiner() -> Examiner:
-    return Examiner(Generator(lambda batch: batch), reader=FixedReader("<b>A1</b>"), ask_again=True)
+    return examiner_of("MAKW374")
 
 
 def save(folder: Path, size: tuple[int, int], name: str = "photo.png", mode: str = "RGB") -> str:
@@ -46,137 +59,270 @@ def save(folder: Path, size: tuple[int, int], name: str = "photo.png", mode: str
     return str(path)
 
 
-def test_a_click_on_the_preview_is_a_place_in_the_photo(tmp_path):
-    photo = accept(save(tmp_path, (2560, 1000)), "photo.png")
-    assert photo.preview.shape == (500, 1280, 3)
-    assert photo.factor == 2.0
-    assert add_corner(photo, "", 100, 50) == "200,100"
-    assert add_corner(photo, "1,1 2,2 3,3", 100, 50) == "1,1 2,2 3,3 200,100"
+def plate(examiner: Examiner, size: tuple[int, int] = (48, 96)):
+    noise = np.random.default_rng(0).random((*size, 3), np.float32)
+    return examiner.enhance([make_source(examiner.generator, noise)])[0]
 
 
-def test_a_small_photo_is_shown_as_it_is(tmp_path):
-    photo = accept(save(tmp_path, (64, 32)), "C:/x/photo.png")
-    assert photo.preview.shape == (32, 64, 3)
-    assert photo.name == "photo.png"
+# --- A visitor's photo ---
 
 
-def test_a_fifth_click_begins_anew():
-    photo = Photo("", "", np.zeros((10, 10, 3), np.uint8), 1.0)
-    assert add_corner(photo, "1,1 2,2 3,3 4,4", 5, 6) == "5,6"
+def test_a_large_photo_is_shown_small_and_keeps_its_size(tmp_path):
+    photo = accept(save(tmp_path, (2560, 1000)), "C:\\x/my photo.png", str(tmp_path))
+    assert cv2.imread(photo.preview).shape == (500, 1280, 3)
+    view = photo.view()
+    assert (view["name"], view["width"], view["height"]) == ("my photo.png", 2560, 1000)
+    assert (view["plates"], view["chosen"]) == ([], None)
 
 
 @pytest.mark.parametrize("size", [(10_000, 6_000), (7_100, 7_100)])
 def test_more_than_50_megapixels_are_refused(tmp_path, size):
     with pytest.raises(PictureError, match="at most 50 megapixels"):
-        accept(save(tmp_path, size, mode="1"), "photo.png")
+        accept(save(tmp_path, size, mode="1"), "photo.png", str(tmp_path))
 
 
-def test_a_text_file_is_no_picture(tmp_path):
-    path = tmp_path / "plate.png"
-    path.write_text("no picture")
-    with pytest.raises(PictureError, match="not a picture"):
-        accept(str(path), "plate.png")
+def test_a_refused_file_clears_the_last_one_and_is_named(examiner, tmp_path):
+    first, *_ = single._take(str(tmp_path), None, {"path": save(tmp_path, (64, 32)), "name": "a.png"})
+    (tmp_path / "plate.png").write_text("no picture")
+    state, view, result = single._take(str(tmp_path), first, {"path": str(tmp_path / "plate.png"), "name": "my b.png"})
+    assert (state, view["picture"], result) == (None, "", words.EMPTY)
+    assert view["problem"].startswith("my b.png: not a picture")
+    # what is still under way for the first one is not shown any more
+    assert first.gone
+    assert single._enhanced(examiner, str(tmp_path), first, 0.5) == (gr.skip(), gr.skip())
 
 
-def test_corners_are_four_or_none():
-    assert parse_corners("  ") is None
-    assert parse_corners("1,2 3,4 5,6.5 7,8") == [(1, 2), (3, 4), (5, 6.5), (7, 8)]
-    with pytest.raises(ValueError, match="four corners, got 3"):
-        parse_corners("1,2 3,4 5,6")
-    with pytest.raises(ValueError, match="got 'a,b'"):
-        parse_corners("1,2 3,4 5,6 a,b")
+def test_the_visitors_corners_make_the_plate(examiner, tmp_path):
+    photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
+    photo.look(examiner.generator, None)
+    corners = [[200, 110], [100, 110], [100, 80], [200, 80]]
+    view, result = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 0, "corners": corners, "ticket": 3})
+    assert view["plates"] == [corners]
+    assert (view["chosen"], view["ticket"], view["offer"]) == (0, 3, ["found"])
+    assert "MAKW374" in result
+    view, _ = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 0})
+    assert view["plates"] == []
 
 
-@pytest.mark.parametrize("text", ["10,20", "10,20 30,20 30,40 10,40", "10,20 nonsense", "-5,3 1e9,1e9"])
-def test_corners_are_drawn_on_a_copy(text):
-    photo = Photo("", "", np.zeros((60, 80, 3), np.uint8), 1.0)
-    drawn = marked(photo, text)
-    assert drawn.shape == photo.preview.shape
-    assert not photo.preview.any()
-    if text.startswith("10,20"):
-        assert tuple(drawn[20, 10]) == (255, 60, 0)
+@pytest.mark.parametrize(
+    "corners", [[[1, 1]] * 4, [[1, 1], [2, 2]], [["a", 1]] * 4, [[0, 0], [900, 0], [900, 9], [0, 9]], 7]
+)
+def test_corners_that_make_no_plate_are_said(examiner, tmp_path, corners):
+    photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
+    photo.look(examiner.generator, None)
+    view, result = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 0, "corners": corners})
+    assert view["problem"]
+    assert result == words.EMPTY
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "nan,nan", "1"])
-def test_what_is_no_corner_is_not_drawn(text):
-    photo = Photo("", "", np.zeros((60, 80, 3), np.uint8), 1.0)
-    assert not marked(photo, text).any()
+def test_of_several_plates_one_is_chosen(examiner, tmp_path):
+    photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
+    corners = [np.array([[x + 50, 60], [x, 60], [x, 40], [x + 50, 40]], float) for x in (10, 200)]
+    photo.sources = [make_source(examiner.generator, np.zeros((200, 300, 3), np.uint8), each) for each in corners]
+    view, _ = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 1})
+    assert (len(view["plates"]), view["chosen"]) == (2, 1)
+    moved = (corners[1] + 5).tolist()
+    view, _ = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 1, "corners": moved})
+    assert view["plates"] == [corners[0].tolist(), moved]
 
 
-def test_what_was_read_is_text_and_not_html(examiner):
-    [result] = examiner.enhance([make_source(examiner.generator, np.full((20, 40, 3), 0.5, np.float32))])
-    for page in (words.findings(result), words.against_truth(result, "<script>")):
-        assert "<b>A1" not in page
-        assert "<script>" not in page
-        assert words.HINT in page
-    assert "<i>" not in words.problem("<i>") + words.note("<i>")
+def test_no_plate_found_is_said_instead_of_a_result(examiner, tmp_path, monkeypatch):
+    def none(*_, **__):
+        raise NoPlateFound
+
+    monkeypatch.setattr(pictures, "load_sources", none)
+    photo = accept(save(tmp_path, (600, 600)), "a.png", str(tmp_path))
+    view, result = single._look(examiner, str(tmp_path), photo, 1.0)
+    assert words.NO_PLATE in result
+    assert "<img" not in result
+    assert set(view["offer"]) == {"mark", "whole"}
 
 
-def test_the_warning_stands_above_the_readings(examiner):
-    [result] = examiner.enhance([make_source(examiner.generator, np.full((10, 20, 3), 0.5, np.float32))])
+# --- How far to trust ---
+
+
+def shown(text: str, p: float = 0.99, **more) -> Judged:
+    known = {"steady": (1.0,) * len(text), "same_length": 1.0, "alternatives": ("",) * len(text)}
+    return Judged(text, (p,) * len(text), **known | more)
+
+
+def test_sure_is_only_what_nothing_speaks_against():
+    assert levels(shown("AKW374")) == ["sure"] * 6
+    assert levels(shown("AKW374"), ["a warning"]) == ["likely"] * 6
+    assert levels(shown("AKW374", p=0.9)) == ["likely"] * 6
+    assert levels(shown("AKW374", p=0.5)) == ["doubtful"] * 6
+    assert levels(shown("AKW374", same_length=0.5)) == ["likely"] * 6
+    assert levels(shown("AKW374AKW")) == ["likely"] * 9
+    assert levels(shown("AKW", steady=(1.0, 0.9, 0.2)))[1:] == ["likely", "doubtful"]
+    assert levels(shown("A0KQ74"))[1::2] == ["likely"] * 2 + ["sure"]
+
+
+def test_one_sentence_says_how_far_to_trust():
+    assert "readings agree" in trust(shown("AKW374"))
+    assert "Do not rely" in trust(shown("AKW374"), ["a warning"])
+    assert "missing" in trust(shown("AKW374", same_length=0.5))
+    assert "9 characters" in trust(shown("AKW374AKW"))
+    assert "Q (or 0 or O)" in trust(shown("AKQ374", alternatives=("", "", "0O", "", "", "")))
+    doubtful = Judged("AKW3", (0.99, 0.99, 0.99, 0.4), ("", "", "", "8B"), (1.0,) * 4, 1.0)
+    assert trust(doubtful) == "Check the dashed characters: 3 (or 8 or B)."
+    assert trust(shown("AKW3", p=0.4)) == "Most of it is a guess."
+    assert "No text" in trust(shown(""))
+
+
+def test_characters_that_look_alike_are_alternatives():
+    answer = judged(plate(examiner_of("MAQW284")))
+    assert answer.text == "MAQW284"
+    assert set(answer.alternatives[2]) == set("0OD")
+    assert answer.alternatives[0] == ""
+    assert answer.probabilities[0] > 0.9
+
+
+def test_readings_that_differ_in_length_make_frames_doubtful(examiner):
+    results = [plate(examiner) for _ in range(3)]
+    burst = combine(results, examiner)
+    assert judged_burst(results, burst).same_length == 1
+    short = replace(results[0], reading=replace(results[0].reading, text="MAKW37", confidences=(0.9,) * 6))
+    answer = judged_burst([short, short, results[2]], burst)
+    assert answer.same_length < 0.5
+    assert "sure" not in levels(answer)
+
+
+def test_the_answer_stands_first(examiner, tmp_path):
+    result = plate(examiner, (10, 20))
     assert result.warnings == (TOO_LITTLE,)
-    page = words.findings(result)
-    assert page.index("oo little in the picture to restore") < page.index("Read before")
+    page = words.result_html(result, save_result(str(tmp_path), "a.png", result.source.lq, result.picture, []))
+    places = [page.index(part) for part in ('class="plate"', 'class="trust"', 'class="warning"', "compare", "<details")]
+    assert places == sorted(places)
+    assert 'data-text="MAKW374"' in page
+    # nothing is green under a warning
+    assert "char sure" not in page
 
 
-def test_characters_that_not_all_read_are_dashed():
-    page = words._agreement(Agreement("AB", "A?", (1.0, 0.5), 0.75))
-    assert page.count('class="char sure"') == 1
-    assert page.count('class="char unsure"') == 1
-    assert "50%" in page
+def test_what_was_read_is_text_and_not_html(tmp_path):
+    answer = shown("<b>A&")
+    files = save_result(str(tmp_path), "<i>&.png", *[np.zeros((48, 96, 3), np.float32)] * 2, [])
+    for page in (words._page(answer, ["<u>"], files, "", ""), words.problem("<i>"), words.note("<i>")):
+        assert not any(tag in page for tag in ("<b>", "<i>", "<u>", '"<'))
 
 
-def test_a_wrong_character_is_told_from_a_right_one():
-    reader = Examiner(Generator(lambda batch: batch), reader=FixedReader("MAOW284"), ask_again=True)
-    [result] = reader.enhance([make_source(reader.generator, np.full((48, 96, 3), 0.5, np.float32))])
-    page = words.against_truth(result, "MAQW284")
-    # of before and after
-    assert page.count('class="char wrong"') == 2
-    assert "6 right of 7" in page
+# --- Results ---
 
 
 def test_pictures_are_enlarged_for_the_eye_and_never_shrunk():
     picture = np.random.default_rng(0).random((48, 96, 3), np.float32)
-    before, after = results.pair(picture, picture)
-    assert before.shape == after.shape == (384, 768, 3)
-    assert results.pair(picture, np.zeros((500, 1000, 3), np.float32))[0].shape == (500, 1000, 3)
-    assert results.heat(np.zeros((48, 96), np.float32)).shape == (384, 768, 3)
+    assert pictures.shown(picture, (48, 96)).shape == (384, 768, 3)
+    assert pictures.shown(picture, (500, 1000)).shape == (500, 1000, 3)
 
 
-def test_the_download_holds_the_result_pixel_for_pixel(tmp_path):
+def test_the_downloads_are_as_large_as_shown_and_named_after_the_file(tmp_path):
     picture = np.random.default_rng(0).random((48, 96, 3), np.float32)
-    path = Path(results.to_download(str(tmp_path), "my plate", picture))
-    assert path.name == "my plate.png"
-    assert tmp_path in path.parents
-    np.testing.assert_array_equal(cv2.imread(str(path))[:, :, ::-1], to_uint8(picture))
+    lines = [("a warning", (200, 0, 0))]
+    files = save_result(str(tmp_path), "C:\\x/my plate.jpg", picture / 2, picture, lines, picture[..., 0])
+    assert Path(files.after).name == "my plate-enhanced.png"
+    assert Path(files.sheet).name == "my plate-before-and-after.png"
+    assert all(tmp_path in Path(path).parents for path in files[:4])
+    assert cv2.imread(files.before).shape[:2] == files.shape == (384, 768)
+    np.testing.assert_array_equal(cv2.imread(files.after)[:, :, ::-1], pictures.shown(picture, (48, 96)))
+    assert cv2.imread(files.sheet).shape[1] > 900
 
 
-@pytest.mark.parametrize("size", [16, 64, 192])
-def test_the_sliders_mean_what_they_say(size):
-    from page.limits import steps
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "x" * 300 + ".png", "a\0b.png", "é车.png"])
+def test_any_name_makes_a_download_in_its_folder(tmp_path, name):
+    files = save_result(str(tmp_path), name, *[np.zeros((48, 96, 3), np.float32)] * 2, [])
+    assert all(tmp_path in Path(path).parents and Path(path).is_file() for path in files[:3])
+    assert Path(files.after).name.endswith("-enhanced.png")
 
-    damage = steps(2, 3, 0.1, size)
-    assert degrade.sampled_width(damage, 192) == pytest.approx(size)
-    assert degrade.exposure(damage) == -3
+
+# --- Several frames ---
+
+
+def given(folder: Path, names: list[str]) -> list[dict]:
+    return [{"path": save(folder, (96, 48), name), "name": name} for name in names]
+
+
+def test_frames_are_collected_combined_and_removed(examiner, tmp_path):
+    frames, *_ = several._take(str(tmp_path), None, given(tmp_path, ["1.png"]))
+    *_, (view, _) = several._work(examiner, str(tmp_path), frames, 1.0)
+    assert "at least one more" in view["problem"]
+    more, *_ = several._take(str(tmp_path), frames, given(tmp_path, ["2.png", "3.png"]))
+    assert frames.gone
+    *_, (view, page) = several._work(examiner, str(tmp_path), more, 1.0)
+    assert [each["name"] for each in view["frames"]] == ["1.png", "2.png", "3.png"]
+    assert "MAKW374" in page
+    assert page.count("<td>MAKW374</td>") == 3
+    less, *_ = several._choose(more, {"remove": 1})
+    assert [each.name for each in less.files] == ["1.png", "3.png"]
+
+
+def test_a_refused_frame_is_named_beside_the_result(examiner, tmp_path):
+    (tmp_path / "x.png").write_text("no picture")
+    bad = [{"path": str(tmp_path / "x.png"), "name": "letter.png"}]
+    frames, *_ = several._take(str(tmp_path), None, given(tmp_path, ["1.png", "2.png"]) + bad)
+    *_, (view, page) = several._work(examiner, str(tmp_path), frames, 1.0)
+    assert view["problem"].startswith("letter.png: not a picture")
+    assert "MAKW374" in page
+
+
+def test_a_gif_is_a_film(tmp_path, monkeypatch):
+    examiner = examiner_of("MAKW374")
+    still = Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 192, 3), np.uint8))
+    still.save(tmp_path / "a.gif", save_all=True, append_images=[still.rotate(1), still.rotate(2)], duration=100)
+    corners = np.array([[170, 80], [20, 80], [20, 20], [170, 20]], float)
+    monkeypatch.setattr(several, "plates_in_frames", lambda _: lambda picture: [Plate(corners, 0.9, 0.0, 0.0)])
+    frames, *_ = several._take(str(tmp_path), None, [{"path": str(tmp_path / "a.gif"), "name": "a.gif"}])
+    *_, (view, page) = several._work(examiner, str(tmp_path), frames, 1.0)
+    assert view["problem"] == ""
+    assert "MAKW374" in page
+    assert "a-enhanced.png" in page
+
+
+# --- The limits ---
+
+
+def test_the_damage_means_what_it_says():
     clean = np.random.default_rng(0).random((96, 192, 3), np.float32)
-    assert degrade.apply(clean, damage).shape == clean.shape
-    assert degrade.apply(clean, damage).mean() < 0.7 * clean.mean()
+    blur, darkness, size = limits.KINDS
+    assert degrade.sampled_width(size.steps(48), 192) == pytest.approx(48)
+    assert degrade.exposure(darkness.steps(3)) == -3
+    assert degrade.apply(clean, size.steps(48)).shape == clean.shape
+    assert degrade.apply(clean, darkness.steps(3)).mean() < 0.7 * clean.mean()
+    assert degrade.apply(clean, blur.steps(4)).std() < 0.5 * clean.std()
+    assert all(kind.steps(kind.levels[0]) == [] for kind in limits.KINDS)
 
 
-def test_sliders_at_their_ends_change_nothing():
-    from page.limits import steps
+def test_the_curve_says_from_where_on_it_is_wrong(examiner):
+    class Forgetful(FixedReader):
+        """Reads dark pictures wrong."""
 
-    assert steps(0, 0, 0, 192) == []
+        def read(self, pictures):
+            wrong = FixedReader("MAKW37")
+            return [(super(Forgetful, self) if each.mean() > 0.3 else wrong).read([each])[0] for each in pictures]
+
+    clean = np.random.default_rng(0).random((96, 192, 3), np.float32)
+    points = limits.curve(replace(examiner, reader=Forgetful("MAKW374")), clean, "MAKW374", limits.KINDS[1])
+    rights = [point.right for point in points]
+    assert rights[0] == 1
+    assert rights[-1] == pytest.approx(6 / 7)
+    first = limits.KINDS[1].levels[next(i for i, right in enumerate(rights) if right < 1)]
+    page = limits._kind_html(limits.KINDS[1], points, "MAKW374")
+    assert f"From {first:g} stops of missing light on, characters are wrong" in page
+    assert "<em>_</em>" in page
+    assert page.count("<img") == len(points)
+
+
+def test_without_its_text_a_plate_is_taken_to_say_what_is_read(examiner):
+    page = limits.curves_html(examiner, np.random.default_rng(0).random((96, 192, 3), np.float32), "")
+    assert "<b>MAKW374</b>" in page
+    assert page.count("All characters are right at every level") == 3
 
 
 def test_the_examples_are_there_and_small():
     examples = read_examples()
-    paths = [path for path, _ in examples.singles] + examples.burst + [plate.path for plate in examples.clean]
+    paths = examples.singles + examples.burst + [plate.path for plate in examples.clean]
     assert len(examples.labels) == len(examples.singles)
     assert all(min(open_picture(path).shape[:2]) >= 48 for path in paths)
     assert sum(path.stat().st_size for path in paths) < 300_000
     assert all(plate.text and open_picture(plate.path).shape == (96, 192, 3) for plate in examples.clean)
-    assert any(parse_corners(text) for _, text in examples.singles)
 
 
 def test_missing_examples_are_said(tmp_path):
@@ -185,17 +331,17 @@ def test_missing_examples_are_said(tmp_path):
 
 
 def test_no_evaluation_or_a_strange_one_is_no_error(tmp_path):
-    assert "evaluate.py" in measured.figures(tmp_path)
+    assert "evaluate.py" in limits.figures(tmp_path)
     for content in ("{", "[]", "{}", '{"tiles": 3}', json.dumps({"tiles": {"n": 1}, "notes": []})):
-        (tmp_path / measured.METRICS).write_text(content)
-        assert "is not what evaluate.py writes" in measured.figures(tmp_path)
+        (tmp_path / limits.METRICS).write_text(content)
+        assert "is not what evaluate.py writes" in limits.figures(tmp_path)
 
 
 def test_the_shipped_figures_are_shown():
-    page = measured.figures(app.REPORT)
+    page = limits.figures(app.REPORT)
     assert "were evaluated" in page
     assert "flipped to wrong" in page
-    assert measured.grid(app.REPORT).suffix == ".jpg"
+    assert limits.grid(app.REPORT).suffix == ".jpg"
 
 
 def test_the_page_can_be_built_without_any_evaluation(examiner, tmp_path):
@@ -203,7 +349,7 @@ def test_the_page_can_be_built_without_any_evaluation(examiner, tmp_path):
 
     page = build_page(examiner, str(tmp_path), tmp_path / "none")
     components = [component["props"].get("elem_id") for component in page.get_config_file()["components"]]
-    assert {"photo", "slider", "download", "frames", "burst-slider", "live-slider"} <= set(components)
+    assert {"photo", "result", "frames", "burst-result"} <= set(components)
     assert "grid" not in components
     assert page.delete_cache is not None
     assert not list(FOLDER.parent.parent.glob("page/*.pyi"))
@@ -213,8 +359,23 @@ def test_it_listens_to_this_machine_alone():
     assert app.parse_arguments([]).host == "127.0.0.1"
 
 
+def test_a_port_that_is_taken_is_said_at_once(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert app.main(["--port", str(port)]) == 2
+    said = capsys.readouterr().err
+    assert f"port {port}" in said
+    assert "--port" in said
+
+
+@pytest.mark.parametrize("port", ["70000", "-1"])
+def test_a_port_that_there_is_not_is_said(port, capsys):
+    assert app.main(["--port", port]) == 2
+    assert "--port" in capsys.readouterr().err
+
+
 def test_a_missing_checkpoint_ends_with_a_line(tmp_path, capsys):
-    assert app.main(["--checkpoint", str(tmp_path / "none.keras")]) == 2
+    assert app.main(["--checkpoint", str(tmp_path / "none.keras"), "--port", "0"]) == 2
     assert "no such file" in capsys.readouterr().err
 
 
@@ -230,7 +391,7 @@ def open_page(options, examiner, folder):
     return types.SimpleNamespace(local_url="", close=lambda **_: None)
 
 app.open_page, enhancing.examining.make_examiner = open_page, lambda *_, **__: None
-sys.exit(app.main(["--checkpoint", "none.onnx"]))
+sys.exit(app.main(["--checkpoint", "none.onnx", "--port", "0"]))
 """
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, timeout=60)

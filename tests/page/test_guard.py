@@ -16,8 +16,7 @@ from PIL import Image
 import app
 from enhancing.examining import Examiner
 from models.enhancer import Generator
-from page.guard import Guard
-from page.uploads import NOT_OURS, Limits, Refused, Uploads, own
+from page.guard import NOT_OURS, Guard, Limits, Refused, Uploads, own
 from reading.reader import ALPHABET, Reading
 
 SECONDS = 30
@@ -41,9 +40,12 @@ def page(tmp_path_factory):
     options = app.parse_arguments(["--port", str(port)])
     examiner = Examiner(Generator(lambda batch: batch), reader=SilentReader(), ask_again=True)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("GRADIO_TEMP_DIR", "FORWARDED_ALLOW_IPS"):
+        for name in ("GRADIO_TEMP_DIR", "FORWARDED_ALLOW_IPS", "no_proxy", "NO_PROXY"):
             # so that it is put back
             patch.setenv(name, os.environ.get(name, ""))
+        # a proxy that does not answer is no hindrance
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
+            patch.setenv(name, "http://127.0.0.1:9")
         started = app.open_page(options, examiner, str(folder))
         yield f"http://127.0.0.1:{port}", folder
         started.close(verbose=False)
@@ -80,10 +82,11 @@ def function(client, component: str, event: str) -> int:
     return next(each["id"] for each in config["dependencies"] if [wanted, event] in map(list, each["targets"]))
 
 
-def ask(client, component: str, event: str, data: list) -> tuple[int, str]:
+def ask(client, component: str, told: dict) -> tuple[int, str]:
     """Status and all that the page answers to a request that is put into its queue, random names left out."""
     session = uuid.uuid4().hex
-    body = {"data": data, "fn_index": function(client, component, event), "session_hash": session}
+    number = function(client, component, "upload")
+    body = {"data": [None], "event_data": told, "fn_index": number, "session_hash": session}
     joined = client.post("/gradio_api/queue/join", json=body)
     if joined.status_code != 200:
         return joined.status_code, joined.text
@@ -97,45 +100,89 @@ def ask(client, component: str, event: str, data: list) -> tuple[int, str]:
     return 200, json.dumps(answers[-1]["output"])
 
 
-def frames(path: str, **more) -> list:
-    return [[{"image": {"path": path, **more}, "caption": None}] * 2]
+def one(path: str, **more) -> dict:
+    return {"path": path, "name": "plate.png", **more}
+
+
+def two(path: str, **more) -> dict:
+    return {"files": [one(path, **more)] * 2}
 
 
 def test_a_visitors_own_picture_is_taken(client):
     [path] = upload(client, png()).json()
-    status, answer = ask(client, "photo", "upload", [{"path": path, "orig_name": "plate.png", "meta": META}])
-    assert (status, "gradio_api/file=" in answer) == (200, True), answer
-    status, answer = ask(client, "combine", "click", frames(path, meta=META))
-    assert (status, "burst.png" in answer) == (200, True), answer
+    for component, told in (("photo", one(path)), ("frames", two(path))):
+        status, answer = ask(client, component, told)
+        assert (status, "preview.jpg" in answer) == (200, True), answer
+
+
+def test_the_api_takes_a_picture_and_gives_json_and_png(client, page):
+    [path] = upload(client, png()).json()
+    asked = {"data": [{"path": path, "orig_name": "my plate.png"}, None, 0.5]}
+    answer = client.post("/gradio_api/run/enhance", json=asked)
+    assert answer.status_code == 200, answer.text
+    [found] = answer.json()["data"]
+    assert set(found) == {"width", "height", "plates", "note"}
+    assert (found["width"], found["height"]) == (64, 32)
+    [plate] = found["plates"]
+    names = {"corners", "text", "characters", "trust", "warnings", "picture", "before_and_after"}
+    assert set(plate) == names
+    assert plate["picture"].endswith("my%20plate-enhanced.png")
+    for name in ("picture", "before_and_after"):
+        picture = client.get(plate[name])
+        assert picture.content.startswith(b"\x89PNG")
+    asked["data"][1] = [[60, 30], [2, 30], [2, 4], [60, 4]]
+    [plate] = client.post("/gradio_api/run/enhance", json=asked).json()["data"][0]["plates"]
+    assert plate["corners"] == asked["data"][1]
+
+
+def test_the_api_says_what_it_cannot_do(client, secret):
+    [path] = upload(client, b"no picture").json()
+    for picture, corners, words in (
+        ({"path": path}, None, "not a picture"),
+        ({"path": path}, [[1, 1]], "not a picture"),
+        ({}, None, "path"),
+    ):
+        answer = client.post("/gradio_api/run/enhance", json={"data": [picture, corners, None]})
+        assert (answer.status_code, words in answer.text) == (500, True), answer.text
+    hidden = client.post("/gradio_api/run/enhance", json={"data": [{"path": str(secret)}, None, None]})
+    assert (hidden.status_code, NOT_OURS in hidden.text) == (403, True)
+
+
+def test_the_api_is_called_from_python(page, tmp_path):
+    from gradio_client import Client, handle_file
+
+    (tmp_path / "plate.png").write_bytes(png())
+    client = Client(page[0], verbose=False, analytics_enabled=False)
+    answer = client.predict(handle_file(tmp_path / "plate.png"), api_name="/enhance")
+    assert len(answer["plates"]) == 1
 
 
 @pytest.mark.parametrize("meta", [{}, {"meta": META}, {"meta": {}}])
-@pytest.mark.parametrize(
-    ("component", "event", "data"),
-    [("photo", "upload", lambda *given, **more: [{"path": given[0], **more}]), ("combine", "click", frames)],
-)
-def test_no_picture_of_this_machine_is_opened_or_known_to_be_there(client, page, secret, component, event, data, meta):
+@pytest.mark.parametrize(("component", "told"), [("photo", one), ("frames", two)])
+def test_no_picture_of_this_machine_is_opened_or_known_to_be_there(client, page, secret, component, told, meta):
     hidden = os.path.relpath(secret, page[1])
     ways = [str(secret), f"{page[1]}/{hidden}", f"file://{secret}", os.path.relpath(secret)]
-    answers = [ask(client, component, event, data(way, **meta)) for way in ways]
+    answers = [ask(client, component, told(way, **meta)) for way in ways]
     secret.unlink()
-    answers += [ask(client, component, event, data(way, **meta)) for way in (*ways, "/etc/shadow", "/etc", "\0", "")]
+    answers += [ask(client, component, told(way, **meta)) for way in (*ways, "/etc/shadow", "/etc", "\0", "")]
     assert set(answers) == {(403, json.dumps({"detail": NOT_OURS}, separators=(",", ":")))}
 
 
 def test_a_picture_written_into_the_request_or_elsewhere_is_not_taken(client, secret):
     ways = [{"path": None, "url": "data:image/png;base64,AAAA"}, {"path": "http://127.0.0.1:1/a.png", "meta": META}]
-    assert [ask(client, "photo", "upload", [way])[0] for way in ways] == [403, 403]
+    assert [ask(client, "photo", way)[0] for way in ways] == [403, 403]
 
 
 def test_the_handlers_look_for_themselves(page, secret):
     """The guard is one wall, and not the only one."""
     from page import several, single
 
-    state, picture, notice, _ = single._take(str(page[1]), {"path": str(secret), "orig_name": "a.png"})
-    assert (state, picture) == (None, None)
-    assert NOT_OURS in notice
-    assert NOT_OURS in several._combine(None, str(page[1]), [str(secret)] * 2)[-1]
+    for state, view, _ in (
+        single._take(str(page[1]), None, one(str(secret))),
+        several._take(str(page[1]), None, two(str(secret))["files"]),
+    ):
+        assert state is None
+        assert NOT_OURS in view["problem"]
 
 
 def test_a_link_in_the_folder_leads_nowhere(page, secret):
