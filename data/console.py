@@ -28,8 +28,12 @@ SILENCE = {"ORT_DISABLE_TELEMETRY": "1", "GRADIO_ANALYTICS_ENABLED": "False", "H
 def prepare_libraries() -> None:
     """To be called before TensorFlow, Keras, ONNX Runtime, rapidocr or Gradio is first imported.
 
-    Defaults give way to variables that are already set. `SILENCE` does not: the documents promise it.
+    Defaults give way to variables that are already set. `SILENCE` does not: the documents promise it. Of Keras' back
+    ends, JAX is taken where the variable asks for it. Others, and those of `~/.keras/keras.json`, are for the user's
+    other programs.
     """
+    if os.environ.get("KERAS_BACKEND") != "jax":
+        os.environ["KERAS_BACKEND"] = "tensorflow"
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.update(SILENCE)

@@ -195,6 +195,9 @@ def import_keras():
 
             # looks for a GPU now, not at the first computation
             tf.config.list_physical_devices()
+    # the user's own `~/.keras/keras.json` may say otherwise, for other programs
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
     return keras
 
 

@@ -1,6 +1,7 @@
 """What other people's libraries are told, and in time: our defaults, unless the user says otherwise; and to send
 nothing."""
 
+import json
 import os
 import subprocess
 import sys
@@ -96,3 +97,28 @@ def test_silence_holds_against_the_users_environment(monkeypatch):
         monkeypatch.setenv(name, "0")
     prepare_libraries()
     assert {name: os.environ[name] for name in SILENCE} == SILENCE
+
+
+@pytest.mark.parametrize(
+    ("setting", "backend"),
+    [
+        ({"backend": "jax", "image_data_format": "channels_first", "floatx": "float16"}, "torch"),
+        pytest.param({"backend": "torch"}, None, marks=pytest.mark.slow),
+    ],
+)
+def test_the_users_own_settings_of_keras_change_nothing(tmp_path, setting, backend):
+    (tmp_path / "keras.json").write_text(json.dumps(setting))
+    code = """
+from models.loading import import_keras
+keras = import_keras()
+from models.generator import build_generator
+model = build_generator(filters=8, blocks=1)
+print(keras.config.backend(), model.output_shape, model.layers[-1].compute_dtype)
+"""
+    environment = os.environ | {"KERAS_HOME": str(tmp_path)} | ({"KERAS_BACKEND": backend} if backend else {})
+    if backend is None:
+        environment.pop("KERAS_BACKEND", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.stdout == "tensorflow (None, None, None, 3) float32\n", done.stderr
