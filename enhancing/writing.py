@@ -189,9 +189,9 @@ def _fill_answer(row: Row, answer: Answer) -> None:
 
 
 def tell(row: Row, out: str) -> None:
-    """On the terminal: the result's file, what was read, and what needs attention."""
+    """On the terminal: the result's file, the answer, and what needs attention."""
     if row.output:
-        read = f": read {row.reading} ({row.confidence:.2f})" if row.reading else ": read nothing"
+        read = f": {row.answer} ({row.answer_probability:.2f})" if row.answer else ": nothing read"
         agreed = f", agreed {row.agreed or 'nothing'} ({row.agreement:.2f})" if row.agreement != "" else ""
         say(os.path.join(out, row.output) + (read + agreed if agreed else ""))
     if row.status != "skipped" and (row.reason or row.warnings):
@@ -202,12 +202,16 @@ def tell_in_words(row: Row) -> None:
     """What the report says of a single picture, in sentences."""
     if row.status != "done":
         return
-    if row.agreement != "" and not row.reading:
-        say("No text can be read in the result.")
+    if row.agreement != "" and not row.answer:
+        say("No text can be read in the picture, nor in the result.")
     elif row.agreement != "":
-        sure = "sure" if row.confidence > 0.9 else "fairly sure" if row.confidence > 0.7 else "not sure"
+        whole = f"{100 * row.answer_probability:.0f} %"
+        say(f"The answer is {row.answer}: all of it is right with a probability of {whole}.")
+        others = zip(row.answer, row.alternatives.split(), strict=True)
+        if doubts := [f"{char} may be {' or '.join(some)}" for char, some in others if some != "-"]:
+            say(f"In doubt: {', '.join(doubts)}.")
         before = "the same" if row.reading_before == row.reading else row.reading_before or "nothing"
-        say(f"The result reads {row.reading}; before enhancing it was {before}. The reader is {sure} of it.")
+        say(f"The reader alone reads {row.reading or 'nothing'} in the result; before enhancing it was {before}.")
         if "?" in row.agreed:
             say(f"On shifted, brighter and darker copies, the reader agrees only on {row.agreed}.")
         else:

@@ -386,7 +386,9 @@ def test_readings_agreement_and_uncertainty(generator, tmp_path, capsys):
     assert row["reading"] == row["agreed"] == "B742KX"
     assert float(row["agreement"]) == 1
     assert len(row["character_confidences"].split()) == 6
-    assert "a.png: read B742KX" in capsys.readouterr().out
+    assert row["answer"] == "B742KX"
+    assert len(row["alternatives"].split()) == 6
+    assert "a.png: B742KX (" in capsys.readouterr().out
     heat = np.asarray(Image.open(tmp_path / "out" / "a.uncertainty.png"))
     assert heat.shape == (96, 192, 3)
     assert heat.max() > 0
@@ -630,8 +632,9 @@ def test_one_picture_is_told_in_words(generator, tmp_path, capsys):
     save(tmp_path / "a.png", plate("B742KX") * 0.45)
     run(generator, tmp_path / "a.png", "--read", out=tmp_path / "out")
     said = capsys.readouterr().out
-    assert f"{tmp_path / 'out' / 'a.png'}: read B742KX" in said
-    assert "The result reads B742KX; before enhancing it was the same. The reader is sure of it." in said
+    assert f"{tmp_path / 'out' / 'a.png'}: B742KX (" in said
+    assert "The answer is B742KX: all of it is right with a probability of " in said
+    assert "The reader alone reads B742KX in the result; before enhancing it was the same." in said
     save(tmp_path / "flat.png", np.full((96, 192, 3), 0.4))
     run(generator, tmp_path / "flat.png", out=tmp_path / "out")
     assert "Do not rely on this result: too little in the picture" in capsys.readouterr().out
