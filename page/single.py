@@ -145,7 +145,11 @@ def result_panel(name: str) -> gr.HTML:
 
 
 def at_strength(examiner: Examiner, strength: float) -> Examiner:
-    return replace(examiner, generator=replace(examiner.generator, strength=strength))
+    """Where the slider stands as it stood at first, the strength follows the picture; elsewhere it is what it says."""
+    generator = examiner.generator
+    if strength == generator.strength:
+        return examiner
+    return replace(examiner, generator=replace(generator, strength=strength, readable_strength=None))
 
 
 def _clear(old: Photo | None, problem: str = ""):
