@@ -34,8 +34,7 @@ from data.console import say
 from data.files import PART, is_local, is_path, replacing, sync, write_bytes
 from data.locking import LOCK
 from data.photos import UNREADABLE, Photo
-from data.preprocess_report import Summary, to_json
-from data.preprocessing import REJECTED, Finder, Outcome, Recipe, make_pairs
+from data.preprocessing import REJECTED, Finder, Outcome, Recipe, Summary, make_pairs, to_json
 from data.tiles import MANIFEST, SPLITS, Row, format_rows, tile_url
 
 PHOTOS_PER_BUCKET = 256

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from data.buckets import Job, code_checksum, run_bucket
 from data.console import say
 from data.photos import Photo
-from data.preprocess_report import Summary
+from data.preprocessing import Summary
 
 # buckets handed out per worker: one in work, the others on their way
 AHEAD = 3

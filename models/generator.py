@@ -41,8 +41,9 @@ DENSE_GROWTH = 32
 # of the x2 stages, for very narrow test networks and scale 8
 MIN_CHANNELS = 8
 # of the illumination layer
-LIGHT_FEATURES = 64
-LIGHT_LAYERS = ("judge_light", "gain", "offset")
+ILLUMINATION_FEATURES = 64
+# layers keep the names that they have in archives
+ILLUMINATION_LAYERS = ("judge_light", "gain", "offset")
 # slope of the leaky ReLU below zero
 LEAK = 0.2
 # that scale and shift the input of a block
@@ -77,12 +78,14 @@ def build_generator(
 
     lq = keras.Input((None, None, 3), name="lq")
     evened, mean, contrast = Standardise(name="standardise")(lq)
-    light = layers.Concatenate(name="light")([mean, contrast])
+    illumination = layers.Concatenate(name="light")([mean, contrast])
 
     x = evened if STEM_BLOCK[scale] == 1 else SpaceToDepth(STEM_BLOCK[scale], name="stem_fold")(evened)
     x = _conv(filters, STEM_KERNEL[scale], name="stem")(x)
     # the body gets the illumination, too, since noise grows in the dark
-    x = shallow = _activate(layers.Add(name="stem_light")([x, layers.Dense(filters, name="light_features")(light)]))
+    x = shallow = _activate(
+        layers.Add(name="stem_light")([x, layers.Dense(filters, name="light_features")(illumination)])
+    )
     columns = _columns(evened, scale, reads, names) if reads else None
     for index in range(blocks):
         if reads:
@@ -102,7 +105,7 @@ def build_generator(
 
     # zeros: training starts from the input itself, not from noise that has to be unlearned first
     difference = layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros", name="difference")(x)
-    gain, offset = _new_light(features, light)
+    gain, offset = _new_illumination(features, illumination)
     base = lq if scale == 1 else layers.UpSampling2D(scale, interpolation="bilinear", name="enlarge")(lq)
     sr = Relight(name="sr", dtype="float32")([base, mean, gain, offset, difference])
     generator = keras.Model(lq, sr, name=f"{body}_x{scale}")
@@ -110,10 +113,10 @@ def build_generator(
     return generator
 
 
-def freeze(generator: keras.Model, light_only: bool = False) -> None:
-    """Freeze the recogniser; with light_only, all but the illumination layers."""
+def freeze(generator: keras.Model, illumination_only: bool = False) -> None:
+    """Freeze the recogniser; with illumination_only, all but the illumination layers."""
     for layer in generator.layers:
-        layer.trainable = layer.name in LIGHT_LAYERS if light_only else not layer.name.startswith(PREFIX)
+        layer.trainable = layer.name in ILLUMINATION_LAYERS if illumination_only else not layer.name.startswith(PREFIX)
 
 
 def take_over(model: keras.Model, given: Iterable[keras.Layer]) -> None:
@@ -168,13 +171,15 @@ def _column_conv(width: int, initializer: str, name: str) -> layers.Conv2D:
     return layers.Conv2D(width, (1, 5), padding="same", kernel_initializer=initializer, name=name)
 
 
-def _new_light(features, light):
+def _new_illumination(features, illumination):
     """Gain and offset per colour, (N, 1, 1, 3) each, from the picture's features and its illumination; zeros at
     first."""
     seen = layers.GlobalAveragePooling2D(keepdims=True, name="seen")(features)
-    seen = layers.Concatenate(name="seen_light")([seen, light])
-    seen = _activate(layers.Dense(LIGHT_FEATURES, kernel_initializer="he_normal", name=LIGHT_LAYERS[0])(seen))
-    return tuple(layers.Dense(3, kernel_initializer="zeros", name=name)(seen) for name in LIGHT_LAYERS[1:])
+    seen = layers.Concatenate(name="seen_light")([seen, illumination])
+    seen = _activate(
+        layers.Dense(ILLUMINATION_FEATURES, kernel_initializer="he_normal", name=ILLUMINATION_LAYERS[0])(seen)
+    )
+    return tuple(layers.Dense(3, kernel_initializer="zeros", name=name)(seen) for name in ILLUMINATION_LAYERS[1:])
 
 
 def _residual_block(x, filters: int, name: str):

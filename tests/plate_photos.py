@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import preprocess
-from data import preprocess_report
+from data import preprocessing
 from data.ccpd import ADS, format_name
 
 HEIGHT, WIDTH = 200, 300
@@ -74,7 +74,7 @@ def one_thread():
 def quick(one_thread, monkeypatch):
     """No processes, and no drawing, which takes seconds."""
     monkeypatch.setattr("data.cluster.connect", lambda *_: contextlib.nullcontext(one_thread))
-    monkeypatch.setattr(preprocess_report, "draw", lambda *_: b"")
+    monkeypatch.setattr(preprocessing, "draw", lambda *_: b"")
 
 
 def run(raw: Path | str, out: Path | str, *flags: object) -> int:

@@ -30,8 +30,7 @@ from data.buckets import bucket_count, into_buckets
 from data.ccpd import format_name, parse_name
 from data.io import open_picture_8bit
 from data.photos import Photo, find_photos
-from data.preprocess_report import Summary
-from data.preprocessing import FAILED, KEPT, Outcome, Recipe, draw_split
+from data.preprocessing import FAILED, KEPT, Outcome, Recipe, Summary, draw_split
 from data.straighten import crop_plate
 from data.tiles import Row, read_manifest, read_tile, tile_url
 
@@ -331,7 +330,7 @@ def test_help_is_quick_and_tensorflow_stays_out():
     import subprocess
 
     slow = "'tensorflow' in sys.modules or 'keras' in sys.modules"
-    code = f"import sys, preprocess, data.preprocess_report; sys.exit({slow})"
+    code = f"import sys, preprocess, data.preprocessing; sys.exit({slow})"
     assert subprocess.run([sys.executable, "-c", code], cwd=os.path.dirname(preprocess.__file__)).returncode == 0
 
 

@@ -63,7 +63,7 @@ def _generator(settings: NetworkSettings, scale: int, policy: str, begun: Path) 
     generator = in_policy(load_archive(begun), policy) if known else _beginning(settings, scale, policy)
     if settings.light_only and not architecture(generator):
         raise ValueError(f"--light-only: {settings.init} has no illumination layers; give a generator of train.py")
-    freeze(generator, light_only=settings.light_only)
+    freeze(generator, illumination_only=settings.light_only)
     return generator
 
 
