@@ -100,6 +100,8 @@ def enhance_each(
                 if alone:
                     tell_in_words(row)
                 counts[row.status] += 1
+            if alone and any(row.output for row in rows):
+                _tell_beside(results, rows, next(job.name for job in jobs if not job.problem))
             progress.update()
 
         _run(examiner, jobs, results, corners, workers, InOrder(receive))
@@ -274,6 +276,14 @@ def _finish(
         row.status, row.reason = "failed", f"cannot be written: {error}"
     row.seconds = loaded.seconds + share + time.perf_counter() - started
     return row, result
+
+
+def _tell_beside(results: Results, rows: Sequence[Row], name: str) -> None:
+    """The names of the other files of a picture's results. name: of the picture's, below --out, without ending."""
+    stems = dict.fromkeys([*(row.output.removesuffix(PICTURE) for row in rows if row.output), name])
+    files = [os.path.join(results.out, stem + ending) for stem in stems for ending in results.endings()[1:]]
+    for file in filter(os.path.exists, files):
+        say(file)
 
 
 def _summary(counts: dict[str, int], found: Sequence[Found], out: str, backend: Backend, seconds: float) -> None:

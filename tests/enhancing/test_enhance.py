@@ -388,7 +388,10 @@ def test_readings_agreement_and_uncertainty(generator, tmp_path, capsys):
     assert len(row["character_confidences"].split()) == 6
     assert row["answer"] == "B742KX"
     assert len(row["alternatives"].split()) == 6
-    assert "a.png: B742KX (" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "a.png: B742KX (" in said
+    # beside the result
+    assert f"{tmp_path / 'out' / 'a.side-by-side.png'}\n{tmp_path / 'out' / 'a.uncertainty.png'}\n" in said
     heat = np.asarray(Image.open(tmp_path / "out" / "a.uncertainty.png"))
     assert heat.shape == (96, 192, 3)
     assert heat.max() > 0
