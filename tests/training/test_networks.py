@@ -10,7 +10,7 @@ from tiny_runs import DIGITS, SHAPE, as_flags, make_plates, make_recogniser, rea
 
 import losses
 import train
-from models.generator import LIGHT_LAYERS, architecture, build_generator
+from models.generator import ILLUMINATION_LAYERS, architecture, build_generator
 from models.loading import load_archive
 from models.recogniser import HEAD, NAMES, PREFIX, Shape
 from training import loop
@@ -80,8 +80,8 @@ def test_the_light_is_trained_alone(reading_run, tmp_path):
     init = str(reading_run / "pretrain.keras")
     alone, again = (networks_of(tmp_path, init=init, light_only=only).generator for only in (True, False))
     trained = {layer.name for layer in alone.layers if layer.trainable_variables}
-    assert trained == set(LIGHT_LAYERS)
-    assert len(again.trainable_variables) > len(LIGHT_LAYERS) * 2, "the next run trains the others again"
+    assert trained == set(ILLUMINATION_LAYERS)
+    assert len(again.trainable_variables) > len(ILLUMINATION_LAYERS) * 2, "the next run trains the others again"
     with pytest.raises(ValueError, match="--light-only must be off without --init, got True"):
         tiny_settings("tiles", "run", light_only=True)
 
