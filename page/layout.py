@@ -42,8 +42,9 @@ def assets() -> dict[str, str]:
     """What the page's own parts need in the browser, for `launch`."""
     script, css = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     font = base64.b64encode((FONTS / CHINESE).read_bytes()).decode()
-    css += f'@font-face {{ font-family: provinces; src: url("data:font/otf;base64,{font}"); }}'
-    return {"css": css, "head": f"<script>{script}</script>"}
+    # for browsers whose system has no Chinese font
+    face = f'<style>@font-face {{ font-family: provinces; src: url("data:font/otf;base64,{font}"); }}</style>'
+    return {"css": css, "head": f"{face}<script>{script}</script>"}
 
 
 def theme() -> gr.themes.Base:
@@ -51,7 +52,7 @@ def theme() -> gr.themes.Base:
     return gr.themes.Default(
         primary_hue="blue",
         neutral_hue="slate",
-        font=["system-ui", "sans-serif"],
+        font=["provinces", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(
         # the theme's own are too pale to read: 2.6 to 1 on white

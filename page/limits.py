@@ -15,7 +15,7 @@ import numpy as np
 
 from data import degrade
 from data.io import open_picture, to_float, to_uint8
-from enhancing.examining import Examiner, Result
+from enhancing.examining import Examiner, Result, min_effective_width
 from enhancing.opening import make_source
 from evaluation.tables import lines, methods_of, sentences
 from models.enhancer import resize
@@ -58,12 +58,13 @@ KINDS = (
 
 
 class Point(NamedTuple):
-    """The answer at one level. right: share of the true characters."""
+    """The answer at one level. right: share of true characters. warned: too little detail is left in the picture."""
 
     level: float
     result: Result
     text: str
     right: float
+    warned: bool
 
 
 def curve(examiner: Examiner, clean: np.ndarray, truth: str, kind: Kind) -> list[Point]:
@@ -79,7 +80,8 @@ def curve(examiner: Examiner, clean: np.ndarray, truth: str, kind: Kind) -> list
     for level, result in zip(kind.levels, examiner.enhance(sources), strict=True):
         text = result.answer.best_text
         right = sum(i is not None and j is not None and truth[i] == text[j] for i, j in align(truth, text))
-        points.append(Point(level, result, text, right / max(1, len(truth))))
+        warned = result.effective_width < min_effective_width(examiner.generator)
+        points.append(Point(level, result, text, right / max(1, len(truth)), warned))
     return points
 
 
@@ -150,14 +152,16 @@ def _kind_html(kind: Kind, points: Sequence[Point], truth: str) -> str:
 
 def _said(kind: Kind, points: Sequence[Point]) -> str:
     wrong = next((point for point in points if point.right < 1), None)
-    warned = next((point for point in points if point.result.warnings), None)
+    worse = next((point for point in points if point.right < points[0].right), None)
+    warned = next((point for point in points if point.warned), None)
     if wrong is None:
         said = "All characters are right at every level."
     elif wrong is points[0]:
-        said = "It is misread even before it is damaged."
+        said = "It is misread even before it is damaged"
+        said += f", and from {worse.level:g} {kind.unit} on more is wrong." if worse else "."
     else:
         said = f"From {wrong.level:g} {kind.unit} on, characters are wrong."
-    return said + (f" The warning comes from {warned.level:g} on." if warned else " No warning comes.")
+    return said + (f" The warning comes from {warned.level:g} on at the latest." if warned else "")
 
 
 def _marked(text: str, truth: str) -> str:
@@ -172,13 +176,13 @@ def _marked(text: str, truth: str) -> str:
 
 def _drawn(kind: Kind, points: Sequence[Point]) -> str:
     """The curve of right characters over the levels, as SVG."""
-    left, top, width, height = 46, 10, 560, 90
+    left, top, width, height = 64, 12, 560, 90
     step = width / (len(points) - 1)
     places = [(left + i * step, top + height * (1 - point.right)) for i, point in enumerate(points)]
     line = " ".join(f"{x:.0f},{y:.0f}" for x, y in places)
     dots = "".join(
         f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" class="{"bad" if point.right < 1 else "good"}"/>'
-        f'<text x="{x:.0f}" y="{top + height + 18}" text-anchor="middle">{point.level:g}</text>'
+        f'<text x="{x:.0f}" y="{top + height + 20}" text-anchor="middle">{point.level:g}</text>'
         for (x, y), point in zip(places, points, strict=True)
     )
     grid = "".join(
@@ -186,16 +190,16 @@ def _drawn(kind: Kind, points: Sequence[Point]) -> str:
         f"{share} %</text>"
         for share, y in ((100, top), (50, top + height // 2), (0, top + height))
     )
-    warned = next((i for i, point in enumerate(points) if point.result.warnings), None)
+    warned = next((i for i, point in enumerate(points) if point.warned), None)
     area = ""
     if warned is not None:
         x = max(left, left + (warned - 0.5) * step)
         area = f'<rect x="{x:.0f}" y="{top}" width="{left + width - x:.0f}" height="{height}"/>'
     said = ", ".join(f"{point.level:g}: {point.right:.0%}" for point in points)
     return (
-        f'<svg class="curve" viewBox="0 0 {left + width + 20} {top + height + 42}" role="img" '
+        f'<svg class="curve" viewBox="0 0 {left + width + 20} {top + height + 52}" role="img" '
         f'aria-label="Characters right by {kind.name.lower()}. {said}">{area}{grid}<polyline points="{line}"/>{dots}'
-        f'<text x="{left + width / 2:.0f}" y="{top + height + 36}" text-anchor="middle">{escape(kind.unit)}'
+        f'<text x="{left + width / 2:.0f}" y="{top + height + 44}" text-anchor="middle">{escape(kind.unit)}'
         f"{' (shaded: warned)' if area else ''}</text></svg>"
     )
 

@@ -287,14 +287,15 @@ const plates = (() => {
     area.remove();
   }
 
-  // --- Arrow keys within the tabs, which Gradio leaves out ---------------------------------------------------------
+  // --- Arrow keys within tabs and radios, which Gradio leaves out --------------------------------------------------
+
+  const WAYS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, Home: -Infinity, End: Infinity };
 
   document.addEventListener("keydown", (event) => {
-    const tab = event.target.closest && event.target.closest("[role=tab]");
-    const way = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
+    const tab = event.target.closest("[role=tab], input[type=radio]"), way = WAYS[event.key];
     if (!tab || way === undefined) return;
     event.preventDefault();
-    const all = [...tab.closest("[role=tablist]").querySelectorAll("[role=tab]")].filter(seen);
+    const all = [...tab.closest("[role=tablist], .block").querySelectorAll("[role=tab], input[type=radio]")].filter(seen);
     const next = all[Math.min(Math.max(all.indexOf(tab) + way, 0), all.length - 1)];
     next.click();
     next.focus();

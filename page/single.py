@@ -128,13 +128,15 @@ def _described(examiner: Examiner, folder: str, photo: Photo, corners: list | No
 
 
 def strength_slider(examiner: Examiner) -> gr.Slider:
+    follows = examiner.generator.readable_strength is not None
     return gr.Slider(
         0,
         1,
         examiner.generator.strength,
         step=0.05,
         label="Strength",
-        info="1: the network's drawing alone. Less: more of your picture, and of its doubt.",
+        info="1: the network's drawing alone. Less: more of your picture, and of its doubt."
+        + " Until you move it, pictures that can be read already get less." * follows,
         buttons=[],
         elem_classes="strength",
     )
@@ -211,9 +213,12 @@ def _enhanced(examiner: Examiner, folder: str, photo: Photo | None, strength: fl
     """View and result of the chosen plate."""
     if photo is None or photo.gone or not (photo.sources or photo.moved):
         return gr.skip(), gr.skip()
-    [result] = at_strength(examiner, strength).enhance([photo.source])
+    examiner = at_strength(examiner, strength)
+    [result] = examiner.enhance([photo.source])
     lines = words.sheet_lines(words.judged(result), result.warnings)
     files = save_result(folder, photo.name, result.source.lq, result.picture, lines, result.disagreement)
     if photo.gone:
         return gr.skip(), gr.skip()
-    return photo.view(), words.result_html(result, files)
+    recognised = result.look.recognised
+    used = examiner.generator.strength_for(recognised.certainty if recognised else 0.0)
+    return photo.view(), words.result_html(result, files, used)

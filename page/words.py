@@ -161,13 +161,14 @@ def sheet_lines(answer: Judged, warnings: Sequence[str]) -> list[drawing.Line]:
 # --- Results as HTML ---------------------------------------------------------------------------------------------
 
 
-def result_html(result: Result, files: Files) -> str:
-    """Of one enhanced picture."""
+def result_html(result: Result, files: Files, strength: float) -> str:
+    """Of one enhanced picture. strength: that was used."""
     answer = judged(result)
     details = _table(
         [
             ("Read in your picture", _reading(result.reading_before)),
             ("Read in the result", _reading(result.reading)),
+            ("Strength", f"{strength:.2f}"),
             ("Explained", f"{result.fit.consistency:.0%} of your picture follows from the result"),
             ("Detail", f"as much as a sharp picture {result.effective_width:.0f} px wide holds"),
         ]

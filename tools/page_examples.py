@@ -87,7 +87,7 @@ def _make_photo(folder: Path) -> dict:
     name = "photo.jpg"
     _write(folder, name, damaged)
     text = " ".join(f"{x:.0f},{y:.0f}" for x, y in corners)
-    return {"file": name, "corners": text, "label": "a whole photo with its corners"}
+    return {"file": name, "corners": text, "label": "a whole photo"}
 
 
 def _make_burst(folder: Path) -> list[str]:

@@ -308,6 +308,79 @@ def test_frames_are_combined_as_by_the_command(page, checkpoint, tmp_path):
     answered(page, "#burst-result")
 
 
+# before the page's own scripts run: sums up by how much what is shown moves by itself
+SHIFTS = """
+window.shifts = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+TARGETS = """() => [...document.querySelectorAll("button, a, input, summary")].filter((each) => {
+  // of a radio all of its label is pressed
+  const box = (each.closest("label") || each).getBoundingClientRect();
+  const seen = each.tabIndex >= 0 && each.checkVisibility({ visibilityProperty: true }) && box.width;
+  return seen && (box.width < 24 || box.height < 24);
+}).map((each) => each.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 390), ("light", 1280), ("dark", 1280)])
+def test_everybody_can_use_it(browser, server, scheme, width):
+    """All tabs with results: nothing cut off, nothing jumps, nothing is sent elsewhere, no fault that axe-core sees."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
+    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page.set_default_timeout(PATIENCE_MS)
+    hosts, refused = set(), []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2] if "//" in request.url else ""))
+    page.add_init_script(SHIFTS)
+    page.goto(server[0])
+    page.get_by_text("defocused").first.click()
+    answered(page)
+    page.click("#result summary")
+    # the answer is in view
+    _until(page, lambda: page.locator("#result .answer").bounding_box()["y"] < 700)
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click()
+        if tab == TABS[1]:
+            page.click("#example-frames")
+            answered(page, "#burst-result")
+        if tab == TABS[2]:
+            page.wait_for_selector("#curves .kind")
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
+        assert page.evaluate(TARGETS) == [], tab
+        found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]})
+        assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("window.shifts") < 0.1
+    assert ("dark" in page.evaluate("document.body.className")) == (scheme == "dark")
+    assert all(host == "" or host.startswith("127.0.0.1:") for host in hosts)
+    # all that Gradio's script asks for is let in
+    assert not refused
+    page.close()
+
+
+def test_it_is_used_by_keyboard(page):
+    page.get_by_role("tab", name=TABS[0]).focus()
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("tab", name=TABS[1]).get_attribute("aria-selected") == "true"
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#curves .kind")
+    plates = page.locator("#which input")
+    plates.first.focus()
+    page.keyboard.press("ArrowDown")
+    assert plates.nth(1).is_checked()
+    page.get_by_role("tab", name=TABS[2]).focus()
+    page.keyboard.press("Home")
+    page.get_by_text("defocused").first.focus()
+    page.keyboard.press("Enter")
+    answered(page)
+    handle = page.locator("#result .compare input")
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    assert handle.input_value() == "51"
+    assert page.evaluate("getComputedStyle(document.querySelector('#result .compare')).outlineStyle") == "solid"
+
+
 def test_others_cannot_make_it_read_files_of_this_machine(page, server):
     for path in ("/etc/passwd", str(ROOT / "app.py")):
         assert page.request.get(f"{server[0]}/gradio_api/file={path}").status in (403, 404)
