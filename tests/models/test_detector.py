@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.straighten import plate_aspect
 from data.synthetic.detection import SCENE, damage, make_scene, open_bank
 from models import detector
 from models.detector import (
@@ -14,7 +15,9 @@ from models.detector import (
     UNIT,
     Detector,
     Plate,
+    as_tall_as_true,
     decode,
+    in_window,
     is_quadrangle,
     load_detector,
     quad_iou,
@@ -86,15 +89,19 @@ def test_what_a_look_finds_lies_where_it_is_in_the_picture(size):
     picture[low[1] : high[1], low[0] : high[0]] = 255
     truth = np.array([high, [low[0], high[1]], low, [high[0], low[1]]], float)
 
-    def run(batch):
-        bright = batch[0, ..., 0] > (OUT + 60) / 255
+    def maps(picture):
+        bright = picture[..., 0] > (OUT + 60) / 255
+        cells = picture.shape[0] // STRIDE, picture.shape[1] // STRIDE
         if not bright.any():
-            return maps_of(size=(batch.shape[1] // STRIDE, batch.shape[2] // STRIDE))[None]
+            return maps_of(size=cells)
         ys, xs = np.nonzero(bright)
         box = np.array(
             [[xs.max() + 1, ys.max() + 1], [xs.min(), ys.max() + 1], [xs.min(), ys.min()], [xs.max() + 1, ys.min()]]
         )
-        return maps_of((box.astype(float), 3.0), size=(batch.shape[1] // STRIDE, batch.shape[2] // STRIDE))[None]
+        return maps_of((box.astype(float), 3.0), size=cells)
+
+    def run(batch):
+        return np.stack([maps(each) for each in batch])
 
     (plate,) = Detector(run).detect(picture)
     assert quad_iou(plate.corners, truth) > 0.85
@@ -188,3 +195,37 @@ def test_the_rate_rises_stays_and_falls():
     settings = Settings(out="x.keras", steps=2000)
     rates = [learning_rate(settings, step) for step in (150, 300, 1299, 1650, 2000)]
     assert rates == pytest.approx([1e-3, 2e-3, 2e-3, 1e-3, 0])
+
+
+# --- Exact corners ----------------------------------------------------------------------------------------------------
+
+
+def test_corners_are_the_median_over_several_looks():
+    """A network that is wrong by some px, each time otherwise, and once by many."""
+    picture = np.full((200, 400, 3), 90, np.uint8)
+    truth = np.array([[260.0, 120.0], [140.0, 120.0], [140.0, 90.0], [260.0, 90.0]])
+    errors = np.array([[2, 0], [-2, 0], [0, 2], [0, -2], [9, 9], [0, 0]])
+
+    def run(batch):
+        assert len(batch) == len(detector.LAST_LOOKS)
+        size = batch.shape[1] // STRIDE, batch.shape[2] // STRIDE
+        looks = zip(detector.LAST_LOOKS, errors, strict=True)
+        return np.stack([maps_of((in_window(truth, w) + shift + off, 3.0), size=size) for (w, *shift), off in looks])
+
+    found = Detector(run).last_looks(picture, Plate(truth, 0.9, 0, 0))
+    assert found.corners == pytest.approx(truth, abs=0.6)
+    assert found.score == 0.9
+
+
+@pytest.mark.parametrize(("aspect", "true"), [(2.6, 2.17), (3.4, 3.17), (4.6, 4.6)])
+def test_low_plates_become_as_tall_as_true(aspect, true):
+    corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * [aspect / 2, 0.5]
+    taller = as_tall_as_true(corners)
+    assert plate_aspect(taller) == pytest.approx(true, abs=0.02)
+    assert taller.mean(axis=0) == pytest.approx((0, 0))
+    assert (taller[:, 0] == corners[:, 0]).all()
+
+
+def test_a_wheel_is_no_two_line_plate():
+    assert not Plate(PLATE, 0.76, 0.95, 0).is_sure
+    assert Plate(PLATE, 0.86, 0.95, 0).is_sure
