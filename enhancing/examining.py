@@ -15,7 +15,7 @@ import numpy as np
 from data.quality import Quality, luminance, measure
 from data.straighten import in_tile
 from enhancing import consistency
-from enhancing.opening import Source
+from enhancing.opening import TWO_LINES_ASPECT, Source
 from models.answerer import Answerer, find_answerer, framed, strip_of
 from models.detector import Detector, load_detector
 from models.enhancer import (
@@ -34,10 +34,15 @@ from reading.matching import comparable, edit_distance, partners
 from reading.reader import Reader, Reading, join, split_lines
 
 MAY_BE_TURNED = "the plate may be upside down"
+NO_SURE_PLATE = "no plate was recognised in this picture, which was taken whole"
+MAY_BE_TWO_LINES = "the plate may have two lines, and was read as one"
+# A plate is turned where it reads so surely when turned, and so much less surely as it is, by at least four characters.
+# None of 180 readable plates that stand upright does; those that come near are doubted.
+SURELY_TURNED, LESS_SURE, NEARLY_AS_SURE, FEWEST_CHARACTERS = 0.95, 0.1, 0.04, 4
+# agreement at most, where the plate's layout is in doubt: all variants agree on a text that is read the wrong way
+DOUBTED_AGREEMENT = 0.85
 # of a straightened plate's height, that the reader sees around it; the corners are not known better
 READ_MARGIN = 0.2
-# the detector's probability of two lines from which a plate is read as two lines
-TWO_LINES = 0.5
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
 # where the checkpoint's JSON does not say; enhancing/calibrate.py measures it
 MIN_EFFECTIVE_WIDTH_PX = 50.0
@@ -62,6 +67,22 @@ class Agreement(NamedTuple):
     agreed: str
     shares: tuple[float, ...]
     mean: float
+
+
+class Way(NamedTuple):
+    """turned: the plate is upside down. may_be_turned: nobody can tell."""
+
+    turned: bool
+    may_be_turned: bool
+
+
+def which_way(as_it_is: Reading, turned: Reading) -> Way:
+    """By the readings of a plate as it is and turned by 180 degrees."""
+    if len(comparable(turned.text, country="")) < FEWEST_CHARACTERS:
+        return Way(False, False)
+    lead = turned.confidence - as_it_is.confidence
+    clear = turned.confidence >= SURELY_TURNED and lead >= LESS_SURE
+    return Way(clear, not clear and turned.confidence >= MIN_AGREEMENT - LESS_SURE and lead > -NEARLY_AS_SURE)
 
 
 def variants(lq: np.ndarray) -> list[np.ndarray]:
@@ -106,12 +127,15 @@ def _shift(picture: np.ndarray, dx: int, dy: int) -> np.ndarray:
 class Look:
     """The networks' results for a picture. sr: (h, w, 3) restored. others: the restored variants, aligned with `sr`.
     readings: of the picture, of `sr` and of the others; empty without a reader. recognised: what the recogniser reads
-    in the picture itself; None without one."""
+    in the picture itself; None without one. turned: all of this is of the plate turned by 180 degrees, since it reads
+    better so. may_be_turned: it reads about as well."""
 
     sr: np.ndarray
     others: list[np.ndarray] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     recognised: Reading | None = None
+    turned: bool = False
+    may_be_turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,16 +181,19 @@ class Examiner:
 
     def look(self, sources: Sequence[Source]) -> list[Look]:
         """The networks' part, in batches."""
+        ways = [self._way(source) for source in sources]
+        sources = [source.turned() if way.turned else source for source, way in zip(sources, ways, strict=True)]
         pictures = [source.lq for source in sources]
         recognised = [self._recognised(source) for source in sources]
         strengths = [self.generator.strength_for(each.certainty if each else 0.0) for each in recognised]
         restored = restore_each(self.generator, pictures, self.batch_size, strengths)
         others = self._others(pictures, strengths) if self.ask_again else [[] for _ in pictures]
         readings = self._readings(sources, restored, others)
-        return [Look(*each) for each in zip(restored, others, readings, recognised, strict=True)]
+        return [Look(*each, *way) for *each, way in zip(restored, others, readings, recognised, ways, strict=True)]
 
     def judge(self, source: Source, look: Look) -> Result:
         """The rest, for one picture."""
+        source = source.turned() if look.turned else source
         fit = consistency.fit(source.lq, look.sr)
         width = consistency.effective_width(fit, look.sr.shape[1], source.native_width)
         # the report measures what is written: both pictures at the result's size
@@ -176,6 +203,9 @@ class Examiner:
         agreed = None
         if look.readings:
             agreed = agree(look.readings[1].text, [reading.text for reading in look.readings[2:]])
+        warnings = self._warnings(source, look, width, agreed)
+        if agreed is not None and {MAY_BE_TURNED, MAY_BE_TWO_LINES, NO_SURE_PLATE} & set(warnings):
+            agreed = agreed._replace(mean=min(agreed.mean, DOUBTED_AGREEMENT))
         return Result(
             source=source,
             look=look,
@@ -189,7 +219,7 @@ class Examiner:
             reading_before=look.readings[0] if look.readings else None,
             reading=look.readings[1] if look.readings else None,
             answer=self._answer(look),
-            warnings=self._warnings(source, width, agreed),
+            warnings=warnings,
         )
 
     def _others(self, pictures: Sequence[np.ndarray], strengths: Sequence[float]) -> list[list[np.ndarray]]:
@@ -239,10 +269,26 @@ class Examiner:
             return None
         return answer(self.readings_of(look), self.rule)
 
-    def _warnings(self, source: Source, width: float, agreed: Agreement | None) -> tuple[str, ...]:
+    def _way(self, source: Source) -> Way:
+        """Whether the plate hangs upside down, by how surely its picture is read either way."""
+        if self.reader is None:
+            return Way(False, False)
+        ways = [as_read(each, each.lq) for each in (source, source.turned())]
+        flat = iter(self.reader.read([line for lines in ways for line in lines]))
+        return which_way(*(join([next(flat) for _ in lines]) for lines in ways))
+
+    def _warnings(self, source: Source, look: Look, width: float, agreed: Agreement | None) -> tuple[str, ...]:
         too_little = width < min_effective_width(self.generator) or (agreed is not None and agreed.mean < MIN_AGREEMENT)
-        upside_down = source.found is not None and TURNED[0] < source.found.turned_over <= TURNED[1]
-        return (TOO_LITTLE,) * (too_little or is_flat(source.lq)) + (MAY_BE_TURNED,) * upside_down
+        found = source.found
+        upside_down = look.may_be_turned or (found is not None and TURNED[0] < found.turned_over <= TURNED[1])
+        height, wide = source.lq.shape[:2]
+        square = source.corners is None and not source.two_lines and wide < TWO_LINES_ASPECT * height
+        return (
+            (TOO_LITTLE,) * (too_little or is_flat(source.lq))
+            + (MAY_BE_TURNED,) * upside_down
+            + (MAY_BE_TWO_LINES,) * (square and agreed is not None)
+            + (NO_SURE_PLATE,) * source.unsure
+        )
 
 
 def make_examiner(
@@ -268,10 +314,13 @@ def make_examiner(
 def as_read(source: Source, picture: np.ndarray) -> tuple[np.ndarray, ...]:
     """A picture of the source as the reader can read it best: whole, or the straightened plate without what is around
     it, or the two lines of a plate that has two."""
+    height, width = picture.shape[:2]
+    if source.corners is None and source.two_lines:
+        return split_lines(picture, np.array([[0, 0], [width, height]]))
     if source.corners is None:
         return (picture,)
-    corners = in_tile(source.corners, picture.shape[:2])
-    if source.found is not None and source.found.two_lines >= TWO_LINES:
+    corners = in_tile(source.corners, (height, width))
+    if source.two_lines:
         return split_lines(picture, corners)
     (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
     room = READ_MARGIN * (bottom - top)

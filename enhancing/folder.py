@@ -244,7 +244,8 @@ def _finish_all(
         job = plates[0].job
         try:
             exif = b"" if results.strip_metadata else read_exif(job.path)
-            write_picture(results.out, job.name + PASTED, paste(open_picture(job.path), straightened), exif)
+            photo = open_picture(job.path, upright=not straightened[0].source.as_stored)
+            write_picture(results.out, job.name + PASTED, paste(photo, straightened), exif)
         except (OSError, ValueError, MemoryError, cv2.error) as error:
             rows[0].status, rows[0].reason = "failed", f"cannot be pasted: {error}"
     return rows

@@ -8,16 +8,21 @@ import cv2
 import numpy as np
 
 from data.ccpd import is_ccpd_name, parse_name
-from data.io import open_picture, to_float
+from data.io import open_picture, picture_size, to_float
 from data.straighten import in_tile, plate_size, straighten, tile_size
 from models.detector import Detector, Plate
 from models.enhancer import Generator, to_working_size
 from models.locating import find_plates
+from reading.reader import has_gap
 
 # times the generator's width: averaging 8 x 8 bytes more leaves nothing of their rounding
 FINEST = 8
 # of a straightened plate with its margin: corners over all of a huge photo would ask for more memory than there is
 MAX_STRAIGHT_PX = 8_000_000
+# the detector's probability of two lines from which a plate is read as two lines
+TWO_LINES = 0.5
+# a picture taken whole may hold two lines if it is less long than this
+TWO_LINES_ASPECT = 2.0
 NO_PLATE = "no plate found: give its corners with --corners, or take the picture as one plate with --whole"
 
 
@@ -36,7 +41,9 @@ class Source(NamedTuple):
     straightened plate, the least size of the result. native_width: px that the camera had across it. file_size: of the
     whole picture. plate: gives the picture or the straightened plate at its own size, (H, W, 3), uint8 or float32.
     corners: (4, 2), where the plate lies in the picture; None where that is taken whole. found: the detector's answer,
-    if it was asked."""
+    if it was asked. two_lines: whether the plate is read as two lines. unsure: taken whole since no plate is sure in
+    it, and not because the user said so. as_stored: the corners are those of the pixels as stored, not turned as EXIF
+    says."""
 
     lq: np.ndarray
     size: tuple[int, int]
@@ -45,6 +52,14 @@ class Source(NamedTuple):
     plate: Callable[[], np.ndarray]
     corners: np.ndarray | None = None
     found: Plate | None = None
+    two_lines: bool = False
+    unsure: bool = False
+    as_stored: bool = False
+
+    def turned(self) -> "Source":
+        """The same plate, turned by 180 degrees."""
+        corners = None if self.corners is None else np.roll(self.corners, 2, axis=0)
+        return self._replace(lq=_upside_down(self.lq), plate=lambda: _upside_down(self.plate()), corners=corners)
 
 
 def load_sources(
@@ -56,12 +71,20 @@ def load_sources(
     A source is small: the few pictures larger than the generator's input are opened again where their own size is
     needed.
     """
-    sources = find_sources(generator, open_picture(path), corners, name or os.path.basename(path), detector)
+    name = name or os.path.basename(path)
+    as_stored = is_annotated_as_stored(path, corners, name)
+    sources = find_sources(generator, open_picture(path, upright=not as_stored), corners, name, detector)
 
     def again(source: Source) -> Callable[[], np.ndarray]:
-        return lambda: _at_own_size(open_picture(path), source.corners, source.size)
+        return lambda: _at_own_size(open_picture(path, upright=not as_stored), source.corners, source.size)
 
-    return [source._replace(plate=again(source)) for source in sources]
+    return [source._replace(plate=again(source), as_stored=as_stored) for source in sources]
+
+
+def is_annotated_as_stored(path: str, corners: Corners | None, name: str) -> bool:
+    """Whether the corners come from a CCPD name, which gives them in the pixels as they are stored. Those of a user are
+    in the upright picture. Raises PictureError."""
+    return corners is None and is_ccpd_name(name) and _named_corners(picture_size(path), name) is not None
 
 
 def find_sources(
@@ -73,11 +96,11 @@ def find_sources(
 ) -> list[Source]:
     """As `make_source`; but the detector, if there is one, looks for plates if neither corners nor the name say where
     they are."""
-    if detector is None or corners is not None or _named_corners(picture, name) is not None:
+    if detector is None or corners is not None or _named_corners(picture.shape[:2], name) is not None:
         return [make_source(generator, picture, corners, name)]
     located = find_plates(picture, detector)
     if located.whole:
-        return [make_source(generator, picture)]
+        return [make_source(generator, picture)._replace(unsure=True)]
     if not located.plates:
         raise NoPlateFound
     return [_straightened(generator, picture, plate.corners, plate) for plate in located.plates]
@@ -93,10 +116,11 @@ def make_source(generator: Generator, picture: np.ndarray, corners: Corners | No
         if (points < -0.5).any() or (points > (width + 0.5, height + 0.5)).any():
             raise ValueError(f"corners {_listed(points)} lie outside the photo of {width} x {height}")
         return _straightened(generator, picture, points)
-    if (named := _named_corners(picture, name)) is not None:
+    if (named := _named_corners(picture.shape[:2], name)) is not None:
         return _straightened(generator, picture, named)
     lq = to_working_size(generator, to_float(_bounded(generator, picture)))
-    return Source(lq, (height, width), float(width), (height, width), lambda: picture)
+    two_lines = width / height < TWO_LINES_ASPECT and has_gap(lq)
+    return Source(lq, (height, width), float(width), (height, width), lambda: picture, two_lines=two_lines)
 
 
 def _straightened(generator: Generator, picture: np.ndarray, corners: np.ndarray, found: Plate | None = None) -> Source:
@@ -106,20 +130,26 @@ def _straightened(generator: Generator, picture: np.ndarray, corners: np.ndarray
     enlarged = max(1.0, min(native / tile[1], np.sqrt(MAX_STRAIGHT_PX / (tile[0] * tile[1]))))
     size = round(tile[0] * enlarged), round(tile[1] * enlarged)
     lq = to_working_size(generator, to_float(straighten(picture, corners, tile)))
-    return Source(lq, size, native, picture.shape[:2], lambda: _at_own_size(picture, corners, size), corners, found)
+    plate = lambda: _at_own_size(picture, corners, size)  # noqa: E731
+    two_lines = found is not None and found.two_lines >= TWO_LINES
+    return Source(lq, size, native, picture.shape[:2], plate, corners, found, two_lines)
+
+
+def _upside_down(picture: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(picture[::-1, ::-1])
 
 
 def _at_own_size(picture: np.ndarray, corners: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
     return picture if corners is None else straighten(picture, corners, size)
 
 
-def _named_corners(picture: np.ndarray, name: str) -> np.ndarray | None:
-    """The corners in a CCPD photo's name; None for other names, and where they lie outside: the name of a photo, kept
-    by a picture of the plate alone."""
+def _named_corners(size: tuple[int, int], name: str) -> np.ndarray | None:
+    """The corners in the name of a CCPD photo of this (height, width). None for other names, and where the corners lie
+    outside: the name of a photo, kept by a picture of the plate alone."""
     if not is_ccpd_name(name):
         return None
     corners = np.array(parse_name(name).corners)
-    inside = (corners >= 0).all() and (corners <= picture.shape[1::-1]).all()
+    inside = (corners >= 0).all() and (corners <= size[::-1]).all()
     return corners if inside and (np.ptp(corners, axis=0) >= 2).all() else None
 
 

@@ -183,6 +183,10 @@ GAP = 0.3, 0.62
 # of the plate's height, by which each line's cut reaches beyond the gap: strokes may not be cut off
 BEYOND = 0.03
 SEPARATOR = " "
+# strokes at the gap between two lines, as a share of those in the weaker line
+CLEAR_GAP = 0.25
+# mean change of brightness from px to px along a line of characters, at least
+FEWEST_STROKES = 0.02
 
 
 def split_lines(picture: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -196,14 +200,27 @@ def split_lines(picture: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, n
 
 def gap_row(plate: np.ndarray) -> int:
     """The row of an upright plate, cut tight, at which there are the fewest strokes between its two lines."""
+    strokes = _strokes(plate)
+    first, last = (round(share * len(strokes)) for share in GAP)
+    return first + int(np.argmin(strokes[first : max(last, first + 1)]))
+
+
+def has_gap(picture: np.ndarray) -> bool:
+    """Whether an upright picture of a plate shows strokes above and below a row that has hardly any."""
+    strokes = _strokes(picture)
+    row = gap_row(picture)
+    weaker = min(strokes[:row].max(initial=0), strokes[row:].max(initial=0))
+    return bool(weaker > FEWEST_STROKES and strokes[row] < CLEAR_GAP * weaker)
+
+
+def _strokes(plate: np.ndarray) -> np.ndarray:
+    """(H,): how much the brightness changes along each row."""
     grey = cv2.cvtColor(np.asarray(plate, np.float32), cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
     # bands and borders at the sides are no strokes
     inner = grey[:, round(0.12 * width) : max(round(0.95 * width), round(0.12 * width) + 2)]
     strokes = np.abs(np.diff(inner, axis=1)).mean(axis=1)
-    smooth = cv2.GaussianBlur(strokes[:, None], (0, 0), max(0.6, 0.02 * height))[:, 0]
-    first, last = (round(share * height) for share in GAP)
-    return first + int(np.argmin(smooth[first : max(last, first + 1)]))
+    return cv2.GaussianBlur(strokes[:, None], (0, 0), max(0.6, 0.02 * height))[:, 0]
 
 
 def join(lines: Sequence[Reading]) -> Reading:

@@ -7,7 +7,9 @@ import pytest
 from drawn_plates import plate, reading
 
 from enhancing.examining import (
+    MAY_BE_TWO_LINES,
     MIN_EFFECTIVE_WIDTH_PX,
+    NO_SURE_PLATE,
     SHIFTS_PX,
     Examiner,
     agree,
@@ -15,10 +17,12 @@ from enhancing.examining import (
     min_effective_width,
     undo,
     variants,
+    which_way,
 )
 from enhancing.opening import make_source
 from models.answerer import Answerer
 from models.enhancer import Generator
+from reading.reader import Reading
 
 RNG = np.random.default_rng(0)
 
@@ -117,3 +121,48 @@ def test_the_recogniser_sees_the_middle_of_a_straightened_plate():
     source = make_source(examiner.generator, photo, [(300, 180), (100, 180), (100, 120), (300, 120)])
     assert examiner.enhance([source])[0].answer.text == "A"
     np.testing.assert_array_equal(seen[0][0], source.lq[16:80])
+
+
+@pytest.mark.parametrize(
+    ("as_it_is", "turned", "way"),
+    [
+        (("074782", 0.75), ("琼Q479B2", 0.99), (True, False)),
+        (("AB1234", 0.99), ("7E21B4", 0.7), (False, False)),
+        (("ABCDEF", 0.8), ("B2", 1.0), (False, False)),
+        (("LD9016", 0.99), ("910607", 0.98), (False, True)),
+        (("", 0.0), ("", 0.0), (False, False)),
+    ],
+)
+def test_which_way_a_plate_is_read(as_it_is, turned, way):
+    assert which_way(Reading(*as_it_is), Reading(*turned)) == way
+
+
+class Reads:
+    """A reader that knows upright pictures from others: their upper half is bright."""
+
+    def read(self, pictures):
+        return [Reading("AB1234", 0.99) if each[0].mean() > each[-1].mean() else Reading("Z", 0.4) for each in pictures]
+
+
+def test_a_plate_upside_down_is_turned_where_it_reads_clearly_better():
+    picture = np.full((96, 192, 3), 0.2, np.float32)
+    picture[48:] = 0.9
+    generator = Generator(lambda batch: batch)
+    (result,) = Examiner(generator, reader=Reads(), ask_again=True).enhance([make_source(generator, picture)])
+    assert result.picture[0].mean() > 0.8
+    assert result.reading.text == "AB1234"
+    assert result.agreement.mean == 1
+
+
+def test_agreement_is_bounded_where_the_layout_is_in_doubt():
+    generator = Generator(lambda batch: batch)
+    picture = np.full((160, 192, 3), 0.2, np.float32)
+    picture[:80] = 0.9
+    source = make_source(generator, picture)
+    examiner = Examiner(generator, reader=Reads(), ask_again=True)
+    (square,) = examiner.enhance([source])
+    assert square.agreement.mean < 0.9
+    assert MAY_BE_TWO_LINES in square.warnings
+    (unsure,) = examiner.enhance([make_source(generator, picture[:96])._replace(unsure=True)])
+    assert unsure.agreement.mean < 0.9
+    assert unsure.warnings[-1] == NO_SURE_PLATE

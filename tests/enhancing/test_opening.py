@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 from drawn_plates import plate
+from PIL import Image
 
-from enhancing.opening import in_order, make_source
+from data.ccpd import format_name
+from enhancing.opening import in_order, load_sources, make_source
 from models.enhancer import Generator
 
 # from the bottom right, clockwise
@@ -61,3 +63,42 @@ def test_a_straightened_plate_is_bounded_whatever_its_corners(monkeypatch):
     middle, rows = straight.shape[1] // 2, slice(straight.shape[0] // 2 - 5, straight.shape[0] // 2 + 5)
     assert straight[rows, middle // 2 : middle - 4].max() == 30
     assert straight[rows, middle + 4 : middle + middle // 2].min() == 90
+
+
+def test_a_ccpd_name_speaks_of_the_pixels_as_they_are_stored(tmp_path):
+    """With EXIF's orientation 6, too; a user's corners are those of the upright picture."""
+    stored = np.full((120, 160, 3), 60, np.uint8)
+    stored[40:60, 30:90] = (0, 0, 250)
+    corners = ((90.0, 60.0), (30.0, 60.0), (30.0, 40.0), (90.0, 40.0))
+    path = tmp_path / f"{format_name(corners, '皖A12345', 1, (90, 90), 60, 10)}.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(stored).save(path, exif=exif)
+    generator = Generator(lambda batch: batch)
+    (source,) = load_sources(generator, str(path))
+    assert source.as_stored
+    assert source.lq[48, 96, 2] > 0.9
+    assert source.plate()[source.size[0] // 2, source.size[1] // 2, 2] > 240
+    # turned clockwise, (x, y) lies at (119 - y, x)
+    (own,) = load_sources(generator, str(path), [(80, 30), (60, 30), (60, 90), (80, 90)])
+    assert not own.as_stored
+    assert own.lq[own.lq.shape[0] // 2, 96, 2] > 0.9
+
+
+def test_a_source_is_turned_with_its_corners_and_its_plate():
+    photo = np.zeros((80, 100, 3), np.uint8)
+    photo[40:55, 30:50] = 255
+    source = make_source(Generator(lambda batch: batch), photo, CORNERS)
+    turned = source.turned()
+    np.testing.assert_array_equal(turned.lq, source.lq[::-1, ::-1])
+    np.testing.assert_array_equal(turned.plate(), source.plate()[::-1, ::-1])
+    np.testing.assert_array_equal(turned.corners[0], CORNERS[2])
+
+
+def test_a_square_picture_with_a_gap_has_two_lines():
+    generator = Generator(lambda batch: batch)
+    two = np.vstack([plate("KV47", (100, 240)), plate("HTN3", (100, 240))])
+    assert make_source(generator, two).two_lines
+    assert not make_source(generator, plate("KV47", (200, 240))).two_lines
+    assert not make_source(generator, plate("B742KX", (96, 288))).two_lines
+    assert not make_source(generator, np.full((200, 240, 3), 0.5, np.float32)).two_lines

@@ -5,7 +5,7 @@ import pytest
 from data.ccpd import CHINA
 from data.synthetic.plates import chinese_two_lines, european_two_lines
 from data.synthetic.registrations import RULES
-from reading.reader import ALPHABET, Reader, Reading, gap_row, join, split_lines
+from reading.reader import ALPHABET, Reader, Reading, gap_row, has_gap, join, split_lines
 
 TEXT = "KX73925"
 
@@ -108,3 +108,12 @@ def test_join():
     assert join([Reading(""), Reading("")]) == Reading("")
     alone = Reading("B742KX", 0.9, (0.9,) * 6)
     assert join([alone]) is alone
+
+
+def test_a_gap_needs_strokes_on_both_sides():
+    picture = np.full((100, 200, 3), 0.9, np.float32)
+    assert not has_gap(picture)
+    picture[10:40, 20:180:8] = 0.1
+    assert not has_gap(picture)
+    picture[55:95, 20:180:8] = 0.1
+    assert has_gap(picture)
