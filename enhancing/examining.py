@@ -42,7 +42,7 @@ SURELY_TURNED, LESS_SURE, NEARLY_AS_SURE, FEWEST_CHARACTERS = 0.95, 0.1, 0.04, 4
 # agreement at most, where the plate's layout is in doubt: all variants agree on a text that is read the wrong way
 DOUBTED_AGREEMENT = 0.85
 # of a straightened plate's height, that the reader sees around it; the corners are not known better
-READ_MARGIN = 0.2
+READ_MARGIN = 0.1
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
 # where the checkpoint's JSON does not say; enhancing/calibrate.py measures it
 MIN_EFFECTIVE_WIDTH_PX = 50.0

@@ -59,7 +59,7 @@ def plates_in_frames(detector: Detector | None = None) -> Detect:
 
     def detect(picture: np.ndarray) -> Sequence[Plate]:
         located = find_plates(picture, detector)
-        return [_whole(picture)] if located.whole else located.plates
+        return [_whole(picture)] if located.whole and not located.plates else located.plates
 
     return detect
 

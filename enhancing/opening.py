@@ -100,7 +100,7 @@ def find_sources(
         return [make_source(generator, picture, corners, name)]
     located = find_plates(picture, detector)
     if located.whole:
-        return [make_source(generator, picture)._replace(unsure=True)]
+        return [make_source(generator, picture)._replace(unsure=not located.plates)]
     if not located.plates:
         raise NoPlateFound
     return [_straightened(generator, picture, plate.corners, plate) for plate in located.plates]

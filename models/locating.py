@@ -1,7 +1,8 @@
 """Decides where the plates of a picture are, or that it is taken whole: one rule for files, films and the page.
 
-A tight crop must never come out worse than taken whole. So where the detector is unsure and the picture has a plate's
-shape, the picture is taken as it is. Otherwise a picture without a plate is said to hold none.
+A tight crop must never come out worse than taken whole. So a crop is taken as it is where the detector is unsure, and
+where the plate already lies in it nearly as in a tile: straightening could change little, and add the corners' errors.
+Otherwise a picture without a plate is said to hold none.
 """
 
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.detector import Detector, Plate, load_detector
+from models.detector import SURELY_TWO_LINES, Detector, Plate, load_detector
 
 # width over height, and px of the longer side, of a picture that may be a crop of one plate
 CROP_ASPECT, CROP_PX = (1.6, 8.0), 420
@@ -17,14 +18,16 @@ CROP_ASPECT, CROP_PX = (1.6, 8.0), 420
 LONG_ASPECT, LONG_PX = 2.5, 1400
 # a candidate of this score may be no plate, but suggests a crop if it fills this share of the picture's width
 HINT, HINT_SHARE = 0.25, 0.5
-
+# of a plate in a crop that needs no straightening: share of the picture's width and height at most, tilt in degrees
+FRAMED_WIDTH, FRAMED_HEIGHT, FRAMED_TILT = 0.92, 0.8, 3.0
 
 # chance of lying upside down: below, it does not, above, it does and is turned; between, nobody can tell
 TURNED = 0.3, 0.9
 
 
 class Located(NamedTuple):
-    """plates: best first. whole: none is sure, but the picture looks like a crop of one plate. Neither: no plate."""
+    """plates: the sure ones, best first. whole: the picture is taken whole, as a crop of one plate. Neither: no
+    plate."""
 
     plates: tuple[Plate, ...]
     whole: bool = False
@@ -35,7 +38,7 @@ def find_plates(picture: np.ndarray, detector: Detector) -> Located:
     found = [upright(plate) for plate in detector.detect(picture, HINT)]
     sure = [plate for plate in found if plate.is_sure]
     if sure:
-        return Located(tuple(sure))
+        return Located(tuple(sure), has_crop_shape(picture) and is_framed(sure[0], picture))
     width = picture.shape[1]
     return Located(
         (), has_crop_shape(picture) or any(np.ptp(plate.corners[:, 0]) > HINT_SHARE * width for plate in found)
@@ -55,6 +58,17 @@ def has_crop_shape(picture: np.ndarray) -> bool:
     if not CROP_ASPECT[0] <= aspect <= CROP_ASPECT[1]:
         return False
     return width <= (LONG_PX if aspect >= LONG_ASPECT else CROP_PX)
+
+
+def is_framed(plate: Plate, picture: np.ndarray) -> bool:
+    """Whether a plate of one line lies in the picture nearly as in a tile: upright, with room around it."""
+    if plate.two_lines > SURELY_TWO_LINES:
+        return False
+    height, width = picture.shape[:2]
+    wide, high = np.ptp(plate.corners, axis=0)
+    right, down = plate.corners[3] - plate.corners[2]
+    level = right > 0 and abs(np.degrees(np.arctan2(down, right))) <= FRAMED_TILT
+    return bool(level and wide <= FRAMED_WIDTH * width and high <= FRAMED_HEIGHT * height)
 
 
 def upright(plate: Plate) -> Plate:
