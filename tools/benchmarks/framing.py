@@ -4,7 +4,8 @@
 
 prints, for each set of pictures, how many plates and characters the reader gets from the picture as it is, from the
 picture restored whole, and from its plate found, straightened and restored. Of really blurred plates what is read with
-confidence on the sharp twin counts as the truth.
+confidence on the sharp twin counts as the truth. Readings are scored as everywhere: the serial alone, by
+reading/matching.py.
 """
 
 import argparse
@@ -14,66 +15,59 @@ from pathlib import Path
 
 import numpy as np
 
+from data.ccpd import CHINA
 from data.io import open_picture_8bit
 from enhancing.examining import as_read
 from enhancing.opening import NoPlateFound, find_sources, make_source
 from models.detector import Detector, load_detector
 from models.enhancer import Generator, load_generator, restore_each
 from models.shipped import default_checkpoint
-from reading.matching import comparable, edit_distance
+from reading.matching import Match, comparable, match
 from reading.reader import Reader, join
 
 SURE = 0.9
 SETS = ("lpblur", "easypr", "eu", "us")
 
 
-def known_pictures(folder: Path, name: str, reader: Reader) -> list[tuple[Path, str]]:
-    """(file, Latin letters and digits of its plate)."""
+def known_pictures(folder: Path, name: str, reader: Reader) -> list[tuple[Path, str, str]]:
+    """(file, text, country) of each plate whose text is known."""
     if name == "lpblur":
         twins = sorted((folder / name / "hr").iterdir())
         readings = reader.read([open_picture_8bit(str(file)) for file in twins])
         return [
-            (folder / name / "lq" / file.name, latin(reading.text))
+            (folder / name / "lq" / file.name, reading.text, CHINA)
             for file, reading in zip(twins, readings, strict=True)
-            if reading.confidence > SURE
+            if reading.confidence > SURE and comparable(reading.text, CHINA)
         ]
     with (folder / name / "text.csv").open(encoding="utf-8") as file:
-        return [(folder / name / row["file"], latin(row["text"])) for row in csv.DictReader(file)]
-
-
-def latin(text: str) -> str:
-    return "".join(char for char in comparable(text, country="") if char.isascii() and char.isalnum())
+        return [(folder / name / row["file"], row["text"], row["country"]) for row in csv.DictReader(file)]
 
 
 def measure(
-    generator: Generator, detector: Detector, reader: Reader, known: list[tuple[Path, str]]
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """(way, plates read whole (N,) bool, share of each plate's characters (N,)) for each way."""
-    texts, inputs, counts = [text for _, text in known], {"as it is": [], "whole": [], "found": []}, [0, 0]
-    for file, _ in known:
+    generator: Generator, detector: Detector, reader: Reader, known: list[tuple[Path, str, str]]
+) -> Iterator[tuple[str, list[Match]]]:
+    """(way, how each plate's serial is read) for each way."""
+    inputs, none = {"as it is": [], "whole": [], "found": []}, 0
+    for file, *_ in known:
         picture = open_picture_8bit(str(file))
-        whole = make_source(generator, picture)
+        whole = found = make_source(generator, picture)
         try:
-            found = find_sources(generator, picture, detector=detector)[0]
+            best = find_sources(generator, picture, detector=detector)[0]
+            found = whole if best.corners is None else best
         except NoPlateFound:
-            found = whole
-            counts[1] += 1
-        counts[0] += found.corners is not None
-        inputs["as it is"].append(whole)
-        inputs["whole"].append(whole)
-        inputs["found"].append(found)
-    print(f"  {len(known)} pictures, {counts[0]} straightened, {counts[1]} said to hold no plate (here taken whole)")
+            none += 1
+        for sources, source in zip(inputs.values(), (whole, whole, found), strict=True):
+            sources.append(source)
+    straightened = sum(source.corners is not None for source in inputs["found"])
+    print(f"  {len(known)} pictures, {straightened} straightened, {none} said to hold no plate (here taken whole)")
+    every = {id(source): source for source in (*inputs["whole"], *inputs["found"])}
+    restored = restore_each(generator, [source.lq for source in every.values()])
+    shown = dict(zip(every, restored, strict=True))
     for way, sources in inputs.items():
-        pictures = [source.lq for source in sources]
-        shown = pictures if way == "as it is" else restore_each(generator, pictures)
-        lines = [as_read(source, picture) for source, picture in zip(sources, shown, strict=True)]
+        lines = [as_read(each, each.lq if way == "as it is" else shown[id(each)]) for each in sources]
         readings = iter(reader.read([line for some in lines for line in some]))
-        read = [latin(join([next(readings) for _ in some]).text) for some in lines]
-        right = np.array([text == truth for text, truth in zip(read, texts, strict=True)])
-        shares = [
-            max(0.0, 1 - edit_distance(text, truth) / len(truth)) for text, truth in zip(read, texts, strict=True)
-        ]
-        yield way, right, np.array(shares)
+        read = [join([next(readings) for _ in some]).text for some in lines]
+        yield way, [match(each, text, country) for each, (_, text, country) in zip(read, known, strict=True)]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -87,13 +81,14 @@ def main(argv: list[str] | None = None) -> int:
     detector = load_detector(flags.detector) if flags.detector else load_detector()
     for name in flags.sets:
         print(name, flush=True)
+        known = known_pictures(flags.real / "real", name, reader)
         before = None
-        for way, right, shares in measure(
-            generator, detector, reader, known_pictures(flags.real / "real", name, reader)
-        ):
+        for way, matches in measure(generator, detector, reader, known):
+            right = np.array([each.right for each in matches])
             before = right if before is None else before
-            flips = f", {int((before & ~right).sum())} of {int(before.sum())} flipped"
-            print(f"  {way}: plates {right.mean():.3f}, characters {shares.mean():.3f}{flips}", flush=True)
+            flips = f"{int((before & ~right).sum())} of {int(before.sum())} flipped"
+            characters = np.mean([each.char_rate for each in matches])
+            print(f"  {way}: plates {right.mean():.3f}, characters {characters:.3f}, {flips}", flush=True)
     return 0
 
 
