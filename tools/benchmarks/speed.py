@@ -28,6 +28,7 @@ import numpy as np
 
 from data.console import prepare_libraries
 from data.files import read_text, write_text
+from data.io import to_uint8
 from data.settings import field, parse, path, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,7 +204,7 @@ def folder_of_crops(folder: Path) -> Iterator[Figure]:
             photo, corners, *_ = render(5, number)
             damage = degrade.sample(np.random.default_rng([5, number]), "street")
             crop = degrade.apply(crop_plate(photo, corners)[0] / np.float32(255), damage)[16:80]
-            cv2.imwrite(str(crops / f"{number}.jpg"), 255 * crop[..., ::-1])
+            cv2.imwrite(str(crops / f"{number}.jpg"), to_uint8(crop)[..., ::-1])
         spent.append(run_script("enhance.py", crops, "--whole", "--out", folder / f"out-{count}", *network(folder)))
     few, many = spent
     count = CROPS[1] - CROPS[0]
@@ -221,11 +222,9 @@ def preprocess(folder: Path) -> Iterator[Figure]:
     """preprocess.py on two counts of rendered photos; the loop makes the same pairs in one process without Dask."""
     from data.photos import find_photos
     from data.preprocessing import Recipe, make_pairs
-    from data.synthetic.rendering import render_folder
 
-    with contextlib.redirect_stderr(None):
-        for count in PHOTO_COUNTS:
-            render_folder(folder / f"photos-{count}", count, workers=os.cpu_count() or 1)
+    for count in PHOTO_COUNTS:
+        run_script("-m", "data.synthetic", "--out", folder / f"photos-{count}", "--count", count)
     few, many = (folder / f"photos-{count}" for count in PHOTO_COUNTS)
     count = PHOTO_COUNTS[1] - PHOTO_COUNTS[0]
     cv2.setNumThreads(1)
@@ -332,7 +331,8 @@ def generator_step(precision: str, folder: Path, part: str) -> tuple[Callable, i
     settings = Settings(**wanted, recogniser=str(eye), vgg_weights="random", run=str(folder / part))
     adversarial = part == "adversarial"
     settings = settings if adversarial else replace(settings, adversarial_steps=0)
-    with contextlib.redirect_stdout(None):
+    # which says that VGG's weights are random
+    with contextlib.redirect_stdout(sys.stderr):
         trainer = train.make_trainer(settings, choose_strategy()[0], settings.crop, 1, precision)
     rng = np.random.default_rng(0)
     shape = (settings.batch_size, *settings.crop, 3)
