@@ -21,7 +21,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -224,10 +224,10 @@ def _strokes(plate: np.ndarray) -> np.ndarray:
 
 
 def join(lines: Sequence[Reading]) -> Reading:
-    """One reading of a plate's lines, one or two: the texts with a space between."""
+    """One reading of a plate's lines, one or two: the texts with a space between, and none within."""
     if len(lines) == 1:
         return lines[0]
-    upper, lower = lines
+    upper, lower = lines = [_without_spaces(line) for line in lines]
     read = [line for line in lines if line.text]
     confidences = tuple(value for line in read for value in line.confidences)
     # the space between counts as sure, so that there is one confidence per character
@@ -240,3 +240,10 @@ def join(lines: Sequence[Reading]) -> Reading:
     return Reading(
         SEPARATOR.join(line.text for line in read), float(np.mean(known)) if known else 0.0, confidences, steps
     )
+
+
+def _without_spaces(line: Reading) -> Reading:
+    if " " not in line.text:
+        return line
+    kept = [pair for pair in zip(line.text, line.confidences, strict=True) if pair[0] != " "]
+    return replace(line, text="".join(char for char, _ in kept), confidences=tuple(value for _, value in kept))

@@ -106,6 +106,9 @@ def test_join():
     assert len(joined.confidences) == len(joined.text)
     assert join([Reading(""), Reading("HTN3", 0.9, (0.9,) * 4)]).text == "HTN3"
     assert join([Reading(""), Reading("")]) == Reading("")
+    spaced = join([Reading("KV 47", 0.8, (0.8, 0.8, 0.1, 0.8, 0.8)), Reading("HTN 3", 0.9, (0.9,) * 5)])
+    assert spaced.text == "KV47 HTN3"
+    assert spaced.confidences == (0.8,) * 4 + (1.0,) + (0.9,) * 4
     alone = Reading("B742KX", 0.9, (0.9,) * 6)
     assert join([alone]) is alone
 
