@@ -168,7 +168,7 @@ def replacing(path: Source, mode: str = "wb", durable: bool = False, **kwargs) -
     """A file to write to, under a temporary name beside `path`, renamed to it if all goes well and removed if not.
 
     durable: on the disk, not only in the system's memory, before it gets its name: a power cut leaves the old or the
-    new file.
+    new file. Raises OSError that names `path`, also where the system does not: a full disk.
     """
     folder = os.path.dirname(os.fspath(path))
     part = os.path.join(folder, f".{secrets.token_hex(8)}{PART}")
@@ -182,6 +182,10 @@ def replacing(path: Source, mode: str = "wb", durable: bool = False, **kwargs) -
         os.replace(part, path)
         if durable:
             sync(folder or ".")
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, part):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
         if os.path.lexists(part):
             os.unlink(part)

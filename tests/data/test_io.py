@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -474,3 +475,20 @@ def test_pictures_of_several_bands_are_those_of_one(tmp_path, monkeypatch):
         monkeypatch.setattr("data.io.BAND_PX", 7)
         np.testing.assert_array_equal(open_picture(path), whole)
         monkeypatch.undo()
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
+    def write(name, error):
+        with pytest.raises(OSError) as raised, replacing(tmp_path / name) as file:
+            file.write(b"half")
+            raise error
+        return raised.value
+
+    full = write("a.png", OSError(errno.ENOSPC, "No space left on device"))
+    assert str(full) == f"[Errno {errno.ENOSPC}] No space left on device: '{tmp_path / 'a.png'}'"
+    # what another file has to say stays as it is
+    assert write("a.png", FileNotFoundError(errno.ENOENT, "No such file", "b")).filename == "b"
+    missing = pytest.raises(FileNotFoundError, match=r"none/a\.png'")
+    with missing, replacing(tmp_path / "none" / "a.png"):
+        pass
+    assert list(tmp_path.iterdir()) == []
