@@ -22,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.console import ended_early, prepare_console, say
 from data.settings import field, parse, path, require
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import STRIDE, UNIT
@@ -291,11 +292,17 @@ def write_row(path: Path, row: dict) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    prepare_console()
     try:
-        about = train(parse(Settings, __doc__, argv, "python -m training.detector", section="detector"))
+        settings = parse(Settings, __doc__, argv, "python -m training.detector", section="detector")
+        with ended_early():
+            about = train(settings)
     except (ValueError, OSError) as error:
-        print(f"training.detector: {error}", file=sys.stderr)
+        say(f"training.detector: {error}", error=True)
         return 2
+    except KeyboardInterrupt:
+        say("training.detector: stopped; the same command goes on from the last row of log.csv", error=True)
+        return 130
     print(json.dumps(about["validation"]))
     return 0
 

@@ -261,13 +261,17 @@ class Run:
 
 @contextmanager
 def stoppable(run: Run) -> Iterator[None]:
-    """Inside, Ctrl-C and SIGTERM let the run end its step, save and leave; a second one ends it at once."""
+    """Inside, Ctrl-C, SIGTERM and SIGHUP let the run end its step, save and leave; a second one ends it at once."""
 
     def ask(number, _frame) -> None:
         run.stop_asked = True
         signal.signal(number, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # Windows knows no closed terminal, and under nohup it is ignored
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
     finally:

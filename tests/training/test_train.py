@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -16,7 +17,7 @@ from tiny_runs import as_flags, final_weights, make_tiles, read_rows, tiny_setti
 
 import train
 from data.locking import only_run_in
-from training import loop
+from training import detector, loop
 from training.settings import Settings, parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -322,3 +323,26 @@ def test_ctrl_c_saves_and_leaves_and_a_kill_leaves_no_worker_behind(tiles, tmp_p
     process.wait()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
+
+
+@pytest.fixture
+def terminal():
+    """That is not ignored when it is closed, as it is under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_a_training_lets_it_save_first(number, terminal):
+    run = SimpleNamespace(stop_asked=False)
+    with loop.stoppable(run):
+        os.kill(os.getpid(), number)
+    assert run.stop_asked
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_training_of_the_detector_ends_with_a_line(number, terminal, monkeypatch, capsys):
+    monkeypatch.setattr(detector, "train", lambda settings: os.kill(os.getpid(), number))
+    assert detector.main(["--out", "detector.keras"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
