@@ -132,10 +132,12 @@ def until_the_page_answers(folder: Path) -> float:
     started = time.perf_counter()
     command = [sys.executable, "-u", "app.py", "--port", str(free_port()), *map(str, network(folder))]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    with process, contextlib.suppress(StopIteration):
-        next(line for line in process.stdout if "The page is at" in line)
+    with process:
+        answered = any("The page is at" in line for line in process.stdout)
         seconds = time.perf_counter() - started
         process.terminate()
+    if not answered:
+        raise RuntimeError("app.py ended without opening its page")
     return seconds
 
 
