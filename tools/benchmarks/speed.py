@@ -222,6 +222,7 @@ def folder_of_crops(folder: Path) -> Iterator[Figure]:
 
 def preprocess(folder: Path) -> Iterator[Figure]:
     """preprocess.py on two counts of rendered photos; the loop makes the same pairs in one process without Dask."""
+    from data.buckets import agree_on_settings
     from data.photos import find_photos
     from data.preprocessing import Recipe, make_pairs
 
@@ -233,6 +234,9 @@ def preprocess(folder: Path) -> Iterator[Figure]:
     for straighten in (True, False):
         recipe, way = Recipe(straighten=straighten), "straightened" if straighten else "--no-straighten"
         out = folder / f"loop-{straighten}"
+        out.mkdir()
+        # makes the folders for the tiles
+        agree_on_settings(str(out), recipe, "", 1)
         started = time.process_time()
         for photo in find_photos(str(few)).photos:
             make_pairs(photo, recipe, str(few), str(out))
