@@ -165,8 +165,9 @@ def _answer(results: Sequence[Result], shares: np.ndarray, combined: Sequence[Re
     readings[RESULT] = [*(result.reading for result in results), *combined]
     parts = {INPUT: shares, RESULT: [*shares, PICTURE_WEIGHT, PICTURE_WEIGHT]}
     recognised = [result.look.recognised for result in results]
-    if None not in recognised:
-        readings, parts = {RECOGNISER: recognised, **readings}, {RECOGNISER: shares, **parts}
+    if all(recognised):
+        readings = {RECOGNISER: [reading for some in recognised for reading in some], **readings}
+        parts = {RECOGNISER: np.repeat(shares, [len(some) for some in recognised]), **parts}
     return answer(readings, examiner.rule, parts)
 
 

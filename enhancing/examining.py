@@ -16,7 +16,7 @@ from data.quality import Quality, luminance, measure
 from data.straighten import in_tile
 from enhancing import consistency
 from enhancing.opening import TWO_LINES_ASPECT, Source
-from models.answerer import Answerer, find_answerer, framed, strip_of
+from models.answerer import Answerer, find_answerer, views_of, views_of_line
 from models.detector import Detector, load_detector
 from models.enhancer import (
     BATCH_SIZE,
@@ -29,7 +29,7 @@ from models.enhancer import (
     restore_each,
 )
 from models.locating import TURNED
-from reading.answer import DEFAULT, INPUT, RECOGNISER, RESULT, Answer, Rule, answer, as_reading
+from reading.answer import DEFAULT, INPUT, RECOGNISER, RESULT, Answer, Rule, answer, as_reading, certainty
 from reading.matching import comparable, edit_distance, partners
 from reading.reader import Reader, Reading, join, split_lines
 
@@ -127,13 +127,13 @@ def _shift(picture: np.ndarray, dx: int, dy: int) -> np.ndarray:
 class Look:
     """The networks' results for a picture. sr: (h, w, 3) restored. others: the restored variants, aligned with `sr`.
     readings: of the picture, of `sr` and of the others; empty without a reader. recognised: what the recogniser reads
-    in the picture itself; None without one. turned: all of this is of the plate turned by 180 degrees, since it reads
-    better so. may_be_turned: it reads about as well."""
+    in the picture itself, by view; empty without one. turned: all of this is of the plate turned by 180 degrees, since
+    it reads better so. may_be_turned: it reads about as well."""
 
     sr: np.ndarray
     others: list[np.ndarray] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
-    recognised: Reading | None = None
+    recognised: list[Reading] = field(default_factory=list)
     turned: bool = False
     may_be_turned: bool = False
 
@@ -185,7 +185,7 @@ class Examiner:
         sources = [source.turned() if way.turned else source for source, way in zip(sources, ways, strict=True)]
         pictures = [source.lq for source in sources]
         recognised = [self._recognised(source) for source in sources]
-        strengths = [self.generator.strength_for(each.certainty if each else 0.0) for each in recognised]
+        strengths = [self.generator.strength_for(certainty(each)) for each in recognised]
         restored = restore_each(self.generator, pictures, self.batch_size, strengths)
         others = self._others(pictures, strengths) if self.ask_again else [[] for _ in pictures]
         readings = self._readings(sources, restored, others)
@@ -244,24 +244,23 @@ class Examiner:
 
     def readable(self, source: Source) -> float:
         """The recogniser's probability of the picture as it is; 0 without a recogniser."""
-        recognised = self._recognised(source)
-        return recognised.certainty if recognised else 0.0
+        return certainty(self._recognised(source))
 
-    def _recognised(self, source: Source) -> Reading | None:
+    def _recognised(self, source: Source) -> list[Reading]:
+        """One reading for each of the recogniser's views, of two lines joined."""
         if self.answerer is None:
-            return None
+            return []
         picture = resize(source.lq, *(side * self.generator.scale for side in source.lq.shape[:2]))
-        if len(lines := as_read(source, picture)) > 1:
-            strips = [framed(line) for line in lines]
-        else:
-            strips = [strip_of(picture)]
-        return join([as_reading(each, self.answerer.characters) for each in self.answerer.read(strips)])
+        lines = as_read(source, picture)
+        views = [views_of(picture)] if len(lines) == 1 else [views_of_line(line) for line in lines]
+        seen = [[as_reading(each, self.answerer.characters) for each in self.answerer.read(some)] for some in views]
+        return [join(parts) for parts in zip(*seen, strict=True)]
 
     @staticmethod
     def readings_of(look: Look) -> dict[str, list[Reading]]:
         """By source, for the answer."""
         before, after = look.readings[:2]
-        recognised = {} if look.recognised is None else {RECOGNISER: [look.recognised]}
+        recognised = {RECOGNISER: look.recognised} if look.recognised else {}
         return recognised | {INPUT: [before], RESULT: [after]}
 
     def _answer(self, look: Look) -> Answer | None:

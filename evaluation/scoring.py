@@ -21,13 +21,13 @@ from data.labelled import Failure, Pair, Plate, from_lq_only, from_tiles, load
 from data.quality import luminance
 from data.straighten import plate_width
 from evaluation.metrics import CONFIDENT, colour_error, psnr_db, ssim
-from models.answerer import Answerer, strip_of
+from models.answerer import Answerer, views_of
 from models.enhancer import Generator, enhance, load_generator, resize, restore_each, to_working_size
 from models.loading import import_keras
 from reading.answer import INPUT as INPUT_READ
 from reading.answer import RECOGNISER as RECOGNISED
 from reading.answer import RESULT as RESULT_READ
-from reading.answer import Answer, Rule, answer, as_reading
+from reading.answer import Answer, Rule, answer, as_reading, certainty
 from reading.matching import comparable, is_readable
 from reading.reader import Reader, Reading
 
@@ -143,7 +143,7 @@ class Scorer:
         for pair, before, after in zip(pairs, inputs, results, strict=True):
             readings = {INPUT_READ: [before.reading], RESULT_READ: [after.reading]}
             if method in self.answerers:
-                readings |= {RECOGNISED: [recognised(self.generators[method], self.answerers[method], pair.lq)]}
+                readings |= {RECOGNISED: recognised(self.generators[method], self.answerers[method], pair.lq)}
             answered.append(replace(after, answer=answer(readings, rule)))
         return answered
 
@@ -170,10 +170,10 @@ class Scorer:
         return [float(self.vgg_distance(*batch)[0]) for batch in batches]
 
 
-def recognised(generator: Generator, answerer: Answerer, picture: np.ndarray) -> Reading:
-    """What the recogniser reads in a low-quality picture, (H, W, 3) uint8, itself."""
+def recognised(generator: Generator, answerer: Answerer, picture: np.ndarray) -> list[Reading]:
+    """What the recogniser reads in a low-quality picture, (H, W, 3) uint8, itself: one reading for each view."""
     large = to_working_size(replace(generator, scale=1), picture / np.float32(255))
-    return as_reading(answerer.read([strip_of(large)])[0], answerer.characters)
+    return [as_reading(each, answerer.characters) for each in answerer.read(views_of(large))]
 
 
 def render(
@@ -189,7 +189,7 @@ def render(
         strengths = None
         if name in answerers:
             readings = [recognised(generator, answerers[name], pair.lq) for pair in pairs]
-            strengths = [generator.strength_for(reading.certainty) for reading in readings]
+            strengths = [generator.strength_for(certainty(some)) for some in readings]
         pictures[name] = _enhance_pairs(generator, pairs, lq, strengths)
     if pairs[0].hr is not None:
         pictures[CLEAN] = [pair.hr for pair in pairs]

@@ -15,6 +15,10 @@ STEM = "recogniser"
 # what training shows it: a strip from the middle of a straightened plate's tile
 STRIP_PX = (64, 192)
 PAD_PX = 16
+# how large a plate is shown, against its size in the generator's input
+ZOOMS = (1.0, 0.85)
+# of the strip's width that a line of two takes
+LINE_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,34 @@ def load_answerer(path: str | Path) -> Answerer | None:
     return Answerer(lambda batch: np.asarray(recogniser.predict_on_batch(batch)), characters)
 
 
-def strip_of(picture: np.ndarray) -> np.ndarray:
-    """The part of a generator's input, (h, 192, 3), that the recogniser reads: the strip in its middle; of a picture
-    that is no higher, all of it."""
+def views_of(picture: np.ndarray) -> list[np.ndarray]:
+    """A generator's input, (h, 192, 3), as the recogniser looks at it: the strip in its middle, once as it is and once
+    from farther away. Plates whose corners are too tight, or that fill their picture, are read better from there,
+    others as they are, and both together better than either (docs/EXPERIMENTS.md)."""
+    return [_strip(_from_farther(picture, zoom)) for zoom in ZOOMS]
+
+
+def views_of_line(line: np.ndarray) -> list[np.ndarray]:
+    """The same of one of a plate's two lines, (h, w, 3), which is cut tight."""
+    return [framed(line, LINE_SHARE * zoom) for zoom in ZOOMS]
+
+
+def _from_farther(picture: np.ndarray, zoom: float) -> np.ndarray:
+    if zoom == 1:
+        return picture
+    height, width = picture.shape[:2]
+    # the middle stays where it is
+    matrix = np.array([[zoom, 0, (1 - zoom) * (width - 1) / 2], [0, zoom, (1 - zoom) * (height - 1) / 2]], np.float32)
+    moved = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.clip(moved, 0, 1)
+
+
+def _strip(picture: np.ndarray) -> np.ndarray:
     top = max(0, (picture.shape[0] - STRIP_PX[0]) // 2)
     return picture[top : top + STRIP_PX[0]]
 
 
-def framed(line: np.ndarray, share: float = 0.8) -> np.ndarray:
+def framed(line: np.ndarray, share: float) -> np.ndarray:
     """One line of a plate, (h, w, 3) cut tight, as in a strip of training: `share` of the width, or as high as fits."""
     height, width = STRIP_PX
     factor = min(share * width / line.shape[1], share * height / line.shape[0])

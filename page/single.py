@@ -12,6 +12,7 @@ from enhancing.opening import NoPlateFound
 from page import words
 from page.guard import own
 from page.pictures import Examples, Photo, accept, base_name, save_result
+from reading.answer import certainty
 
 # one picture at a time goes through the networks, whichever tab it comes from
 QUEUE = "generator"
@@ -219,6 +220,5 @@ def _enhanced(examiner: Examiner, folder: str, photo: Photo | None, strength: fl
     files = save_result(folder, photo.name, result.source.lq, result.picture, lines, result.disagreement)
     if photo.gone:
         return gr.skip(), gr.skip()
-    recognised = result.look.recognised
-    used = examiner.generator.strength_for(recognised.certainty if recognised else 0.0)
+    used = examiner.generator.strength_for(certainty(result.look.recognised))
     return photo.view(), words.result_html(result, files, used)

@@ -194,6 +194,12 @@ def _candidates(logits: np.ndarray) -> tuple[tuple[str, float], ...]:
     return (best, *(each for each in rest if each[1] >= LEAST_ALTERNATIVE))
 
 
+def certainty(recognised: Sequence[Reading]) -> float:
+    """The mean probability, over the recogniser's readings of one picture, that all characters are right; 0 without
+    any."""
+    return float(np.mean([reading.certainty for reading in recognised])) if recognised else 0.0
+
+
 def as_reading(probabilities: np.ndarray, names: str) -> Reading:
     """What the recogniser saw, as a reading: (T, 1 + len(names)) probabilities of each column, the blank's first."""
     steps = np.zeros((len(probabilities), len(ALPHABET)), np.float32)
