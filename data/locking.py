@@ -16,10 +16,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-
-import fsspec
+from typing import TYPE_CHECKING
 
 from data.files import is_local
+
+if TYPE_CHECKING:
+    import fsspec
 
 LOCK = ".lock"
 LEASE_S, RENEW_S = 300, 60
@@ -31,6 +33,9 @@ SETTLE_S = 1
 def only_run_in(folder: str, flag: str = "--out") -> Iterator[None]:
     """Hold a folder (a path or an fsspec URL), made where it is not there yet. Raises ValueError, naming the flag that
     the folder came from, when another run holds it; OSError when it cannot be written."""
+    # late: programs that only make a temporary folder need not wait for it
+    import fsspec
+
     system, root = fsspec.core.url_to_fs(str(folder))
     named = f"{flag} {folder}"
     with _lock(named, root) if is_local(system) else _lease(named, system, f"{root}/{LOCK}"):
@@ -90,7 +95,7 @@ def _lock_file(file: int) -> None:
 
 
 @contextlib.contextmanager
-def _lease(named: str, system: fsspec.AbstractFileSystem, path: str) -> Iterator[None]:
+def _lease(named: str, system: "fsspec.AbstractFileSystem", path: str) -> Iterator[None]:
     _refuse_held(named, _holder(system, path))
     own = {"host": socket.gethostname(), "process": os.getpid(), "token": uuid.uuid4().hex}
     _write(system, path, own)
@@ -133,7 +138,7 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _holder(system: fsspec.AbstractFileSystem, path: str) -> dict:
+def _holder(system: "fsspec.AbstractFileSystem", path: str) -> dict:
     """What the lease says; {} where there is none."""
     try:
         return json.loads(system.cat_file(path))
@@ -141,11 +146,11 @@ def _holder(system: fsspec.AbstractFileSystem, path: str) -> dict:
         return {}
 
 
-def _write(system: fsspec.AbstractFileSystem, path: str, own: dict) -> None:
+def _write(system: "fsspec.AbstractFileSystem", path: str, own: dict) -> None:
     system.pipe_file(path, json.dumps({**own, "time": time.time()}).encode())
 
 
-def _renew(system: fsspec.AbstractFileSystem, path: str, own: dict, done: threading.Event) -> None:
+def _renew(system: "fsspec.AbstractFileSystem", path: str, own: dict, done: threading.Event) -> None:
     while not done.wait(RENEW_S):
         # the run itself will notice a storage that is gone
         with contextlib.suppress(OSError):
