@@ -16,7 +16,7 @@ STEM = "recogniser"
 STRIP_PX = (64, 192)
 PAD_PX = 16
 # how large a plate is shown, against its size in the generator's input
-ZOOMS = (1.0, 0.85)
+ZOOMS = (1.0, 0.92, 0.85)
 # of the strip's width that a line of two takes
 LINE_SHARE = 0.8
 
@@ -69,9 +69,9 @@ def load_answerer(path: str | Path) -> Answerer | None:
 
 
 def views_of(picture: np.ndarray) -> list[np.ndarray]:
-    """A generator's input, (h, 192, 3), as the recogniser looks at it: the strip in its middle, once as it is and once
-    from farther away. Plates whose corners are too tight, or that fill their picture, are read better from there,
-    others as they are, and both together better than either (docs/EXPERIMENTS.md)."""
+    """A generator's input, (h, 192, 3), as the recogniser looks at it: the strip in its middle, as it is and from
+    farther away. Plates whose corners are too tight, or that fill their picture, are read better from there, others
+    as they are, and all views together better than any one (docs/EXPERIMENTS.md)."""
     return [_strip(_from_farther(picture, zoom)) for zoom in ZOOMS]
 
 

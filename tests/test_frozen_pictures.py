@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 COPIES = Path(__file__).with_name("frozen_pictures.json")
 ARCHIVES = ("pretrain", "generator")
 COUNT, SEED = 20, 7
+# with which they shipped; what is recommended may change
+STRENGTH = 0.7
 # width, height of a copy: means over blocks, in which rounding of single pixels disappears
 SMALL = (12, 6)
 # of 255 levels
@@ -39,8 +41,8 @@ def plates() -> list[np.ndarray]:
 
 
 def made(archive: str) -> list:
-    """(20, 6, 12, 3) levels: small copies of the enhanced plates, in float32 and at the archive's own strength."""
-    generator = load_generator(ROOT / "checkpoints" / "pretrained" / f"{archive}.keras", "float32")
+    """(20, 6, 12, 3) levels: small copies of the enhanced plates, in float32."""
+    generator = load_generator(ROOT / "checkpoints" / "pretrained" / f"{archive}.keras", "float32", STRENGTH)
     enhanced = enhance(generator, plates())
     return [cv2.resize(255 * each, SMALL, interpolation=cv2.INTER_AREA).round(1).tolist() for each in enhanced]
 

@@ -108,8 +108,8 @@ def test_the_answer_is_of_the_recogniser_and_the_reader():
     assert alone.text == "B7"
     assert together.best_text == "87"
     assert together.probabilities[0] < together.probabilities[1]
-    # two views, padded to what the network can take
-    assert shapes == [(1, 64, 192, 3)] * 2
+    # three views, padded to what the network can take
+    assert shapes == [(1, 64, 192, 3)] * 3
 
 
 def test_the_recogniser_sees_the_middle_of_a_straightened_plate():
@@ -120,9 +120,9 @@ def test_the_recogniser_sees_the_middle_of_a_straightened_plate():
     photo = rng.random((300, 400, 3), dtype=np.float32)
     source = make_source(examiner.generator, photo, [(300, 180), (100, 180), (100, 120), (300, 120)])
     assert examiner.enhance([source])[0].answer.text == "A"
-    near, far = (batch[0] for batch in seen)
+    near, _, far = (batch[0] for batch in seen)
     np.testing.assert_array_equal(near, source.lq[16:80])
-    # the second shows more of the tile, in the same size
+    # the last shows most of the tile, in the same size
     assert far.shape == near.shape
     np.testing.assert_allclose(far[31:33, 95:97], near[31:33, 95:97], atol=0.35)
     assert np.abs(far - near).max() > 0.1

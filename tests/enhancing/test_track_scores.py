@@ -48,8 +48,8 @@ def test_a_folder_without_tracks_is_an_error(tmp_path):
 
 def test_every_way_is_scored(tmp_path):
     tracks = find_tracks(str(write_tracks(tmp_path / "in", {"a": "B742KX"})))
-    # of each frame as it is and enhanced: one of three is read wrong
-    readings = ["B742KX", "B742KX", "B742KX", "B742KX", "B1", "B142KX", "B742KX"]
+    # each frame upright and turned, then as it is and enhanced: one of three is read wrong
+    readings = ["B742KX"] * 6 + ["B742KX", "B742KX", "B742KX", "B742KX", "B1", "B142KX", "B742KX"]
     metrics = score_tracks(tracks, examiner(*readings), tmp_path / "out")
     rates = {way: metrics["ways"][way]["plate_acc"]["value"] for way in WAYS}
     assert rates[FRAME] == pytest.approx(2 / 3)
