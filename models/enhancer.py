@@ -149,7 +149,8 @@ def restore_each(
             for index, sr in zip(some, run_with_strip(generator, np.stack([padded[i] for i in some])), strict=True):
                 whole = _cut_back(sr, inputs[index].shape, generator.scale)
                 whole = keep_colours(inputs[index], whole)
-                strength = generator.strength if strengths is None else strengths[index]
+                # a number of NumPy's would make pictures of doubles
+                strength = generator.strength if strengths is None else float(strengths[index])
                 mixed = mix(inputs[index], whole, strength)
                 results[index] = as_grey(mixed) if is_grey(inputs[index]) else mixed
     return results

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -163,6 +164,23 @@ def test_a_small_change_of_colour_is_left_out_and_a_great_one_made_smaller(monke
         tint *= cast / np.linalg.norm(tint)
         kept = keep_colours(lq, np.float32(brighter + tint)) - brighter
         np.testing.assert_allclose(kept, np.broadcast_to(tint * left / cast, lq.shape), atol=1e-4)
+
+
+def test_each_picture_may_have_a_strength_of_its_own():
+    pictures = [np.random.default_rng(number).random((32, 64, 3), dtype=np.float32) for number in range(2)]
+    generator = Generator(lambda batch: 1 - batch, width_px=64)
+    mixed = restore_each(generator, pictures, strengths=np.array([0.0, 1.0]))
+    assert [each.dtype for each in mixed] == [np.float32] * 2
+    alone = [restore_each(replace(generator, strength=s), [p])[0] for s, p in zip((0.0, 1.0), pictures, strict=True)]
+    for one, other in zip(mixed, alone, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_can_be_read_gets_less_strength():
+    generator = Generator(lambda batch: batch, strength=0.7, readable_strength=0.1)
+    assert [generator.strength_for(p) for p in (0, 1)] == pytest.approx([0.7, 0.1])
+    assert generator.strength_for(0.5) == pytest.approx(0.4)
+    assert replace(generator, readable_strength=None).strength_for(1) == 0.7
 
 
 def test_a_blend_lies_between_the_result_and_the_brightness_matched_input():
