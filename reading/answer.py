@@ -58,7 +58,7 @@ class Rule:
         return cls(weights, float(temperature))
 
 
-DEFAULT = Rule({RECOGNISER: 1.0, INPUT: 0.5, RESULT: 0.5})
+DEFAULT = Rule({RECOGNISER: 1.0, INPUT: 0.3, RESULT: 0.3})
 
 
 @dataclass(frozen=True)
