@@ -138,7 +138,8 @@ def benchmark(settings: Settings) -> int:
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "real.json", json.dumps({"sets": figures, "reliability": bins}, indent=2) + "\n")
     reliability_diagram({"answer": bins}).savefig(out / "reliability.png")
-    say("\n".join(table))
+    for line in table:
+        say(line)
     for part in bins:
         say(
             f"characters given with {part['low']:.1f} to {part['high']:.1f}: {part['n']}, mean {part['given']:.3f}, "
