@@ -39,7 +39,7 @@ from models.detector import Detector, load_detector
 from models.enhancer import Generator, load_generator, load_second, mix, restore_each
 from reading.answer import Known, Rule, fit
 from reading.matching import is_readable, match
-from reading.reader import Reader, join
+from reading.reader import Reader, read_plates
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 # of plates read right
@@ -70,7 +70,7 @@ class Trial(NamedTuple):
 def try_strengths(generator: Generator, reader: Reader, plates: Sequence[Given]) -> list[Trial]:
     """A trial of each of `STRENGTHS`."""
     lq = [plate.source.lq for plate in plates]
-    whole = restore_each(replace(generator, strength=1.0, readable_strength=None), lq)
+    whole = restore_each(replace(generator, strength=1.0), lq)
     before, _ = _read(reader, lq, plates)
     trials = []
     for strength in tqdm(STRENGTHS, unit="strength", disable=None):
@@ -117,9 +117,8 @@ def _flipped(before: np.ndarray, right: np.ndarray) -> float:
 def _read(reader: Reader, pictures: Sequence[np.ndarray], plates: Sequence[Given]) -> tuple[np.ndarray, np.ndarray]:
     """(N,) bool: read right, and (N,) float: the share of characters."""
     lines = [as_read(plate.source, picture) for plate, picture in zip(plates, pictures, strict=True)]
-    readings = iter(reader.read([line for some in lines for line in some]))
-    read = [join([next(readings) for _ in some]).text for some in lines]
-    matches = [match(text, plate.text, plate.country) for text, plate in zip(read, plates, strict=True)]
+    readings = read_plates(reader, lines)
+    matches = [match(read.text, plate.text, plate.country) for read, plate in zip(readings, plates, strict=True)]
     return np.array([each.right for each in matches]), np.array([each.char_rate for each in matches])
 
 

@@ -31,7 +31,7 @@ from models.enhancer import (
 from models.locating import TURNED
 from reading.answer import DEFAULT, INPUT, RECOGNISER, RESULT, Answer, Rule, answer, as_reading, certainty
 from reading.matching import comparable, edit_distance, partners
-from reading.reader import Reader, Reading, join, split_lines
+from reading.reader import Reader, Reading, join, read_plates, split_lines
 
 MAY_BE_TURNED = "the plate may be upside down"
 NO_SURE_PLATE = "no plate was recognised in this picture, which was taken whole"
@@ -181,7 +181,7 @@ class Examiner:
 
     def look(self, sources: Sequence[Source]) -> list[Look]:
         """The networks' part, in batches."""
-        ways = [self._way(source) for source in sources]
+        ways = self._ways(sources)
         sources = [source.turned() if way.turned else source for source, way in zip(sources, ways, strict=True)]
         pictures = [source.lq for source in sources]
         recognised = [self._recognised(source) for source in sources]
@@ -239,8 +239,8 @@ class Examiner:
             return [[] for _ in sources]
         every = zip(sources, restored, others, strict=True)
         shown = [[as_read(source, each) for each in (source.lq, sr, *some)] for source, sr, some in every]
-        flat = iter(self.reader.read([line for some in shown for lines in some for line in lines]))
-        return [[join([next(flat) for _ in lines]) for lines in some] for some in shown]
+        readings = iter(read_plates(self.reader, [lines for some in shown for lines in some]))
+        return [[next(readings) for _ in some] for some in shown]
 
     def readable(self, source: Source) -> float:
         """The recogniser's probability of the picture as it is; 0 without a recogniser."""
@@ -268,13 +268,13 @@ class Examiner:
             return None
         return answer(self.readings_of(look), self.rule)
 
-    def _way(self, source: Source) -> Way:
-        """Whether the plate hangs upside down, by how surely its picture is read either way."""
+    def _ways(self, sources: Sequence[Source]) -> list[Way]:
+        """Whether the plates hang upside down, by how surely their pictures are read either way."""
         if self.reader is None:
-            return Way(False, False)
-        ways = [as_read(each, each.lq) for each in (source, source.turned())]
-        flat = iter(self.reader.read([line for lines in ways for line in lines]))
-        return which_way(*(join([next(flat) for _ in lines]) for lines in ways))
+            return [Way(False, False) for _ in sources]
+        both = [each for source in sources for each in (source, source.turned())]
+        readings = read_plates(self.reader, [as_read(each, each.lq) for each in both])
+        return [which_way(*pair) for pair in zip(readings[::2], readings[1::2], strict=True)]
 
     def _warnings(self, source: Source, look: Look, width: float, agreed: Agreement | None) -> tuple[str, ...]:
         too_little = width < min_effective_width(self.generator) or (agreed is not None and agreed.mean < MIN_AGREEMENT)
@@ -300,8 +300,8 @@ def make_examiner(
     batch_size: int = BATCH_SIZE,
     find: bool = False,
 ) -> Examiner:
-    """Load what is needed. read: a reader. ask_again: also the second opinion, if
-    there is one. find: a detector, to look for plates in pictures. Raises ValueError for a file that cannot be used."""
+    """Load what is needed. read: a reader. ask_again: also the second opinion, if there is one. find: a detector, to
+    look for plates in pictures. Raises ValueError for a file that cannot be used."""
     generator = load_generator(checkpoint, precision, strength)
     second = load_second(checkpoint, generator) if ask_again else None
     reader, detector = Reader(keep_steps=True) if read else None, load_detector() if find else None

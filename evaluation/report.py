@@ -18,7 +18,7 @@ from data.files import write_bytes
 from data.labelled import Failure, Material, load
 from evaluation import figures, tables
 from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates, reliability
-from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, PICTURE_FIGURES, Table, render
+from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, PICTURE_FIGURES, Table, recognised, render
 from reading.matching import is_readable, match, wrong_characters
 
 # of the parts by difficulty, which are many
@@ -139,7 +139,9 @@ def _grid_png(table: Table, generators: dict, answerers: Mapping, read: bool) ->
     pairs, _ = load([table.plates[i] for _, i in shown])
     some = table.subset([i for _, i in shown])
     rows = [(part, plate) for (part, _), plate in zip(shown, some.plates, strict=True)]
-    return _png(figures.grid(rows, render(pairs, generators, answerers), some.scores, read))
+    return _png(
+        figures.grid(rows, render(pairs, generators, recognised(pairs, generators, answerers)), some.scores, read)
+    )
 
 
 def finite(value):

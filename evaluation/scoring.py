@@ -117,11 +117,12 @@ class Scorer:
         return table, failures
 
     def _score_pairs(self, pairs: list[Pair], table: Table) -> None:
-        pictures = render(pairs, self.generators, self.answerers)
+        seen = recognised(pairs, self.generators, self.answerers)
+        pictures = render(pairs, self.generators, seen)
         scores = {method: self._score_method(method, pairs, some) for method, some in pictures.items()}
         inputs = scores[INPUT]
         for method in self.generators if inputs[0].reading.steps is not None else ():
-            scores[method] = self._with_answers(method, pairs, inputs, scores[method])
+            scores[method] = self._with_answers(method, inputs, scores[method], seen.get(method))
         for method, some in scores.items():
             table.scores.setdefault(method, []).extend(some)
         table.difficulty.extend(difficulty_of(pair, score.psnr) for pair, score in zip(pairs, inputs, strict=True))
@@ -136,14 +137,14 @@ class Scorer:
         ]
 
     def _with_answers(
-        self, method: str, pairs: list[Pair], inputs: Sequence[Score], results: Sequence[Score]
+        self, method: str, inputs: Sequence[Score], results: Sequence[Score], seen: Sequence[list[Reading]] | None
     ) -> list[Score]:
         rule = Rule.from_info(self.generators[method].info)
         answered = []
-        for pair, before, after in zip(pairs, inputs, results, strict=True):
+        for number, (before, after) in enumerate(zip(inputs, results, strict=True)):
             readings = {INPUT_READ: [before.reading], RESULT_READ: [after.reading]}
-            if method in self.answerers:
-                readings |= {RECOGNISED: recognised(self.generators[method], self.answerers[method], pair.lq)}
+            if seen is not None:
+                readings |= {RECOGNISED: seen[number]}
             answered.append(replace(after, answer=answer(readings, rule)))
         return answered
 
@@ -170,26 +171,29 @@ class Scorer:
         return [float(self.vgg_distance(*batch)[0]) for batch in batches]
 
 
-def recognised(generator: Generator, answerer: Answerer, picture: np.ndarray) -> list[Reading]:
-    """What the recogniser reads in a low-quality picture, (H, W, 3) uint8, itself: one reading for each view."""
-    large = to_working_size(replace(generator, scale=1), picture / np.float32(255))
-    return [as_reading(each, answerer.characters) for each in answerer.read(views_of(large))]
+def recognised(
+    pairs: Sequence[Pair], generators: dict[str, Generator], answerers: dict[str, Answerer]
+) -> dict[str, list[list[Reading]]]:
+    """What the recognisers of generators that have one read in each low-quality picture itself, a reading per view."""
+
+    def read(generator: Generator, answerer: Answerer, picture: np.ndarray) -> list[Reading]:
+        large = to_working_size(replace(generator, scale=1), picture / np.float32(255))
+        return [as_reading(each, answerer.characters) for each in answerer.read(views_of(large))]
+
+    return {name: [read(generators[name], each, pair.lq) for pair in pairs] for name, each in answerers.items()}
 
 
 def render(
-    pairs: Sequence[Pair], generators: dict[str, Generator], answerers: dict[str, Answerer]
+    pairs: Sequence[Pair], generators: dict[str, Generator], seen: dict[str, list[list[Reading]]]
 ) -> dict[str, list[np.ndarray]]:
     """The pictures of every method, one per pair. With a clean side they have its size, without one the enhancer's
-    own."""
+    own. seen: of `recognised`, by which the strength follows the picture."""
     lq = [pair.lq / np.float32(255) for pair in pairs]
     large = lq if pairs[0].hr is None else [enlarge(each, pair.scale) for each, pair in zip(lq, pairs, strict=True)]
     shown = [_to_working_size(each) for each in lq] if pairs[0].hr is None else large
     pictures = {INPUT: large, BASELINE: [classical(each) for each in shown]}
     for name, generator in generators.items():
-        strengths = None
-        if name in answerers:
-            readings = [recognised(generator, answerers[name], pair.lq) for pair in pairs]
-            strengths = [generator.strength_for(certainty(some)) for some in readings]
+        strengths = [generator.strength_for(certainty(some)) for some in seen[name]] if name in seen else None
         pictures[name] = _enhance_pairs(generator, pairs, lq, strengths)
     if pairs[0].hr is not None:
         pictures[CLEAN] = [pair.hr for pair in pairs]

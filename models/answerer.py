@@ -101,20 +101,17 @@ def framed(line: np.ndarray, share: float) -> np.ndarray:
     factor = min(share * width / line.shape[1], share * height / line.shape[0])
     size = max(1, round(line.shape[1] * factor)), max(1, round(line.shape[0] * factor))
     small = np.clip(cv2.resize(line, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC), 0, 1)
-    (across, down) = width - size[0], height - size[1]
-    return cv2.copyMakeBorder(
-        small, down // 2, down - down // 2, across // 2, across - across // 2, cv2.BORDER_REPLICATE
-    )
+    return _with_border(small, height - size[1], width - size[0])
 
 
 def _padded(strip: np.ndarray) -> np.ndarray:
-    down, across = (-side % PAD_PX for side in strip.shape[:2])
-    strip = np.asarray(strip, np.float32)
-    if not down and not across:
-        return strip
-    return cv2.copyMakeBorder(
-        strip, down // 2, down - down // 2, across // 2, across - across // 2, cv2.BORDER_REPLICATE
-    )
+    return _with_border(np.asarray(strip, np.float32), *(-side % PAD_PX for side in strip.shape[:2]))
+
+
+def _with_border(picture: np.ndarray, down: int, across: int) -> np.ndarray:
+    """The picture in the middle of one that is so many px higher and wider; its border drawn out."""
+    sides = down // 2, down - down // 2, across // 2, across - across // 2
+    return cv2.copyMakeBorder(picture, *sides, cv2.BORDER_REPLICATE)
 
 
 def _onnx(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], dict]:

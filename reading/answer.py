@@ -9,7 +9,7 @@ share of p is right.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -206,17 +206,9 @@ def as_reading(probabilities: np.ndarray, names: str) -> Reading:
     steps[:, ALPHABET.index(BLANK)] = probabilities[:, 0]
     for column, name in enumerate(names, start=1):
         steps[:, ALPHABET.index(name if name in ALPHABET else OTHER)] += probabilities[:, column]
-    best = steps.argmax(axis=1)
-    text, confidences = "", []
-    for (before, now), row in zip(pairwise([ALPHABET.index(BLANK), *best]), steps, strict=True):
-        if ALPHABET[now] == BLANK:
-            continue
-        if now != before:
-            text += ALPHABET[now]
-            confidences.append(float(row[now]))
-        else:
-            confidences[-1] = max(confidences[-1], float(row[now]))
-    return Reading(text, float(np.mean(confidences)) if confidences else 0.0, tuple(confidences), steps)
+    text, seen = characters(Reading("", steps=steps))
+    confidences = tuple(map(float, seen.max(axis=1)))
+    return Reading(text, float(np.mean(confidences)) if confidences else 0.0, confidences, steps)
 
 
 def _is_number(value: object) -> bool:

@@ -223,6 +223,12 @@ def _strokes(plate: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(strokes[:, None], (0, 0), max(0.6, 0.02 * height))[:, 0]
 
 
+def read_plates(reader: Reader, plates: Sequence[Sequence[np.ndarray]]) -> list[Reading]:
+    """plates: the pictures of each one's lines, one or two. One reading of each plate, all pictures in one go."""
+    readings = iter(reader.read([line for lines in plates for line in lines]))
+    return [join([next(readings) for _ in lines]) for lines in plates]
+
+
 def join(lines: Sequence[Reading]) -> Reading:
     """One reading of a plate's lines, one or two: the texts with a space between, and none within."""
     if len(lines) == 1:

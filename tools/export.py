@@ -68,8 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def export(settings: Settings) -> float:
     """Write and check; the greatest difference from Keras. Raises ValueError or OSError, and then leaves nothing."""
+    from models.recogniser import NAME
+
     model, network = _network(settings)
-    tolerance = TOLERANCE_OF_PROBABILITIES if model.name == "recogniser" else TOLERANCE
+    tolerance = TOLERANCE_OF_PROBABILITIES if model.name == NAME else TOLERANCE
     # beside its place, so that the last step is a rename within one file system
     with temporary_folder(os.path.dirname(os.path.abspath(settings.out)), ".export-") as folder:
         part = os.path.join(folder, "generator" + FORMATS[settings.format])

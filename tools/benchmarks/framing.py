@@ -23,7 +23,7 @@ from models.detector import Detector, load_detector
 from models.enhancer import Generator, load_generator, restore_each
 from models.shipped import default_checkpoint
 from reading.matching import Match, comparable, match
-from reading.reader import Reader, join
+from reading.reader import Reader, read_plates
 
 SURE = 0.9
 SETS = ("lpblur", "easypr", "eu", "us")
@@ -65,9 +65,8 @@ def measure(
     shown = dict(zip(every, restored, strict=True))
     for way, sources in inputs.items():
         lines = [as_read(each, each.lq if way == "as it is" else shown[id(each)]) for each in sources]
-        readings = iter(reader.read([line for some in lines for line in some]))
-        read = [join([next(readings) for _ in some]).text for some in lines]
-        yield way, [match(each, text, country) for each, (_, text, country) in zip(read, known, strict=True)]
+        readings = read_plates(reader, lines)
+        yield way, [match(each.text, *truth) for each, (_, *truth) in zip(readings, known, strict=True)]
 
 
 def main(argv: list[str] | None = None) -> int:
