@@ -18,6 +18,8 @@ import numpy as np
 MAX_SHIFT = 0.03
 # plates lie in tiles with a margin of a tenth; in people's own crops with hardly any, or with much more
 ZOOM = (0.7, 1.15)
+# of plates that are smeared over more than so many px of a tile: the light at their ends has to be in the view
+SMEARED_ZOOM, SMEARED_PX = (0.72, 1.0), 14.0
 # of the height against the width, as a logarithm
 MAX_STRETCH = 0.08
 MAX_TURN_DEGREES = 2.0
@@ -52,11 +54,13 @@ class Change:
     whole_pixels: bool
 
 
-def draw(rng: np.random.Generator, height: int, width: int, scale: int = 1) -> Change:
-    """Draw a change for a clean tile of `height` x `width` whose partner is `scale` times smaller."""
+def draw(rng: np.random.Generator, height: int, width: int, scale: int = 1, blur_px: float = 0.0) -> Change:
+    """Draw a change for a clean tile of `height` x `width` whose partner is `scale` times smaller, and blurred over
+    `blur_px` of the clean one."""
     shift = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
-    whole = bool(rng.random() >= SHARE_RESAMPLED)
-    zoom = 1.0 if whole else rng.uniform(*ZOOM)
+    smeared = blur_px > SMEARED_PX
+    whole = bool(rng.random() >= SHARE_RESAMPLED) and not smeared
+    zoom = 1.0 if whole else rng.uniform(*(SMEARED_ZOOM if smeared else ZOOM))
     stretch = 1.0 if whole else np.exp(rng.uniform(-MAX_STRETCH, MAX_STRETCH))
     turn = 0.0 if whole else np.deg2rad(rng.uniform(-MAX_TURN_DEGREES, MAX_TURN_DEGREES))
     if whole:

@@ -84,12 +84,13 @@ class Pairs:
         if self.randomise:
             hr = to_uint8(augment.randomised(to_float(hr), rng))
         lq = None if self.preset else self.read("lq", tile)
+        steps = degrade.sample(rng, self.preset) if self.preset else []
         if self.augment:
-            change = augment.draw(rng, *hr.shape[:2], self.scale)
+            change = augment.draw(rng, *hr.shape[:2], self.scale, degrade.blur_length(steps))
             hr = to_uint8(augment.apply(to_float(hr), change))
             lq = None if lq is None else to_uint8(augment.apply(to_float(lq), change, self.scale))
         if lq is None:
-            lq = to_uint8(degrade.apply(to_float(hr), degrade.sample(rng, self.preset), self.scale))
+            lq = to_uint8(degrade.apply(to_float(hr), steps, self.scale))
         return self._window(rng, lq, hr) if self.crop else (lq, hr)
 
     def _window(self, rng: np.random.Generator, lq: np.ndarray, hr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

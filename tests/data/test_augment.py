@@ -58,3 +58,16 @@ def test_corners_err_as_the_detectors_do(monkeypatch):
     # each corner by itself, the others with their own errors
     others = np.array([ys[-1, -1] - y[-1, 0] for _, ys in moved])
     assert abs(np.corrcoef(errors[:, 1], others)[0, 1]) < 0.15
+
+
+def test_smeared_plates_are_shown_whole():
+    """The light of a long exposure's ends lies in the tile: no smeared plate is shown larger than it is."""
+    zooms = [np.linalg.norm(_smeared(seed).matrix[:, 0]) ** -1 for seed in range(200)]
+    assert max(zooms) <= augment.SMEARED_ZOOM[1] + 1e-6 and min(zooms) >= augment.SMEARED_ZOOM[0] - 1e-6
+    assert np.mean(zooms) == pytest.approx(np.mean(augment.SMEARED_ZOOM), abs=0.03)
+
+
+def _smeared(seed: int) -> augment.Change:
+    change = augment.draw(np.random.default_rng(seed), 96, 192, blur_px=augment.SMEARED_PX + 1)
+    assert not change.whole_pixels
+    return change
