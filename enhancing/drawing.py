@@ -14,6 +14,7 @@ from data.straighten import in_tile, to_tile
 from enhancing.burst import Burst
 from enhancing.examining import Agreement, Result
 from models.enhancer import resize
+from reading.answer import Answer
 
 PANEL_PX, MAX_PANEL_HEIGHT_PX, GAP_PX = 480, 720, 12
 TEXT_PX, LINE_PX = 17, 24
@@ -45,11 +46,18 @@ def side_by_side(result: Result, with_map: bool = False) -> np.ndarray:
 def findings(result: Result) -> list[Line]:
     lines = [(warning, RED) for warning in result.warnings]
     facts = f"consistency {result.fit.consistency:.2f}   effective width {result.effective_width:.0f} px"
+    if result.answer is not None:
+        lines.append((answer_line(result.answer), INK))
     if result.reading is not None and result.agreement is not None:
         before = f"read before: {result.reading_before.text or 'nothing'} ({result.reading_before.confidence:.2f})"
-        lines.append((f"{before}   after: {result.reading.text or 'nothing'} ({result.reading.confidence:.2f})", INK))
-        lines.append((agreement_line(result.agreement), INK))
+        lines.append((f"{before}   after: {result.reading.text or 'nothing'} ({result.reading.confidence:.2f})", GREY))
+        lines.append((agreement_line(result.agreement), GREY))
     return [*lines, (facts, GREY), (CAVEAT, GREY)]
+
+
+def answer_line(answer: Answer) -> str:
+    given = f"{answer.text} (all of it right: {100 * answer.probability:.0f} %)" if answer.text else "nothing read"
+    return f"answer: {given}"
 
 
 def agreement_line(agreement: Agreement) -> str:
@@ -61,9 +69,9 @@ def burst_sheet(results: Sequence[Result], burst: Burst) -> np.ndarray:
     panels = [(f"frame {number}", result.source.lq) for number, result in enumerate(results, start=1)]
     best = (f"frame {burst.reference + 1} enhanced alone", results[burst.reference].look.sr)
     lines = [(warning, RED) for warning in burst.warnings]
-    lines.append((f"elected: {burst.vote.text or 'nothing'} ({burst.vote.confidence:.2f})", INK))
+    lines.append((answer_line(burst.answer), INK))
     facts = f"consistency {burst.consistency:.2f}   effective width {burst.effective_width:.0f} px at best"
-    lines += [(agreement_line(burst.agreement), INK), (facts, GREY), (CAVEAT, GREY)]
+    lines += [(agreement_line(burst.agreement), GREY), (facts, GREY), (CAVEAT, GREY)]
     return sheet([*panels, best, ("combined", burst.picture)], lines)
 
 

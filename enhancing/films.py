@@ -138,8 +138,8 @@ def contact_sheet(views: Sequence[View], results: Sequence[Result], burst: Burst
         caption = f"{clock(view.seconds)}   {view.plate_px:.0f} px   weight {frame.weight:.2f}   {reading or 'nothing'}"
         panels.append((caption, np.vstack([before, result.look.sr])))
     lines = [(warning, drawing.RED) for warning in burst.warnings]
-    lines.append((f"elected: {burst.vote.text or 'nothing'} ({burst.vote.confidence:.2f})", drawing.INK))
-    lines += [(drawing.agreement_line(burst.agreement), drawing.INK), (drawing.CAVEAT, drawing.GREY)]
+    lines.append((drawing.answer_line(burst.answer), drawing.INK))
+    lines += [(drawing.agreement_line(burst.agreement), drawing.GREY), (drawing.CAVEAT, drawing.GREY)]
     return drawing.sheet([*panels, ("combined", burst.picture)], lines)
 
 

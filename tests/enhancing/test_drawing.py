@@ -1,7 +1,8 @@
 import numpy as np
 from drawn_plates import plate
 
-from enhancing.drawing import heat_map, sheet
+from enhancing.drawing import answer_line, heat_map, sheet
+from reading.answer import Answer
 
 
 def test_heat_rises_with_disagreement():
@@ -17,3 +18,9 @@ def test_a_long_line_is_broken_and_nothing_is_cut_off():
     assert long.shape[1] == short.shape[1]
     assert long.shape[0] > short.shape[0] + 40
     assert (long[:, -8:] == 1).all()
+
+
+def test_the_answer_is_said_with_its_doubt():
+    candidates = ((("A", 0.9),), (("B", 0.4), ("8", 0.3)))
+    assert answer_line(Answer(candidates)) == "answer: A? (all of it right: 36 %)"
+    assert answer_line(Answer()) == "answer: nothing read"
