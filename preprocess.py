@@ -143,7 +143,7 @@ def finder(recipe: Recipe) -> Finder | None:
     """What finds plates, where it is needed: ONNX Runtime takes its time to load."""
     if recipe.form != "photos":
         return None
-    from models.locating import surest_corners
+    from models.detector import surest_corners
 
     return surest_corners
 

@@ -17,7 +17,7 @@ from data.straighten import in_tile
 from enhancing import consistency
 from enhancing.opening import TWO_LINES_ASPECT, Source
 from models.answerer import Answerer, find_answerer, views_of, views_of_line
-from models.detector import Detector, load_detector
+from models.detector import TURNED, Detector, load_detector
 from models.enhancer import (
     BATCH_SIZE,
     Generator,
@@ -28,7 +28,6 @@ from models.enhancer import (
     resize,
     restore_each,
 )
-from models.locating import TURNED
 from reading.answer import DEFAULT, INPUT, RECOGNISER, RESULT, Answer, Rule, answer, as_reading, certainty
 from reading.matching import comparable, edit_distance, partners
 from reading.reader import Reader, Reading, join, read_plates, split_lines

@@ -20,9 +20,8 @@ from enhancing.finding import FilmJob, Part, output_names
 from enhancing.opening import Source
 from enhancing.tracking import Followed, View, follow
 from enhancing.writing import Row, fill_from_burst, write_picture
-from models.detector import SCORE, Detector, Plate, load_detector
+from models.detector import SCORE, Detector, Plate, find_plates, load_detector
 from models.enhancer import resize, to_working_size
-from models.locating import find_plates
 from reading.reader import Reader
 
 # what is written for each plate, behind NAME/plate-1

@@ -10,9 +10,8 @@ import numpy as np
 from data.ccpd import is_ccpd_name, parse_name
 from data.io import open_picture, picture_size, to_float
 from data.straighten import in_tile, plate_size, straighten, tile_size
-from models.detector import Detector, Plate
+from models.detector import Detector, Plate, find_plates
 from models.enhancer import Generator, to_working_size
-from models.locating import find_plates
 from reading.reader import has_gap
 
 # times the generator's width: averaging 8 x 8 bytes more leaves nothing of their rounding

@@ -7,7 +7,7 @@ Pictures are float32 RGB in [0, 1]. Since rendered tiles may say little about re
     DIR/NAME + DIR/text.csv (file,text,country)    pictures whose texts are known
     DIR/{lq,hr}/NAME                               pairs; what the reader reads in hr, and is sure of, is the text
 
-Every real picture is prepared as in use: straightened by the corners of its surest plate (`models.locating`), or whole
+Every real picture is prepared as in use: straightened by the corners of its surest plate (`models.detector`), or whole
 where there is none. They are for validation alone; nothing is trained on them.
 """
 
@@ -25,10 +25,9 @@ from data.straighten import straighten, tile_size
 from data.tiles import Row, read_manifest
 from evaluation.metrics import harm, psnr_db, reading_rates, ssim
 from evaluation.scoring import known_pairs
-from models.detector import PRETRAINED, Detector, load_detector
+from models.detector import PRETRAINED, Detector, find_plates, load_detector
 from models.enhancer import Generator, from_model, restore, restore_each, to_working_size
 from models.loading import in_policy
-from models.locating import find_plates
 from reading.matching import match
 from reading.reader import Reader
 from training.networks import as_shipped, write_archive

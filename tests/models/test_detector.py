@@ -1,5 +1,7 @@
-"""models/detector.py and its training pictures: decoding, overlaps, looks at several sizes, scenes and targets."""
+"""models/detector.py and its training pictures: decoding, overlaps, looks at several sizes, what is taken whole, scenes
+and targets."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +19,14 @@ from models.detector import (
     Plate,
     as_tall_as_true,
     decode,
+    find_plates,
+    has_crop_shape,
     in_window,
+    is_framed,
     is_quadrangle,
     load_detector,
     quad_iou,
+    upright,
     without_overlaps,
 )
 from training.detector import targets_of
@@ -113,7 +119,7 @@ def test_float_pictures_are_taken_too():
     assert Detector(run).detect(np.zeros((40, 60, 3), np.float32)) == []
 
 
-# --- Training pictures ------------------------------------------------------------------------------------------
+# --- Training pictures ------------------------------------------------------------------------------------------------
 
 
 def test_scenes_follow_from_seed_and_number(bank):
@@ -229,3 +235,88 @@ def test_low_plates_become_as_tall_as_true(aspect, true):
 def test_a_wheel_is_no_two_line_plate():
     assert not Plate(PLATE, 0.76, 0.95, 0).is_sure
     assert Plate(PLATE, 0.86, 0.95, 0).is_sure
+
+
+# --- What is a plate, what is taken whole, what is nothing ------------------------------------------------------------
+
+BOX = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+
+
+class Finds:
+    def __init__(self, *plates):
+        self.plates = plates
+
+    def detect(self, picture, threshold):
+        return [plate for plate in self.plates if plate.score >= threshold]
+
+
+def blank(height, width):
+    return np.zeros((height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("size", "crop"),
+    [
+        ((112, 224), True),
+        ((60, 160), True),
+        ((150, 320), True),
+        ((240, 960), True),
+        ((300, 600), False),
+        ((480, 640), False),
+        ((1080, 1920), False),
+        ((200, 60), False),
+    ],
+)
+def test_shape_of_a_crop(size, crop):
+    assert has_crop_shape(blank(*size)) is crop
+
+
+def test_sure_plates_are_taken_as_they_are_found():
+    plates = Plate(BOX * 90, 0.9, 0, 0), Plate(BOX * 40 + 100, 0.7, 0, 0)
+    assert find_plates(blank(500, 700), Finds(*plates)).plates == plates
+
+
+def test_nothing_in_a_photo_is_no_plate():
+    assert find_plates(blank(500, 700), Finds()) == ((), False)
+    assert find_plates(blank(500, 700), Finds(Plate(BOX * 90, 0.3, 0, 0))) == ((), False)
+
+
+def test_nothing_in_a_crop_is_the_whole_crop():
+    assert find_plates(blank(100, 220), Finds()) == ((), True)
+
+
+def test_a_hint_that_fills_a_picture_makes_it_a_crop():
+    assert find_plates(blank(500, 700), Finds(Plate(BOX * 600, 0.3, 0, 0))) == ((), True)
+
+
+def test_upside_down():
+    turned = upright(Plate(BOX * 90, 0.9, 0, 0.95))
+    assert (turned.corners[0] == (0, 0)).all()
+    assert (upright(Plate(BOX * 90, 0.9, 0, 0.5)).corners == BOX * 90).all()
+
+
+@pytest.mark.parametrize(
+    ("place", "framed"),
+    [
+        ([30, 25, 190, 75], True),
+        # no room beside it, above it
+        ([2, 25, 218, 75], False),
+        ([30, 4, 190, 96], False),
+    ],
+)
+def test_a_crop_framed_as_a_tile_is_taken_whole(place, framed):
+    left, top, right, bottom = place
+    plate = Plate(np.array([[right, bottom], [left, bottom], [left, top], [right, top]], float), 0.9, 0, 0)
+    located = find_plates(blank(100, 220), Finds(plate))
+    assert located.plates == (plate,)
+    assert located.whole is framed
+
+
+def test_tilted_and_two_line_plates_and_photos_are_straightened():
+    plate = Plate(np.array([[190.0, 75], [30, 75], [30, 25], [190, 25]]), 0.9, 0, 0)
+    assert is_framed(plate, blank(100, 220))
+    tilted = replace(plate, corners=plate.corners + np.array([[0, 10], [0, 0], [0, 0], [0, 10]]))
+    assert not is_framed(tilted, blank(100, 220))
+    assert not is_framed(replace(plate, two_lines=0.95), blank(100, 220))
+    assert not is_framed(replace(plate, corners=np.roll(plate.corners, 2, axis=0)), blank(100, 220))
+    assert not find_plates(blank(500, 700), Finds(plate)).whole
