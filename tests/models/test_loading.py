@@ -9,7 +9,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from tiny_generators import tiny_model, write_onnx
 
 from models import loading
@@ -164,3 +166,42 @@ def test_a_file_that_openvino_cannot_run_is_refused(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"text")
     with pytest.raises(ValueError, match=r"net\.onnx: OpenVINO cannot run it"):
         load_generator(tmp_path / "net.onnx", "bfloat16")
+
+
+def write_greedy(path, sizes, of_picture=False):
+    """A network that adds the mean of a constant, in a file of some hundred bytes. sizes: of the constant. of_picture:
+    times the picture's, so that the network fails only where a picture is large enough."""
+    shape = [None, None, None, 3]
+    times = [helper.make_node("Shape", ["lq"], ["picture"]), helper.make_node("Mul", ["picture", "sizes"], ["product"])]
+    network = helper.make_graph(
+        [
+            *(times if of_picture else []),
+            helper.make_node("ConstantOfShape", ["product" if of_picture else "sizes"], ["\x1b[2Jbig"]),
+            helper.make_node("ReduceMean", ["\x1b[2Jbig"], ["mean"], keepdims=0),
+            helper.make_node("Add", ["lq", "mean"], ["sr"]),
+        ],
+        "generator",
+        [helper.make_tensor_value_info("lq", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("sr", TensorProto.FLOAT, shape)],
+        [helper.make_tensor("sizes", TensorProto.INT64, [len(sizes)], sizes)],
+    )
+    onnx.save(helper.make_model(network, opset_imports=[helper.make_opsetid("", 15)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize("sizes", [[1 << 30], [10 << 30], [1 << 15, 1 << 15]])
+def test_an_onnx_file_that_asks_for_gigabytes_is_refused_at_once(tmp_path, capfd, sizes):
+    path = write_greedy(tmp_path / "greedy.onnx", sizes)
+    with pytest.raises(ValueError, match=r"greedy\.onnx: ONNX Runtime cannot run it"):
+        load_generator(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_network_that_asks_for_gigabytes_only_while_it_runs_fails_by_name(tmp_path, capfd):
+    path = write_greedy(tmp_path / "greedy.onnx", [1, 64, 64, 1], of_picture=True)
+    generator = load_generator(path)
+    with pytest.raises(ValueError, match=r"greedy\.onnx: it fails on a picture of 960 x 1920"):
+        generator.run(np.zeros((1, 960, 1920, 3), np.float32))
+    # and it can go on with smaller ones
+    assert generator.run(np.zeros((2, 16, 16, 3), np.float32)).shape == (2, 16, 16, 3)
+    assert capfd.readouterr() == ("", "")
