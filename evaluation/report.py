@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,8 @@ from data.labelled import Failure, Material, load
 from evaluation import figures, tables
 from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates, reliability
 from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, PICTURE_FIGURES, Table, recognised, render
-from reading.matching import is_readable, match, wrong_characters
+from reading.answer import judged
+from reading.matching import is_readable, match
 
 # of the parts by difficulty, which are many
 BIN_RESAMPLES = 500
@@ -241,12 +241,13 @@ def _answers(table: Table, method: str, resamples: int, seed: int) -> dict:
     )
     rates = reading_rates([each.best_text for each in answers], texts, countries, groups, resamples, seed)
     matches = [match(a.best_text, p.text, p.country, province=True) for a, p in zip(answers, plates, strict=True)]
-    sure = [a.is_sure(CONFIDENT) and not m.right for a, m in zip(answers, matches, strict=True)]
-    wrong = [wrong_characters(a.best_text, p.text, p.country) for a, p in zip(answers, plates, strict=True)]
-    given = np.array([p for each in answers for p in each.probabilities])
+    wrong = [a.is_sure(CONFIDENT) and not m.right for a, m in zip(answers, matches, strict=True)]
+    of_sure = [m.right for a, m in zip(answers, matches, strict=True) if a.is_sure(CONFIDENT)]
+    given = [judged(a, p.text, p.country) for a, p in zip(answers, plates, strict=True)]
     return rates | {
-        "confidently_wrong": {**estimate(sure, groups, resamples, seed), "count": sum(sure)},
-        "reliability": reliability(given, ~np.array(list(chain.from_iterable(wrong)), bool)) if len(given) else [],
+        "confidently_wrong": {**estimate(wrong, groups, resamples, seed), "count": sum(wrong)},
+        "right_of_sure": estimate(of_sure, resamples=resamples, seed=seed),
+        "reliability": reliability(*map(np.concatenate, zip(*given, strict=True))) if given else [],
     }
 
 

@@ -133,6 +133,12 @@ ANSWER_COLUMNS = (
         "Answer wrong but sure: of all plates, the share whose answer is wrong though each of its characters was given "
         "with more than 90 %.",
     ),
+    Column(
+        "sure answers right",
+        lambda f: share(f.get("answer", {}).get("right_of_sure")),
+        "Sure answers right: of the answers each of whose characters was given with more than 90 %, the share that is "
+        "right.",
+    ),
 )
 CONFIDENCE = Column(
     "reader's confidence",

@@ -168,11 +168,18 @@ def _loss(plates: Sequence[Known], pooled: Sequence[np.ndarray], temperature: fl
     """The sum over all characters given of -log of the probability that was given to what is the case."""
     loss = 0.0
     for known, each in zip(plates, pooled, strict=True):
-        given = _answer_of(each, temperature)
-        wrong = np.array(wrong_characters(given.best_text, known.text, known.country), bool)
-        probabilities = np.clip(given.probabilities, LEAST, 1 - LEAST)
-        loss -= float(np.log(np.where(wrong, 1 - probabilities, probabilities)).sum())
+        probabilities, right = judged(_answer_of(each, temperature), known.text, known.country)
+        probabilities = probabilities.clip(LEAST, 1 - LEAST)
+        loss -= float(np.log(np.where(right, probabilities, 1 - probabilities)).sum())
     return loss
+
+
+def judged(given: Answer, text: str, country: str) -> tuple[np.ndarray, np.ndarray]:
+    """The likeliest characters of an answer of which the true text says something: their probabilities (N,), and
+    whether they are right (N,) bool."""
+    wrong = wrong_characters(given.best_text, text, country)
+    known = [(p, not each) for p, each in zip(given.probabilities, wrong, strict=True) if each is not None]
+    return np.array([p for p, _ in known], float), np.array([right for _, right in known], bool)
 
 
 def _without_lookalikes(pooled: np.ndarray) -> np.ndarray:

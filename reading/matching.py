@@ -113,14 +113,16 @@ def marked(read: str, text: str, country: str) -> list[tuple[str, bool]]:
     ]
 
 
-def wrong_characters(read: str, text: str, country: str) -> list[bool]:
+def wrong_characters(read: str, text: str, country: str) -> list[bool | None]:
     """For each character of the reading, of letters and digits alone, whether it is wrong, aligned with the whole true
-    text."""
+    text. None where that does not say: the province in front of a Chinese serial that is known without it."""
     truth, seen = comparable(text, country, province=True), comparable(read, country, province=True)
-    wrong = [True] * len(seen)
+    wrong: list[bool | None] = [True] * len(seen)
     for i, j in align(truth, seen):
         if j is not None:
             wrong[j] = i is None or truth[i] != seen[j]
+            if i is None and j == 0 and country == CHINA and truth.isascii():
+                wrong[j] = None
     return wrong
 
 

@@ -101,3 +101,6 @@ def test_wrong_characters_of_a_reading_are_found_by_alignment():
     assert wrong_characters("AXB12", "AB12", "DE") == [False, True, False, False, False]
     assert wrong_characters("B12", "AB12", "DE") == [False, False, False]
     assert wrong_characters("", "AB12", "DE") == []
+    # a province that the true text leaves out is neither right nor wrong
+    assert wrong_characters("京A1234S", "A12345", "CN") == [None] + [False] * 5 + [True]
+    assert wrong_characters("XAB12", "AB12", "DE") == [True, False, False, False, False]

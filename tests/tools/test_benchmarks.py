@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from data.labelled import Pair, Plate
+from reading.answer import Answer
 from reading.reader import Reading
 from tools.benchmarks import speed
-from tools.benchmarks.real import WAYS, Seen, characters_given, lines, rates
+from tools.benchmarks.real import WAYS, Seen, characters_given, lines, rates, sure_ones
 
 
 @pytest.fixture
@@ -21,7 +22,11 @@ def seen():
         "answer": ("AB12", "CD33"),
     }
     readings = [{way: Reading(texts[way][i], 0.95) for way in WAYS} for i in range(2)]
-    return [Seen(readings[0], (0.9, 0.9, 0.9, 0.9)), Seen(readings[1], (0.9, 0.9, 0.9, 0.4))]
+    given = [("AB12", (0.92, 0.92, 0.92, 0.92)), ("CD33", (0.92, 0.92, 0.92, 0.4))]
+    return [
+        Seen(each, Answer(tuple(((char, p),) for char, p in zip(text, probabilities, strict=True))))
+        for each, (text, probabilities) in zip(readings, given, strict=True)
+    ]
 
 
 @pytest.fixture
@@ -45,8 +50,10 @@ def test_rates_by_way(pairs, seen):
 
 def test_characters_given_and_which_are_right(pairs, seen):
     probabilities, right = characters_given(pairs, seen)
-    assert probabilities.tolist() == [0.9] * 7 + [0.4]
+    assert probabilities.tolist() == [0.92] * 7 + [0.4]
     assert right.tolist() == [True] * 7 + [False]
+    # the second one's last character is in doubt
+    assert sure_ones(pairs, seen) == [True]
 
 
 # --- Speed ------------------------------------------------------------------------------------------------------------

@@ -26,11 +26,12 @@ from data.settings import field, parse, path
 from enhancing.examining import Examiner, make_examiner
 from enhancing.opening import NoPlateFound, find_sources, make_source
 from evaluation.figures import reliability_diagram
-from evaluation.metrics import harm, reading_rates, reliability
+from evaluation.metrics import CONFIDENT, estimate, harm, reading_rates, reliability
 from evaluation.scoring import known_pairs
 from models.enhancer import BATCH_SIZE
 from models.shipped import check_checkpoint, default_checkpoint
-from reading.matching import match, wrong_characters
+from reading.answer import Answer, judged
+from reading.matching import match
 from reading.reader import Reading
 
 WAYS = ("input", "whole", "result", "answer")
@@ -38,10 +39,10 @@ HEAD = "| pictures | way | n | plates, % | characters, % | flips | wrong but sur
 
 
 class Seen(NamedTuple):
-    """What was read of one picture in each of `WAYS`, and, by the answer, how likely each character is to be right."""
+    """What was read of one picture in each of `WAYS`, and the answer, which is empty where no plate was found."""
 
     readings: dict[str, Reading]
-    probabilities: tuple[float, ...]
+    answer: Answer
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ def look(examiner: Examiner, pairs: Sequence[Pair]) -> list[Seen]:
         results = iter(examiner.enhance([source for source in found if source is not None]))
         for source, as_whole in zip(found, whole, strict=True):
             result = None if source is None else next(results)
-            nothing = Reading("")
+            given = result.answer if result else Answer()
             readings = {
                 "input": as_whole.reading_before,
                 "whole": as_whole.reading,
-                "result": result.reading if result else nothing,
-                "answer": Reading(result.answer.best_text, result.answer.probability) if result else nothing,
+                "result": result.reading if result else Reading(""),
+                "answer": Reading(given.best_text, given.probability),
             }
-            seen.append(Seen(readings, result.answer.probabilities if result else ()))
+            seen.append(Seen(readings, given))
     return seen
 
 
@@ -95,13 +96,16 @@ def rates(pairs: Sequence[Pair], seen: Sequence[Seen]) -> dict:
 
 def characters_given(pairs: Sequence[Pair], seen: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
     """Of all characters of all answers: the probability (N,), and whether it is right (N,) bool."""
-    probabilities = [p for each in seen for p in each.probabilities]
-    right = [
-        not wrong
-        for pair, each in zip(pairs, seen, strict=True)
-        for wrong in wrong_characters(each.readings["answer"].text, pair.plate.text, pair.plate.country)
-    ]
-    return np.array(probabilities), np.array(right, bool)
+    given = [judged(each.answer, pair.plate.text, pair.plate.country) for pair, each in zip(pairs, seen, strict=True)]
+    probabilities, right = zip(*given, strict=True)
+    return np.concatenate(probabilities), np.concatenate(right)
+
+
+def sure_ones(pairs: Sequence[Pair], seen: Sequence[Seen]) -> list[bool]:
+    """Of the plates of whose answer each character has more than `CONFIDENT`, whether all of it is right."""
+    every = zip(pairs, seen, strict=True)
+    sure = [(pair.plate, each.answer) for pair, each in every if each.answer.is_sure(CONFIDENT)]
+    return [match(given.best_text, plate.text, plate.country, province=True).right for plate, given in sure]
 
 
 def lines(name: str, figures: dict) -> list[str]:
@@ -124,19 +128,21 @@ def benchmark(settings: Settings) -> int:
     checkpoint = check_checkpoint(settings.checkpoint or default_checkpoint())
     examiner = make_examiner(checkpoint, read=True, find=True)
     known = {Path(folder).resolve().name: known_pairs(folder, examiner.reader) for folder in settings.pictures}
-    figures, given, failed, table = {}, [], 0, [HEAD, "| --- | --- " + "| ---: " * 5 + "|"]
+    figures, given, sure, failed, table = {}, [], [], 0, [HEAD, "| --- | --- " + "| ---: " * 5 + "|"]
     for name, (pairs, failures) in known.items():
         seen = look(examiner, pairs)
         figures[name] = rates(pairs, seen)
         given.append(characters_given(pairs, seen))
+        sure += sure_ones(pairs, seen)
         failed += len(failures)
         for failure in failures:
             say(f"{failure.file}: {failure.reason}", error=True)
         table += lines(name, figures[name])
     bins = reliability(*(np.concatenate(some) for some in zip(*given, strict=True)))
+    trust = {"reliability": bins, "right_of_sure": estimate(sure)}
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "real.json", json.dumps({"sets": figures, "reliability": bins}, indent=2) + "\n")
+    write_text(out / "real.json", json.dumps(trust | {"sets": figures}, indent=2) + "\n")
     reliability_diagram({"answer": bins}).savefig(out / "reliability.png")
     for line in table:
         say(line)
@@ -145,6 +151,8 @@ def benchmark(settings: Settings) -> int:
             f"characters given with {part['low']:.1f} to {part['high']:.1f}: {part['n']}, mean {part['given']:.3f}, "
             f"right {part['right']:.3f}"
         )
+    if sure:
+        say(f"plates with all characters above {CONFIDENT}: {len(sure)}, right {np.mean(sure):.3f}")
     say(f"wrote real.json and reliability.png in {out}")
     return int(failed > 0)
 
