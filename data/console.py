@@ -6,10 +6,12 @@ harmless for the place where they are written. HTML is escaped where it is writt
 whatever the name, the encoding or the pipe.
 """
 
+import multiprocessing
 import os
 import re
 import signal
 import sys
+import threading
 from contextlib import contextmanager
 
 # libraries read these once, when they are loaded
@@ -94,6 +96,18 @@ def _silence(stream) -> None:
     # a stream without a file, as tests have them
     except (OSError, ValueError):
         return
+
+
+def follow_parent() -> None:
+    """To be called first in a worker process: Ctrl-C, which reaches every process of a terminal, is left to the parent;
+    and when the parent is killed, which then cannot tell its workers, the worker ends, too."""
+
+    def end_with_parent() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 @contextmanager

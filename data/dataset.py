@@ -11,9 +11,6 @@ processes do it. Batches keep the order of the steps, whichever process finishes
 """
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +22,7 @@ import cv2
 import numpy as np
 
 from data import augment, degrade
+from data.console import follow_parent
 from data.io import to_float, to_uint8
 from data.tiles import read_tile
 
@@ -206,17 +204,9 @@ _pairs: Pairs | None = None
 def _start_worker(pairs: Pairs) -> None:
     """In a new process: keep the pairs, one thread for OpenCV, and end when the training process ends."""
     global _pairs
+    follow_parent()
     _pairs = pairs
     cv2.setNumThreads(1)
-    # Ctrl-C reaches every process; the training process decides
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A killed parent cannot tell its workers, which would wait for it for ever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _make_batch(first: int, size: int) -> tuple[np.ndarray, np.ndarray]:

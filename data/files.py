@@ -191,6 +191,20 @@ def replacing(path: Source, mode: str = "wb", durable: bool = False, **kwargs) -
             os.unlink(part)
 
 
+def reserve(path: Source, what: str) -> None:
+    """Reserve disk space for a memory-mapped file now. If the disk filled up later, the system would end the process
+    without a message (SIGBUS). Raises OSError, saying what needs the room, where there is none."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with open(path, "rb+") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            reason = f"{error.strerror}: {what} needs {size / 2**20:.0f} MiB"
+            raise OSError(error.errno, reason, os.fspath(path)) from error
+
+
 def sync(path: Source) -> None:
     """Make a file's content, or the names in a folder, survive a power cut, where the system can."""
     if os.name != "posix":

@@ -9,6 +9,7 @@ command goes on where the last saved step ended.
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -22,7 +23,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.console import ended_early, prepare_console, say
+from data.console import ended_early, follow_parent, prepare_console, say
+from data.files import PART, read_text, replacing
+from data.locking import only_run_in
 from data.settings import field, parse, path, require
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import STRIDE, UNIT
@@ -33,6 +36,11 @@ VEHICLES, BACKGROUNDS = 5000, 1600
 WARM_UP, DECAY = 300, 0.35  # steps; share of the steps
 TARGETS = 13  # heat, 8 corners, two lines, turned over, weight of the corners, weight of the heat
 LEAST_SPREAD_PX = 4.5  # of a middle's heat: a cell is the finest that it can resolve
+# of log.csv; "heat" and the two after it are the terms of the loss
+COLUMNS = (
+    *("step", "heat", "corners", "flags", "learning_rate", "seconds_per_step"),
+    *("recall", "threshold", "corner_error"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +106,7 @@ _bank: Bank | None = None
 
 def _start_worker(folder: Path, arguments: tuple) -> None:
     global _bank
+    follow_parent()
     cv2.setNumThreads(1)
     os.nice(1)
     _bank = open_bank(folder, *arguments)
@@ -150,14 +159,23 @@ def loss_terms(maps, targets) -> dict:
 
 
 def train(settings: Settings) -> dict:
-    """Train and write the archive; returns what the .json beside it says."""
+    """Train and write the archive; returns what the .json beside it says. Raises ValueError for a folder that another
+    run holds, or whose state is damaged; OSError where it cannot be written."""
+    # also made here
+    with only_run_in(str(Path(settings.out).with_suffix("")), "--out"):
+        return train_alone(settings)
+
+
+def train_alone(settings: Settings) -> dict:
+    """`train` in a folder that no other run writes to."""
     keras = import_keras()
     from models.detector import build_detector
     from training.networks import write_archive
 
     out = Path(settings.out)
     folder = out.with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f".*{PART}"):
+        left.unlink()
     cores = os.cpu_count() or 1
     open_bank(folder / "bank", settings.seed, settings.vehicles, settings.backgrounds, cores)
     held_out = open_bank(folder / "validation", settings.seed + 1, VALIDATION, VALIDATION // 2, cores)
@@ -192,6 +210,7 @@ def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
     folder = Path(settings.out).with_suffix("")
     state = [*model.variables, *optimizer.variables]
     done = load_state(folder / "state.npz", state)
+    begin_log(folder / "log.csv", done)
     rows: list[dict] = []
     began = time.perf_counter()
     with tqdm(initial=done, total=settings.steps, unit="step", desc="detector", disable=None) as bar:
@@ -256,39 +275,49 @@ def validate(model, bank: Bank, seed: int) -> dict[str, float]:
 
 
 def load_state(path: Path, variables: list) -> int:
-    """The step saved in `path`, 0 where there is none; fills the variables."""
+    """The step saved in `path`, 0 where there is none; fills the variables. Raises ValueError for a damaged file."""
     if not path.exists():
         return 0
-    with np.load(path) as saved:
-        for index, variable in enumerate(variables):
-            variable.assign(saved[str(index)])
-        return int(saved["step"])
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            arrays, step = [saved[str(index)] for index in range(len(variables))], int(saved["step"])
+        if any(array.shape != tuple(variable.shape) for array, variable in zip(arrays, variables, strict=True)):
+            raise ValueError("arrays of another network")
+    # of many kinds, for the many ways in which such a file can be damaged
+    except Exception as error:
+        raise ValueError(f"{path} is damaged, or no saved state: {error}; remove it to begin anew") from error
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    return step
 
 
 def save_state(path: Path, variables: list, step: int) -> None:
-    part = path.with_name("state.part.npz")
-    np.savez(part, step=step, **{str(index): np.asarray(variable) for index, variable in enumerate(variables)})
-    os.replace(part, path)
+    arrays = {str(index): np.asarray(variable) for index, variable in enumerate(variables)}
+    with replacing(path, durable=True) as file:
+        np.savez(file, step=step, **arrays)
+
+
+def begin_log(path: Path, done: int) -> None:
+    """Keep of the log only the rows up to the saved step: those after it are written again. Raises ValueError for a
+    file that is no log."""
+    rows = []
+    if path.exists():
+        try:
+            table = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+            # a last line may be torn
+            rows = [row for row in table if None not in row.values() and None not in row and float(row["step"]) <= done]
+            rows = [{name: row[name] for name in COLUMNS} for row in rows]
+        except (ValueError, KeyError, csv.Error) as error:
+            raise ValueError(f"{path} is damaged ({error}); move it away to go on without its rows") from error
+    with replacing(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def write_row(path: Path, row: dict) -> None:
-    columns = [
-        "step",
-        "heat",
-        "corners",
-        "flags",
-        "learning_rate",
-        "seconds_per_step",
-        "recall",
-        "threshold",
-        "corner_error",
-    ]
-    begun = path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        if not begun:
-            writer.writeheader()
-        writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
+        csv.DictWriter(file, COLUMNS).writerow({name: f"{value:.6g}" for name, value in row.items()})
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,6 +1,5 @@
 """Finds the tiles of a run and checks them before anything slow starts. No TensorFlow."""
 
-import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset import Pairs
+from data.files import reserve
 from data.io import PictureError, picture_size
 from data.tiles import SCALES, open_tiles
 from training.settings import DataSettings
@@ -116,23 +116,10 @@ def cache_tiles(pairs: Pairs, folder: Path) -> Pairs:
         path = folder / f"{side}.npy"
         shape = pairs.read(side, 0).shape
         stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(pairs), *shape))
-        _reserve(path)
+        reserve(path, "--cache")
         with ThreadPoolExecutor() as pool:
             for tile, picture in enumerate(pool.map(partial(pairs.read, side), range(len(pairs)))):
                 stored[tile] = picture
         stored.flush()
         caches[side] = str(path)
     return replace(pairs, caches=caches)
-
-
-def _reserve(path: Path) -> None:
-    """Reserve disk space for a memory-mapped file now. If the disk filled up later, the system would end the process
-    without a message (SIGBUS)."""
-    if not hasattr(os, "posix_fallocate"):
-        return
-    size = path.stat().st_size
-    with open(path, "rb+") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            raise OSError(error.errno, f"--cache needs {size / 2**20:.0f} MiB more", str(path)) from error

@@ -7,7 +7,6 @@ down begins with what is its upper left corner. Scene number i of a seed is alwa
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.console import follow_parent
+from data.files import reserve, sync, write_text
 from data.operations import disc_kernel, line_kernel, path_kernel
 from data.synthetic.backgrounds import colour, draw_background, logo, sign, stripes, words
 from data.synthetic.canvas import clouds
@@ -53,18 +54,20 @@ class Scene:
 
 
 def open_bank(folder: Path, seed: int, vehicles: int, backgrounds: int, workers: int = 1) -> Bank:
-    """The bank in `folder`, rendered where it is missing or was made for other numbers. Files are mapped, not read."""
-    about = {"seed": seed, "vehicles": vehicles, "backgrounds": backgrounds}
+    """The bank in `folder`, rendered where it is missing, damaged, or was made for other numbers. Files are mapped, not
+    read. Raises OSError where the disk has no room for it."""
+    about = json.dumps({"seed": seed, "vehicles": vehicles, "backgrounds": backgrounds})
     done = folder / "bank.json"
-    if not done.exists() or json.loads(done.read_text()) != about:
+    names = ("vehicles", "corners", "two_lines", "backgrounds")
+    files = [folder / f"{name}.npy" for name in names]
+    if not done.exists() or done.read_bytes() != about.encode() or not all(file.exists() for file in files):
         folder.mkdir(parents=True, exist_ok=True)
         done.unlink(missing_ok=True)
         _render(folder, seed, vehicles, backgrounds, workers)
-        part = done.with_suffix(".part")
-        part.write_text(json.dumps(about))
-        os.replace(part, done)
-    names = ("vehicles", "corners", "two_lines", "backgrounds")
-    return Bank(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names))
+        for file in files:
+            sync(file)
+        write_text(done, about, durable=True)
+    return Bank(*(np.load(file, mmap_mode="r") for file in files))
 
 
 def _render(folder: Path, seed: int, vehicles: int, backgrounds: int, workers: int) -> None:
@@ -73,6 +76,8 @@ def _render(folder: Path, seed: int, vehicles: int, backgrounds: int, workers: i
     open_file = partial(np.lib.format.open_memmap, mode="w+")
     pixels = open_file(folder / "vehicles.npy", dtype=np.uint8, shape=(vehicles, *SIZE, 4))
     grounds = open_file(folder / "backgrounds.npy", dtype=np.uint8, shape=(backgrounds, *BACKGROUND, 3))
+    for name in ("vehicles", "backgrounds"):
+        reserve(folder / f"{name}.npy", "the bank of rendered pictures")
     corners, two_lines = np.zeros((vehicles, 4, 2), np.float32), np.zeros(vehicles, bool)
     with _mapper(workers) as mapped, tqdm(total=vehicles + backgrounds, desc="rendering", unit="picture") as bar:
         for index, cut in enumerate(mapped(partial(_vehicle, seed), range(vehicles))):
@@ -97,6 +102,7 @@ def _mapper(workers: int) -> Iterator[Callable]:
 
 
 def _use_one_thread() -> None:
+    follow_parent()
     cv2.setNumThreads(1)
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.ccpd import CHINA, PROVINCES, format_name
-from data.console import prepare_console, say
+from data.console import follow_parent, prepare_console, say
 from data.files import replacing, write_bytes
 from data.settings import field, parse, path, require
 from data.synthetic.drive import write_drive
@@ -140,7 +140,7 @@ def _in_order(function, batches: Sequence, workers: int) -> Iterator:
     if workers == 1:
         yield from map(function, batches)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=follow_parent) as pool:
         waiting = iter(batches)
         pending = [pool.submit(function, batch) for batch in islice(waiting, 2 * workers)]
         while pending:

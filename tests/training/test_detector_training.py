@@ -1,0 +1,132 @@
+"""What a training of the detector leaves when it is killed, started twice, or finds damaged files."""
+
+import csv
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.locking import only_run_in
+from data.synthetic.detection import open_bank
+from training import detector as training
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path, capsys):
+    with only_run_in(str(tmp_path / "net")):
+        assert training.main(["--out", str(tmp_path / "net.keras")]) == 2
+    assert "another run is writing there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 cut off", b"text"])
+def test_a_damaged_state_is_named(tmp_path, content):
+    (tmp_path / "state.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"state\.npz is damaged"):
+        training.load_state(tmp_path / "state.npz", [])
+
+
+def test_a_state_of_another_network_is_refused_whole(tmp_path):
+    training.save_state(tmp_path / "state.npz", [np.ones(3), np.ones(2)], 7)
+    variables = [Variable(np.zeros(3)), Variable(np.zeros(4))]
+    with pytest.raises(ValueError, match="another network"):
+        training.load_state(tmp_path / "state.npz", variables)
+    assert not variables[0].value.any()
+    variables[1] = Variable(np.zeros(2))
+    assert training.load_state(tmp_path / "state.npz", variables) == 7
+    assert variables[1].value.all()
+    assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+
+
+def test_the_log_holds_each_step_once_after_a_kill(tmp_path):
+    log = tmp_path / "log.csv"
+    training.begin_log(log, 0)
+    for step in (100, 200):
+        training.write_row(log, {"step": step, "heat": 0.5})
+    with log.open("a") as file:
+        file.write("300,0.")
+    training.begin_log(log, 100)
+    training.write_row(log, {"step": 200, "heat": 0.25})
+    with log.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["step"], row["heat"]) for row in rows] == [("100", "0.5"), ("200", "0.25")]
+    log.write_bytes(b"\xff\0binary")
+    with pytest.raises(ValueError, match=r"log\.csv"):
+        training.begin_log(log, 0)
+
+
+def test_a_bank_that_the_disk_has_no_room_for_is_explained(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match=r"the bank of rendered pictures needs \d+ MiB.*vehicles\.npy"):
+        open_bank(tmp_path / "bank", seed=3, vehicles=2, backgrounds=2)
+    assert not (tmp_path / "bank/bank.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]"])
+def test_a_damaged_bank_is_made_again(tmp_path, content):
+    before = np.array(open_bank(tmp_path / "bank", seed=3, vehicles=1, backgrounds=1).vehicles)
+    (tmp_path / "bank/bank.json").write_bytes(content)
+    (tmp_path / "bank/vehicles.npy").write_bytes(b"")
+    again = open_bank(tmp_path / "bank", seed=3, vehicles=1, backgrounds=1)
+    assert (again.vehicles == before).all()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="looks for processes in /proc")
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from data.synthetic.detection import open_bank
+from training.detector import Settings, batches
+few = {"vehicles": 2, "backgrounds": 2, "batch_size": 1, "steps": 40}
+out = Path(sys.argv[1])
+open_bank(out / "net/bank", 0, 2, 2)
+for _ in batches(Settings(out=str(out / "net.keras"), **few), out / "net", range(40)):
+    print("made", flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    parent = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    assert parent.stdout.readline() == b"made\n"
+    assert len(in_session(parent.pid)) > 1
+    parent.kill()
+    parent.wait()
+    end = time.monotonic() + 30
+    while in_session(parent.pid) and time.monotonic() < end:
+        time.sleep(0.1)
+    left = in_session(parent.pid)
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    assert left == []
+
+
+def in_session(number: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(session) == number and state != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+class Variable:
+    """Of Keras, as far as a state needs it."""
+
+    def __init__(self, value):
+        self.value, self.shape = value, value.shape
+
+    def assign(self, value):
+        self.value = value
