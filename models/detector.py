@@ -131,7 +131,8 @@ def _plate_at(maps: np.ndarray, heat: np.ndarray, y: int, x: int) -> Plate:
     """The plate at a peak; the corners are a mean over the cells around it, weighted by their heat."""
     rows, columns = slice(max(0, y - 1), y + 2), slice(max(0, x - 1), x + 2)
     weight = np.where(heat[rows, columns] > 0.6 * heat[y, x], heat[rows, columns], 0)
-    ys, xs = np.mgrid[: heat.shape[0], : heat.shape[1]][:, rows, columns]
+    height, width = weight.shape
+    ys, xs = np.mgrid[rows.start : rows.start + height, columns.start : columns.start + width]
     middles = (np.stack([xs, ys], -1) + 0.5)[:, :, None] * STRIDE
     corners = maps[rows, columns, 1:9].reshape(*weight.shape, 4, 2) * UNIT + middles
     mean = np.tensordot(weight / weight.sum(), corners, 2)
@@ -185,13 +186,15 @@ class Detector:
 
     run: Callable[[np.ndarray], np.ndarray]
 
-    def detect(self, picture: np.ndarray, threshold: float | None = None) -> list[Plate]:
-        """The plates in a picture, best first: those that are sure, or all from a score on."""
+    def detect(self, picture: np.ndarray, hint: float = 1.0) -> list[Plate]:
+        """The plates in a picture, best first: those that are sure, and from the score `hint` on what may be one: all
+        that fill much of the picture's width are among them."""
         picture = to_uint8(picture)
-        candidates = without_overlaps([plate for plate in self.first_looks(picture) if plate.score >= CANDIDATE])
-        plates = [self.second_look(picture, candidate) for candidate in candidates[:CANDIDATES]]
-        plates = [p for p in plates if (p.is_sure if threshold is None else p.score >= threshold)]
-        return [self.last_looks(picture, p) if p.is_sure else p for p in without_overlaps(plates)]
+        # the second look takes a score to its square root at most
+        seen = [p for p in self.first_looks(picture) if p.score >= SCORE**2 or (hint < 1 and is_wide(p, picture))]
+        plates = [self.second_look(picture, candidate) for candidate in without_overlaps(seen)[:CANDIDATES]]
+        plates = without_overlaps([plate for plate in plates if plate.is_sure or plate.score >= hint])
+        return [self.last_looks(picture, plate) if plate.is_sure else plate for plate in plates]
 
     def first_looks(self, picture: np.ndarray) -> list[Plate]:
         """Candidates from the whole picture in several sizes."""
@@ -276,10 +279,12 @@ def find_plates(picture: np.ndarray, detector: Detector) -> Located:
     sure = [plate for plate in found if plate.is_sure]
     if sure:
         return Located(tuple(sure), has_crop_shape(picture) and is_framed(sure[0], picture))
-    width = picture.shape[1]
-    return Located(
-        (), has_crop_shape(picture) or any(np.ptp(plate.corners[:, 0]) > HINT_SHARE * width for plate in found)
-    )
+    return Located((), has_crop_shape(picture) or any(is_wide(plate, picture) for plate in found))
+
+
+def is_wide(plate: Plate, picture: np.ndarray) -> bool:
+    """Whether the plate fills much of the picture's width."""
+    return bool(np.ptp(plate.corners[:, 0]) > HINT_SHARE * picture.shape[1])
 
 
 def surest_corners(picture: np.ndarray) -> np.ndarray | None:

@@ -119,6 +119,25 @@ def test_float_pictures_are_taken_too():
     assert Detector(run).detect(np.zeros((40, 60, 3), np.float32)) == []
 
 
+@pytest.mark.parametrize(
+    ("score", "width", "hint", "looked"), [(0.6, 40, 1.0, 1), (0.4, 40, 0.25, 0), (0.4, 90, 1.0, 0), (0.4, 90, 0.25, 1)]
+)
+def test_only_what_can_become_a_plate_or_a_hint_is_looked_at_again(score, width, hint, looked):
+    middle, half = np.array([68.0, 52.0]), np.array([width / 2, width / 6])
+    corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half + middle + detector.RIM_PX
+    windows = []
+
+    def run(batch):
+        size = batch.shape[1] // STRIDE, batch.shape[2] // STRIDE
+        if batch.shape[1:3] == detector.WINDOW:
+            windows.append(len(batch))
+            return maps_of(size=size)[None]
+        return maps_of((corners, np.log(score / (1 - score))), size=size)[None]
+
+    assert Detector(run).detect(np.zeros((104, 140, 3), np.uint8), hint) == []
+    assert sum(windows) == looked
+
+
 # --- Training pictures ------------------------------------------------------------------------------------------------
 
 
@@ -246,8 +265,8 @@ class Finds:
     def __init__(self, *plates):
         self.plates = plates
 
-    def detect(self, picture, threshold):
-        return [plate for plate in self.plates if plate.score >= threshold]
+    def detect(self, picture, hint):
+        return [plate for plate in self.plates if plate.score >= hint]
 
 
 def blank(height, width):
