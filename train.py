@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from data.console import printable
+from data import console
 from data.dataset import Batches
 from models.loading import import_keras
 from training.devices import choose_precision, choose_strategy, explain, is_chief, seed_everything, worker_name
@@ -126,10 +126,11 @@ def sitting(settings: Settings, trainer, pairs, held_out, about: dict) -> Iterat
 def say(text: str) -> None:
     """Print a line on the chief only."""
     if is_chief():
-        print(printable(text), flush=True)
+        console.say(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    console.prepare_console()
     settings = None
     try:
         settings, resume = parse(__doc__, argv)
@@ -137,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             train(settings, resume)
     except (Exception, KeyboardInterrupt) as error:
         code, text = explain(error, settings.batch_size if settings else 0)
-        print(f"train.py: {printable(text)}", file=sys.stderr)
+        console.say(f"train.py: {text}", error=True)
         return code
     return 0
 

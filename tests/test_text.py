@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,23 @@ def test_no_script_lets_a_name_steer_the_terminal(tmp_path, command):
     assert "Traceback" not in done.stderr, done.stderr
     assert done.stderr.strip()
     assert not steers(done), ascii(done.stdout + done.stderr)
+
+
+PROGRAMS = [
+    *("training.average", "training.detector", "training.recogniser", "enhancing.calibrate", "data.degrade"),
+    *(f"tools.{path.stem}" for path in sorted((ROOT / "tools").glob("[a-z]*.py"))),
+    *(f"tools.benchmarks.{path.stem}" for path in sorted((ROOT / "tools" / "benchmarks").glob("[a-z]*.py"))),
+]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_other_program_lets_an_argument_steer_the_terminal(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["program", f"--{EVIL}", EVIL])
+    with pytest.raises(SystemExit):
+        runpy.run_module(name, run_name="__main__")
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert not {"\x1b", "\x9b", "\x07"} & set(error), ascii(error)
 
 
 @pytest.mark.slow

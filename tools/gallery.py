@@ -13,8 +13,9 @@ import cv2
 from PIL import Image
 from tqdm import tqdm
 
-from data.console import printable
+from data.console import say
 from data.io import to_uint8
+from data.settings import Parser
 from enhancing.drawing import sheet
 from enhancing.examining import Examiner
 from enhancing.finding import find_inputs
@@ -35,7 +36,7 @@ def panels(examiner: Examiner, path: str) -> list:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", required=True, metavar="DIR", help="pictures of plates")
     parser.add_argument("--out", required=True, metavar="FILE", help="the sheet, .jpg or .png")
     parser.add_argument("--count", type=int, default=40, metavar="N", help="how many of them, 0: all (default: 40)")
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     flags = parser.parse_args(argv)
     paths = [found.path for found in find_inputs([flags.pictures], "") if not found.problem and not found.skipped]
     if not paths:
-        print(f"gallery: no pictures in {printable(flags.pictures)}", file=sys.stderr)
+        say(f"gallery: no pictures in {flags.pictures}", error=True)
         return 2
     chosen = [paths[index] for index in spread_evenly(len(paths), flags.count)]
     checkpoint = flags.checkpoint or default_checkpoint()

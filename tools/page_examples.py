@@ -16,6 +16,7 @@ from PIL import Image
 from data import degrade
 from data.files import replacing
 from data.io import to_float, to_uint8
+from data.settings import Parser
 from data.straighten import crop_plate
 from data.synthetic.rendering import render
 from page.pictures import INDEX
@@ -122,7 +123,7 @@ def _write(folder: Path, name: str, picture: np.ndarray) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the page reads docs/examples")
     folder = parser.parse_args(argv).out
     folder.mkdir(parents=True, exist_ok=True)

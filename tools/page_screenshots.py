@@ -14,6 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from data.settings import Parser
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # px; a page that is longer is cut
 WIDTH, TALL = 1240, 1300
@@ -54,7 +56,7 @@ SHOTS = {"page_one": one_picture, "page_several": several_frames, "page_limits":
 def main(argv: list[str] | None = None) -> int:
     from playwright.sync_api import sync_playwright
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--address", default="http://127.0.0.1:7860", help="where app.py serves the page")
     flags = parser.parse_args(argv)
     with sync_playwright() as driver:

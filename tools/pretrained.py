@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.console import prepare_console, say
 from data.files import read_text, write_text
 from data.settings import field, parse, path
 
@@ -143,7 +144,7 @@ def make(settings: Settings) -> None:
     every = steps(settings, recipe)
     todo = [step for step in every if step.name not in ledger]
     while todo:
-        print(left(todo, ledger, every), flush=True)
+        say(left(todo, ledger, every))
         if settings.list:
             return
         ledger[todo[0].name] = run(todo[0])
@@ -152,17 +153,18 @@ def make(settings: Settings) -> None:
         todo = todo[1:]
     if not settings.list:
         install(settings, recipe)
-        print(f"the networks are in {settings.install}")
+        say(f"the networks are in {settings.install}")
 
 
 def main(argv: list[str] | None = None) -> int:
+    prepare_console()
     try:
         make(parse(Settings, __doc__, argv, prog="python -m tools.pretrained"))
     except (ValueError, KeyError, OSError, RuntimeError) as error:
-        print(f"tools.pretrained: {error}", file=sys.stderr)
+        say(f"tools.pretrained: {error}", error=True)
         return 2
     except KeyboardInterrupt:
-        print("tools.pretrained: stopped; the same command goes on from here", file=sys.stderr)
+        say("tools.pretrained: stopped; the same command goes on from here", error=True)
         return 1
     return 0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.console import printable
+from data.console import prepare_console, say
 from data.settings import Parser
 from models.loading import import_keras
 
@@ -50,13 +50,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
+    prepare_console()
     flags = parse(argv)
     try:
         average(flags.archives, flags.out)
     except (ValueError, OSError) as error:
-        print(f"training.average: {printable(error)}", file=sys.stderr)
+        say(f"training.average: {error}", error=True)
         return 2
-    print(f"{printable(flags.out)}: the mean of {len(flags.archives)} generators")
+    say(f"{flags.out}: the mean of {len(flags.archives)} generators")
     return 0
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.console import printable
+from data.console import ended_early, prepare_console, say
 from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
 from data.files import read_text
 from data.io import to_float
@@ -388,16 +388,18 @@ def decode(logits: np.ndarray, characters: str) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    prepare_console()
     try:
         settings = parse(RecogniserSettings, __doc__, argv, prog="python -m training.recogniser", section=SECTION)
-        about = train(settings)
+        with ended_early():
+            about = train(settings)
     except KeyboardInterrupt:
-        print("training.recogniser: stopped; the same command goes on from the last saved part", file=sys.stderr)
+        say("training.recogniser: stopped; the same command goes on from the last saved part", error=True)
         return 1
     except (ValueError, OSError) as error:
-        print(f"training.recogniser: {printable(error)}", file=sys.stderr)
+        say(f"training.recogniser: {error}", error=True)
         return 2
-    print(f"{printable(settings.out)}; read whole on validation: {about.get('validation', 'no tiles with texts')}")
+    say(f"{settings.out}; read whole on validation: {about.get('validation', 'no tiles with texts')}")
     return 0
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data import degrade
+from data.settings import Parser
 from data.straighten import crop_plate
 from data.synthetic.rendering import render
 from enhancing.burst import combine
@@ -99,9 +100,7 @@ def measure(examiner: Examiner, seed: int, count: int, frames: int, show: str | 
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--checkpoint", help="None: the shipped generator that is recommended")
     parser.add_argument("--count", type=int, default=200, help="of bursts")
     parser.add_argument("--frames", type=int, default=5, help="of each burst")

@@ -15,9 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from data import degrade
-from data.console import printable
+from data.console import say
 from data.io import open_picture, to_uint8
 from data.presets import PRESETS
+from data.settings import Parser
 from data.synthetic.registrations import ROMANIAN_COUNTIES
 from enhancing.calibrate import Given, trials_table, try_strengths
 from enhancing.finding import find_inputs
@@ -54,7 +55,7 @@ def damaged(
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--pictures", required=True, metavar="DIR", help="real crops of plates, readable ones among them"
     )
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"no crop in {flags.pictures} is read as a number like {flags.pattern}")
         trials = try_strengths(generator, reader, damaged(generator, known, flags.preset, flags.variants, flags.seed))
     except (ValueError, OSError) as error:
-        print(f"crops: {printable(error)}", file=sys.stderr)
+        say(f"crops: {error}", error=True)
         return 2
     print(f"{len(known)} crops, {flags.variants} damages of each by {flags.preset}", trials_table(trials), sep="\n\n")
     return 0

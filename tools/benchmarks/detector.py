@@ -6,7 +6,6 @@ prints the plates found in annotated photos, false ones, and the corners' errors
 was found drawn into them.
 """
 
-import argparse
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,9 @@ import cv2
 import numpy as np
 
 from data.ccpd import is_ccpd_name, parse_name
+from data.console import say
 from data.io import open_picture_8bit
+from data.settings import Parser
 from data.straighten import plate_size
 from models.detector import Detector, Plate, load_detector, quad_iou
 
@@ -146,7 +147,7 @@ def pictures_without_plates(shared: Path) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.benchmarks.detector", description=__doc__.split("\n")[0])
+    parser = Parser(prog="python -m tools.benchmarks.detector", description=__doc__.split("\n")[0])
     parser.add_argument("--detector", type=Path, help="another network than the shipped one (.onnx or .keras)")
     parser.add_argument(
         "--real", type=Path, required=True, help="folder with real pictures, laid out as in the project's own tests"
@@ -155,7 +156,7 @@ def main(argv: list[str] | None = None) -> int:
     flags = parser.parse_args(argv)
     detector = load_detector(flags.detector) if flags.detector else load_detector()
     for line in measure_real(detector, flags.real, flags.drawn):
-        print(line, flush=True)
+        say(line)
     return 0
 
 

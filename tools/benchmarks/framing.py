@@ -8,7 +8,6 @@ confidence on the sharp twin counts as the truth. Readings are scored as everywh
 reading/matching.py.
 """
 
-import argparse
 import csv
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from data.ccpd import CHINA
 from data.io import open_picture_8bit
+from data.settings import Parser
 from enhancing.examining import as_read
 from enhancing.opening import NoPlateFound, find_sources, make_source
 from models.detector import Detector, load_detector
@@ -70,7 +70,7 @@ def measure(
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.benchmarks.framing", description=__doc__.split("\n")[0])
+    parser = Parser(prog="python -m tools.benchmarks.framing", description=__doc__.split("\n")[0])
     parser.add_argument("--real", type=Path, required=True, help="folder with `real/`, as in the project's own tests")
     parser.add_argument("--detector", type=Path, help="another network than the shipped one (.onnx or .keras)")
     parser.add_argument("--checkpoint", help="generator (default: the shipped one)")

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.console import prepare_libraries
+from data.console import prepare_console, prepare_libraries, say
 from data.files import read_text, write_text
 from data.io import to_uint8
 from data.settings import field, parse, path, read_config
@@ -483,11 +483,12 @@ def bench(settings: Settings) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     write_table(Path(settings.document), report)
-    print(f"{settings.out}, and the table in {settings.document}")
+    say(f"{settings.out}, and the table in {settings.document}")
     return sum(bool(part["problem"]) for part in report["parts"].values())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    prepare_console()
     prepare_libraries()
     try:
         settings = parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.speed")
@@ -496,7 +497,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for figure in PARTS[settings.one](Path(settings.out)):
             print(json.dumps(figure), flush=True)
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"bench: {error}", file=sys.stderr)
+        say(f"bench: {error}", error=True)
         return 2
     return 0
 
