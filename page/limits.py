@@ -22,12 +22,14 @@ from models.enhancer import resize
 from page import words
 from page.pictures import Examples, Photo
 from page.single import QUEUE
-from reading.matching import align, comparable
+from reading.answer import UNKNOWN
+from reading.matching import MISSING, align, comparable
 
 TILE_PX = 192
 NOISE_SEED = 5
 # of sensors, in every damaged picture
 NOISE = 0.01
+RIGHT, WRONG, NOT_GIVEN = "right", "wrong", "not given"
 OWN = "the plate of the first tab"
 # of small pictures beside the readings
 SMALL_QUALITY = 80
@@ -58,12 +60,14 @@ KINDS = (
 
 
 class Point(NamedTuple):
-    """The answer at one level. right: share of true characters. warned: too little detail is left in the picture."""
+    """The answer at one level. right: share of true characters. invented: whether a character is given that is not
+    true; a question mark is not. warned: too little detail is left in the picture."""
 
     level: float
     result: Result
     text: str
     right: float
+    invented: bool
     warned: bool
 
 
@@ -78,11 +82,22 @@ def curve(examiner: Examiner, clean: np.ndarray, truth: str, kind: Kind) -> list
         sources.append(make_source(examiner.generator, degrade.apply(clean, damage))._replace(native_width=width))
     points = []
     for level, result in zip(kind.levels, examiner.enhance(sources), strict=True):
-        text = result.answer.best_text
-        right = sum(i is not None and j is not None and truth[i] == text[j] for i, j in align(truth, text))
+        text = result.answer.text
+        marks = _marks(text, truth)
+        right = sum(mark == RIGHT for _, mark in marks) / max(1, len(truth))
         warned = result.effective_width < min_effective_width(examiner.generator)
-        points.append(Point(level, result, text, right / max(1, len(truth)), warned))
+        points.append(Point(level, result, text, right, any(mark == WRONG for _, mark in marks), warned))
     return points
+
+
+def _marks(text: str, truth: str) -> list[tuple[str, str]]:
+    """Each character of the answer with whether it is right, wrong or not given; missing ones are a low line."""
+    marks = []
+    for i, j in align(truth, text):
+        char = MISSING if j is None else text[j]
+        right = i is not None and char == truth[i]
+        marks.append((char, RIGHT if right else NOT_GIVEN if char in (UNKNOWN, MISSING) else WRONG))
+    return marks
 
 
 def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path, photo: gr.State) -> None:
@@ -131,14 +146,14 @@ def curves_html(examiner: Examiner, clean: np.ndarray, truth: str) -> str:
         if not truth:
             # what is read before any damage
             [first, *_] = curve(examiner, clean, "", kind._replace(levels=kind.levels[:1]))
-            truth = first.text
+            truth = first.result.answer.best_text
         parts.append(_kind_html(kind, curve(examiner, clean, truth, kind), truth))
     return f'<p class="faint">Taken as true: <b>{escape(truth or words.NOTHING)}</b></p>' + "".join(parts)
 
 
 def _kind_html(kind: Kind, points: Sequence[Point], truth: str) -> str:
     cells = "".join(
-        f"<li{' class=bad' if point.right < 1 else ''}>{point.level:g}"
+        f"<li>{point.level:g}"
         f'<img width="144" height="72" src="{_small(point.result.picture)}" alt="The plate restored">'
         f"{_marked(point.text, truth)}</li>"
         for point in points
@@ -151,26 +166,28 @@ def _kind_html(kind: Kind, points: Sequence[Point], truth: str) -> str:
 
 
 def _said(kind: Kind, points: Sequence[Point]) -> str:
-    wrong = next((point for point in points if point.right < 1), None)
-    worse = next((point for point in points if point.right < points[0].right), None)
+    lost = next((point for point in points if point.right < 1), None)
+    invented = next((point for point in points if point.invented), None)
     warned = next((point for point in points if point.warned), None)
-    if wrong is None:
+    if lost is None and invented is None:
         said = "All characters are right at every level."
-    elif wrong is points[0]:
+    elif invented is points[0]:
+        worse = next((point for point in points if point.right < points[0].right), None)
         said = "It is misread even before it is damaged"
         said += f", and from {worse.level:g} {kind.unit} on more is wrong." if worse else "."
+    elif invented is None:
+        said = f"From {lost.level:g} {kind.unit} on, not all characters are given; none is invented."
+    elif lost is None or lost.level == invented.level:
+        said = f"From {invented.level:g} {kind.unit} on, characters are wrong."
     else:
-        said = f"From {wrong.level:g} {kind.unit} on, characters are wrong."
+        said = f"From {lost.level:g} {kind.unit} on, not all characters are given, and from {invented.level:g} on some "
+        said += "are wrong."
     return said + (f" The warning comes from {warned.level:g} on at the latest." if warned else "")
 
 
 def _marked(text: str, truth: str) -> str:
-    """The reading; wrong characters are underlined, and missing ones a low line."""
-    boxes = ""
-    for i, j in align(truth, text):
-        char = "_" if j is None else text[j]
-        right = i is not None and j is not None and truth[i] == text[j]
-        boxes += escape(char) if right else f"<em>{escape(char)}</em>"
+    """The answer; wrong characters are underlined."""
+    boxes = "".join(f"<em>{escape(char)}</em>" if mark == WRONG else escape(char) for char, mark in _marks(text, truth))
     return f'<span class="read">{boxes or words.NOTHING}</span>'
 
 
@@ -181,7 +198,7 @@ def _drawn(kind: Kind, points: Sequence[Point]) -> str:
     places = [(left + i * step, top + height * (1 - point.right)) for i, point in enumerate(points)]
     line = " ".join(f"{x:.0f},{y:.0f}" for x, y in places)
     dots = "".join(
-        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" class="{"bad" if point.right < 1 else "good"}"/>'
+        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" class="{"bad" if point.invented else "good"}"/>'
         f'<text x="{x:.0f}" y="{top + height + 20}" text-anchor="middle">{point.level:g}</text>'
         for (x, y), point in zip(places, points, strict=True)
     )

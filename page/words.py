@@ -1,17 +1,20 @@
 """What is said about a result: how far to trust each character, in words and as HTML. All text is escaped."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
+from data.synthetic.registrations import known_layouts, layout_of
 from enhancing import drawing
 from enhancing.burst import Burst
 from enhancing.examining import Result, agree
 from page.pictures import Files
-from reading.matching import comparable, partners
+from reading.answer import DOUBT, UNKNOWN, Answer
+from reading.matching import comparable
 from reading.reader import Reading
 
 HINT = "A restored plate is a hint, not evidence."
@@ -26,12 +29,13 @@ BUSY = '<p class="placeholder busy">Looking for the plate…</p>'
 
 # --- How far to trust --------------------------------------------------------------------------------------------
 
-# probability of a character from which it counts as sure, and from which as likely
+# probability of a character from which it counts as sure, and from which as likely; docs/BENCHMARKS.md has how often
+# the characters of each are right
 SURE, LIKELY = 0.95, 0.8
 # characters that readers take for one another
 ALIKE = ("0OQD", "8B", "1I", "5S", "2Z")
-# of plates' texts, as far as the renderer knows countries; India's have ten
-USUAL_LENGTHS = range(4, 9)
+# fewer characters than this are hardly the whole of a plate
+FEWEST_CHARACTERS = 4
 # share of the readings that must have as many characters as the answer
 SAME_LENGTH = 0.7
 # of the variants, that must read a character the same, or it is doubtful
@@ -41,56 +45,48 @@ MOST_ALTERNATIVES = 3
 
 @dataclass(frozen=True)
 class Judged:
-    """An answer as it is shown. probabilities: of each character of `text`. alternatives: for each, what else it may
-    be, likeliest first. steady: for each, the share of the variants that agree on it. same_length: share of the
-    readings that have as many characters."""
+    """An answer as it is shown. best: the likeliest characters, however doubtful, with `probabilities`. alternatives:
+    for each, what else it may be, likeliest first. steady: for each, the share of the variants that agree on it.
+    same_length: share of the readings that have as many characters."""
 
-    text: str
+    best: str
     probabilities: tuple[float, ...]
     alternatives: tuple[str, ...]
     steady: tuple[float, ...]
     same_length: float
 
+    @property
+    def text(self) -> str:
+        """A character less likely than not is a question mark, as everywhere."""
+        return "".join(char if p >= DOUBT else UNKNOWN for char, p in zip(self.best, self.probabilities, strict=True))
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether some country writes plates like this."""
+        return len(self.best) >= FEWEST_CHARACTERS and layout_of(self.best) in known_layouts()
+
 
 def judged(result: Result) -> Judged:
     """Of one enhanced picture: its answer, and whether the variants agree."""
-    answer, variants = result.answer, result.look.readings[1:]
-    steady = agree(answer.best_text, [reading.text for reading in variants]).shares
-    return _judged(answer.best_text, answer.probabilities, answer.alternatives, steady, variants)
+    variants = [reading.text for reading in result.look.readings[1:]]
+    steady = agree(result.answer.best_text, variants).shares
+    return _judged(result.answer, steady, variants, [1.0] * len(variants))
 
 
 def judged_burst(results: Sequence[Result], burst: Burst) -> Judged:
-    """Of several frames: a character is as probable as the frames that see one there say on average."""
-    readings = [each.reading for each, frame in zip(results, burst.frames, strict=True) if frame.weight]
-    text = burst.vote.text
-    alternatives = _read_otherwise(text, [comparable(reading.text, country="") for reading in readings])
+    """Of several frames: their common answer, and whether the frames have as many characters, each by its weight."""
     # single frames may be bad, so that they differ is no doubt of its own
-    return _judged(text, burst.vote.confidences, alternatives, [1.0] * len(text), readings)
+    steady = [1.0] * len(burst.answer.candidates)
+    weights = [frame.weight for frame in burst.frames]
+    return _judged(burst.answer, steady, [result.answer.best_text for result in results], weights)
 
 
-def _judged(
-    text: str,
-    probabilities: Sequence[float],
-    alternatives: Sequence[str],
-    steady: Sequence[float],
-    readings: Sequence[Reading],
-) -> Judged:
-    lengths = [len(comparable(reading.text, country="")) for reading in readings]
-    same = sum(length == len(text) for length in lengths) / max(1, len(lengths))
-    others = [_with_alike(char, known) for char, known in zip(text, alternatives, strict=True)]
-    return Judged(text, tuple(probabilities), tuple(others), tuple(steady), same)
-
-
-def _read_otherwise(text: str, others: Sequence[str]) -> list[str]:
-    """For each character what other readings have in its place, the most frequent first."""
-    found: list[Counter[str]] = [Counter() for _ in text]
-    for other in others:
-        for place, at in zip(found, partners(text, other), strict=True):
-            place.update(other[at] if at is not None else "")
-    return [
-        "".join(name for name, _ in place.most_common() if name != char)
-        for char, place in zip(text, found, strict=True)
-    ]
+def _judged(answer: Answer, steady: Sequence[float], readings: Sequence[str], weights: Sequence[float]) -> Judged:
+    text = answer.best_text
+    same = [len(comparable(reading, country="")) == len(text) for reading in readings]
+    others = [_with_alike(char, known) for char, known in zip(text, answer.alternatives, strict=True)]
+    share = float(np.dot(same, weights) / max(1e-9, sum(weights)))
+    return Judged(text, answer.probabilities, tuple(others), tuple(steady), share)
 
 
 def _with_alike(char: str, known: str) -> str:
@@ -99,34 +95,31 @@ def _with_alike(char: str, known: str) -> str:
 
 
 def levels(answer: Judged, warnings: Sequence[str] = ()) -> list[str]:
-    """Of each character: sure, likely or doubtful. Nothing is sure under a warning, or where readings differ in length;
-    no character is that the variants differ on, or that is easily taken for another."""
-    doubt = bool(warnings) or not _length_is_right(answer)
+    """Of each character: sure, likely or doubtful. Nothing is sure under a warning, where readings differ in length,
+    or where no country writes plates like this; no character is that the variants differ on, that is easily taken for
+    another, or that is a Chinese province."""
+    doubt = bool(warnings) or answer.same_length < SAME_LENGTH or not answer.is_usual
     found = []
-    for char, p, steady in zip(answer.text, answer.probabilities, answer.steady, strict=True):
-        unsure = doubt or steady < 1 or any(char in group for group in ALIKE)
+    for char, p, steady in zip(answer.best, answer.probabilities, answer.steady, strict=True):
+        unsure = doubt or steady < 1 or not char.isascii() or any(char in group for group in ALIKE)
         found.append("doubtful" if p < LIKELY or steady < STEADY else "likely" if p < SURE or unsure else "sure")
     return found
 
 
-def _length_is_right(answer: Judged) -> bool:
-    return answer.same_length >= SAME_LENGTH and len(answer.text) in USUAL_LENGTHS
-
-
 def trust(answer: Judged, warnings: Sequence[str] = ()) -> str:
     """One plain sentence on how far to trust the answer."""
-    if not answer.text:
+    if not answer.best:
         return "No text can be read in this plate."
     if warnings:
         return "Do not rely on this text: it may be wrong in any place."
+    marked = list(zip(answer.text, levels(answer), _may_be(answer), strict=True))
+    doubtful = [(char, others) for char, level, others in marked if level == "doubtful"]
+    if len(doubtful) > len(answer.best) / 2:
+        return "Most of it is a guess."
     if answer.same_length < SAME_LENGTH:
         return "Doubtful: a character may be missing, or one too many. The readings differ in their number."
-    if len(answer.text) not in USUAL_LENGTHS:
-        return f"Doubtful: few plates have {len(answer.text)} characters."
-    marked = list(zip(answer.text, levels(answer), answer.alternatives, strict=True))
-    doubtful = [(char, others) for char, level, others in marked if level == "doubtful"]
-    if len(doubtful) > len(answer.text) / 2:
-        return "Most of it is a guess."
+    if not answer.is_usual:
+        return "Doubtful: hardly any plate is written like this. A character may be wrong or missing."
     if doubtful:
         return f"Check the dashed characters: {_listed(doubtful)}."
     alike = [(char, others) for char, level, others in marked if level == "likely" and others]
@@ -135,14 +128,20 @@ def trust(answer: Judged, warnings: Sequence[str] = ()) -> str:
     return "Probably right: the readings agree."
 
 
+def _may_be(answer: Judged) -> list[str]:
+    """Of each character as it is shown, what else it may be; of a question mark, also the likeliest."""
+    every = zip(answer.best, answer.probabilities, answer.alternatives, strict=True)
+    return [others if p >= DOUBT else (char + others)[:MOST_ALTERNATIVES] for char, p, others in every]
+
+
 def _listed(characters: Sequence[tuple[str, str]]) -> str:
-    unique = dict(characters)
-    return ", ".join(f"{char} (or {' or '.join(others)})" if others else char for char, others in unique.items())
+    unique = dict.fromkeys(characters)
+    return ", ".join(f"{char} (or {' or '.join(others)})" if others else char for char, others in unique)
 
 
 def as_json(answer: Judged, warnings: Sequence[str]) -> dict[str, Any]:
     """For programs."""
-    each = zip(answer.text, answer.probabilities, levels(answer, warnings), answer.alternatives, strict=True)
+    each = zip(answer.best, answer.probabilities, levels(answer, warnings), answer.alternatives, strict=True)
     characters = [
         {"character": char, "probability": round(p, 4), "trust": level, "alternatives": list(others)}
         for char, p, level, others in each
@@ -180,10 +179,10 @@ def result_html(result: Result, files: Files, strength: float) -> str:
 def burst_html(results: Sequence[Result], burst: Burst, files: Files, names: Sequence[str]) -> str:
     """Of several frames of one plate."""
     answer = judged_burst(results, burst)
-    header = "<tr><th>frame</th><th>read alone</th><th>reader's confidence</th><th>weight</th></tr>"
+    header = "<tr><th>frame</th><th>answer alone</th><th>all of it right</th><th>weight</th></tr>"
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{escape(result.reading.text or NOTHING)}</td>"
-        f"<td>{result.reading.confidence:.0%}</td><td>{f'{frame.weight:.0%}' if frame.weight else 'left out'}</td></tr>"
+        f"<tr><td>{escape(name)}</td><td>{escape(result.answer.text or NOTHING)}</td>"
+        f"<td>{result.answer.probability:.0%}</td><td>{f'{frame.weight:.0%}' if frame.weight else 'left out'}</td></tr>"
         for name, result, frame in zip(names, results, burst.frames, strict=True)
     )
     details = _characters_table(answer, burst.warnings) + scrolled(header + rows)
@@ -272,7 +271,7 @@ def _characters_table(answer: Judged, warnings: Sequence[str]) -> str:
     rows = "".join(
         f"<tr><td>{escape(char)}</td><td>{level}, {p:.0%}</td><td>{escape(' '.join(others)) or '–'}</td></tr>"
         for char, level, p, others in zip(
-            answer.text, levels(answer, warnings), answer.probabilities, answer.alternatives, strict=True
+            answer.best, levels(answer, warnings), answer.probabilities, answer.alternatives, strict=True
         )
     )
     if not rows:

@@ -2,6 +2,7 @@
 layout's)."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -208,3 +209,27 @@ VARIED_RULES: Rules = (
     }
     | {"US": many_american}
 )
+
+
+# --- Which texts a plate can have --------------------------------------------------------------------------------
+
+# of each rule, so that a layout is missed that comes less than about once in a hundred
+DRAWS = 200
+# numbers of few digits come too rarely to be drawn
+GERMAN_LAYOUTS = {"A" * letters + "9" * digits for letters in range(2, 6) for digits in range(1, 5)}
+
+
+def layout_of(text: str) -> str:
+    """Letters of the Latin alphabet are A, digits 9, provinces P, others themselves: "BVG41K" is "AAA99A"."""
+    kinds = {**dict.fromkeys(LETTERS, "A"), **dict.fromkeys(DIGITS, "9"), **dict.fromkeys(CHINESE, "P")}
+    return "".join(kinds.get(char, char) for char in text)
+
+
+@cache
+def known_layouts() -> frozenset[str]:
+    """Of all countries that have rules here; Chinese ones also without the province, which readers miss."""
+    rng = np.random.default_rng(0)
+    rules = [*VARIED_RULES.values(), american, chinese, chinese_new_energy, chinese_police]
+    rules += [pattern(groups) for groups in AMERICAN_PATTERNS]
+    drawn = {layout_of("".join(rule(rng))) for rule in rules for _ in range(DRAWS)} | GERMAN_LAYOUTS
+    return frozenset(drawn | {each.removeprefix("P") for each in drawn})

@@ -25,6 +25,7 @@ from models.enhancer import Generator
 from page import limits, pictures, several, single, words
 from page.pictures import FOLDER, accept, read_examples, save_result
 from page.words import Judged, judged, judged_burst, levels, trust
+from reading.answer import Answer
 from reading.reader import ALPHABET, Reading
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,20 +154,39 @@ def test_sure_is_only_what_nothing_speaks_against():
     assert levels(shown("AKW374", p=0.5)) == ["doubtful"] * 6
     assert levels(shown("AKW374", same_length=0.5)) == ["likely"] * 6
     assert levels(shown("AKW374AKW")) == ["likely"] * 9
-    assert levels(shown("AKW", steady=(1.0, 0.9, 0.2)))[1:] == ["likely", "doubtful"]
-    assert levels(shown("A0KQ74"))[1::2] == ["likely"] * 2 + ["sure"]
+    assert levels(shown("AKW374", steady=(1.0, 0.9, 0.2, 1.0, 1.0, 1.0)))[:4] == ["sure", "likely", "doubtful", "sure"]
+    assert levels(shown("AMB037"))[::2] == ["sure", "likely", "sure"]
+    # a Chinese province is misread too often
+    assert levels(shown("京A36K74"))[:2] == ["likely", "sure"]
+
+
+@pytest.mark.parametrize(("text", "usual"), [("BVG41K", True), ("沪A36K74", True), ("A36K74", True), ("7BG4K1", False)])
+def test_what_no_country_writes_is_not_sure(text, usual):
+    assert ("sure" in levels(shown(text))) == usual
+    assert ("hardly any plate" in trust(shown(text))) != usual
 
 
 def test_one_sentence_says_how_far_to_trust():
     assert "readings agree" in trust(shown("AKW374"))
     assert "Do not rely" in trust(shown("AKW374"), ["a warning"])
     assert "missing" in trust(shown("AKW374", same_length=0.5))
-    assert "9 characters" in trust(shown("AKW374AKW"))
+    assert "hardly any plate" in trust(shown("AKW374AKW"))
     assert "Q (or 0 or O)" in trust(shown("AKQ374", alternatives=("", "", "0O", "", "", "")))
-    doubtful = Judged("AKW3", (0.99, 0.99, 0.99, 0.4), ("", "", "", "8B"), (1.0,) * 4, 1.0)
-    assert trust(doubtful) == "Check the dashed characters: 3 (or 8 or B)."
-    assert trust(shown("AKW3", p=0.4)) == "Most of it is a guess."
+    doubtful = Judged("AKWT33", (0.99,) * 4 + (0.6, 0.4), ("",) * 4 + ("8B", "8B"), (1.0,) * 6, 1.0)
+    assert trust(doubtful) == "Check the dashed characters: 3 (or 8 or B), ? (or 3 or 8 or B)."
+    assert trust(shown("AKW374", p=0.4)) == "Most of it is a guess."
     assert "No text" in trust(shown(""))
+
+
+def test_what_is_less_likely_than_not_is_a_question_mark(examiner, tmp_path):
+    answer = Judged("AKW374", (0.99,) * 5 + (0.4,), ("",) * 5 + ("1",), (1.0,) * 6, 1.0)
+    assert answer.text == "AKW37?"
+    page = words._page(
+        answer, [], save_result(str(tmp_path), "a", *[np.zeros((48, 96, 3), np.float32)] * 2, []), "", ""
+    )
+    assert 'data-text="AKW37?"' in page
+    last = words.as_json(answer, [])["characters"][-1]
+    assert (last["character"], last["probability"], last["alternatives"]) == ("4", 0.4, ["1"])
 
 
 def test_characters_that_look_alike_are_alternatives():
@@ -177,14 +197,35 @@ def test_characters_that_look_alike_are_alternatives():
     assert answer.probabilities[0] > 0.9
 
 
-def test_readings_that_differ_in_length_make_frames_doubtful(examiner):
+def otherwise(result, text: str, p: float = 0.9):
+    """The same result, but answered so."""
+    return replace(result, answer=Answer(tuple(((char, p),) for char in text)))
+
+
+def test_the_answer_of_frames_is_the_one_that_is_shown(examiner, tmp_path):
+    results = [plate(examiner) for _ in range(2)]
+    known = (*(((char, 0.9),) for char in "AKW37"), (("4", 0.4), ("1", 0.3)))
+    burst = replace(combine(results, examiner), answer=Answer(known))
+    answer = judged_burst(results, burst)
+    assert (answer.text, answer.probabilities[-1], answer.alternatives[-1]) == ("AKW37?", 0.4, "1")
+    files = save_result(str(tmp_path), "a.png", results[0].source.lq, burst.picture, [])
+    page = words.burst_html(results, burst, files, ["1.png", "2.png"])
+    assert 'data-text="AKW37?"' in page
+    # each frame's own answer, with how likely all of it is right
+    assert page.count(f"<td>MAKW374</td><td>{results[0].answer.probability:.0%}</td>") == 2
+
+
+def test_frames_whose_answers_differ_in_length_are_doubtful(examiner):
     results = [plate(examiner) for _ in range(3)]
     burst = combine(results, examiner)
-    assert judged_burst(results, burst).same_length == 1
-    short = replace(results[0], reading=replace(results[0].reading, text="MAKW37", confidences=(0.9,) * 6))
-    answer = judged_burst([short, short, results[2]], burst)
+    assert judged_burst(results, burst).same_length == pytest.approx(1)
+    # the third frame's weight counts, not its number
+    results = [otherwise(results[0], "MAKW37"), otherwise(results[1], "MAKW37"), results[2]]
+    answer = judged_burst(results, burst)
     assert answer.same_length < 0.5
     assert "sure" not in levels(answer)
+    frames = tuple(replace(frame, weight=weight) for frame, weight in zip(burst.frames, (0.1, 0.1, 0.8), strict=True))
+    assert judged_burst(results, replace(burst, frames=frames)).same_length == pytest.approx(0.8)
 
 
 def test_the_answer_stands_first(examiner, tmp_path):
@@ -305,9 +346,15 @@ def test_the_curve_says_from_where_on_it_is_wrong(examiner):
     assert rights[-1] == pytest.approx(6 / 7)
     first = limits.KINDS[1].levels[next(i for i, right in enumerate(rights) if right < 1)]
     page = limits._kind_html(limits.KINDS[1], points, "MAKW374")
-    assert f"From {first:g} stops of missing light on, characters are wrong" in page
-    assert "<em>_</em>" in page
+    assert f"From {first:g} stops of missing light on, not all characters are given; none is invented" in page
     assert page.count("<img") == len(points)
+
+
+def test_a_wrong_character_is_invented_and_a_question_mark_is_not():
+    assert limits._marks("AK?374", "AKW374")[2] == ("?", limits.NOT_GIVEN)
+    assert limits._marks("AKW37", "AKW374")[-1] == ("_", limits.NOT_GIVEN)
+    assert limits._marks("AKWX374", "AKW374")[3] == ("X", limits.WRONG)
+    assert limits._marked("8KW374", "BKW374").count("<em>") == 1
 
 
 def test_without_its_text_a_plate_is_taken_to_say_what_is_read(examiner):
