@@ -198,10 +198,13 @@ class Detector:
 
     def first_looks(self, picture: np.ndarray) -> list[Plate]:
         """Candidates from the whole picture in several sizes."""
-        longer = max(picture.shape[:2])
+        small = _halved(picture, 2 * LOOKS_PX[0])
+        ratio = np.array(picture.shape[1::-1]) / small.shape[1::-1]
+        longer = max(small.shape[:2])
         largest, middle, smallest = LOOKS_PX
         looks = {min(largest, max(longer, smallest)), smallest} | ({middle} if longer > 1.5 * middle else set())
-        return [plate for px in sorted(looks) for plate in self._look(picture, px / longer)]
+        found = [plate for px in sorted(looks) for plate in self._look(small, px / longer)]
+        return [replace(plate, corners=plate.corners * ratio) for plate in found]
 
     def _look(self, picture: np.ndarray, scale: float) -> list[Plate]:
         height, width = picture.shape[:2]
@@ -244,6 +247,15 @@ class Detector:
                 corners = cv2.perspectiveTransform(same[0].corners[None], np.linalg.inv(matrix))[0]
                 seen.append(replace(same[0], corners=corners))
         return seen
+
+
+def _halved(picture: np.ndarray, longest: int) -> np.ndarray:
+    """The picture, its sides halved until none is longer. To average two by two pixels takes a seventh of the time of
+    other shares: a photo of 24 megapixels would take longer to shrink than to search."""
+    while max(picture.shape[:2]) > longest:
+        height, width = (max(1, side // 2) for side in picture.shape[:2])
+        picture = cv2.resize(picture[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    return picture
 
 
 def as_tall_as_true(corners: np.ndarray) -> np.ndarray:

@@ -84,7 +84,7 @@ def test_iou():
     assert quad_iou(PLATE, PLATE + 100) == 0
 
 
-@pytest.mark.parametrize("size", [(30, 90), (100, 300), (500, 300), (900, 1600)])
+@pytest.mark.parametrize("size", [(30, 90), (100, 300), (500, 300), (900, 1600), (1401, 5301)])
 def test_what_a_look_finds_lies_where_it_is_in_the_picture(size):
     """A network that sees a plate wherever something is bright finds it in place, whatever the picture's size."""
     height, width = size
