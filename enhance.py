@@ -157,12 +157,13 @@ def enhance(settings: Settings) -> int:
 
 def film_rows(settings: Settings, examiner, films: Sequence[FilmJob], found: Sequence[Found]):
     """The results of films, one after another. Raises ValueError where no plates can be looked for."""
-    from enhancing.films import enhance_films, plates_in_frames
+    from enhancing.films import enhance_films
+    from models.detector import load_detector
 
     if settings.corners:
         raise ValueError("--corners are a photo's; the plates of a film are found")
     part = Part(settings.start_s, math.inf if settings.end_s is None else settings.end_s, settings.every)
-    return enhance_films(examiner, plates_in_frames(), films, settings.out, part, identities(found))
+    return enhance_films(examiner, load_detector(), films, settings.out, part, identities(found))
 
 
 def find(settings: Settings) -> list[Found]:

@@ -20,7 +20,7 @@ from enhancing.finding import FilmJob, Part, output_names
 from enhancing.opening import Source
 from enhancing.tracking import Followed, View, follow
 from enhancing.writing import Row, fill_from_burst, write_picture
-from models.detector import SCORE, Detector, Plate, find_plates, load_detector
+from models.detector import SCORE, Detector, Plate, find_plates, has_crop_shape, load_detector, upright
 from models.enhancer import resize, to_working_size
 from reading.reader import Reader
 
@@ -31,11 +31,12 @@ CROP_MARGIN = 0.1
 NO_PLATE = "no plate"
 
 Detect = Callable[[np.ndarray], Sequence]
+DetectNear = Callable[[np.ndarray, Sequence[np.ndarray]], Sequence]
 
 
 def enhance_films(
     examiner: Examiner,
-    detect: Detect,
+    detector: Detector,
     jobs: Sequence[FilmJob],
     out: str,
     part: Part,
@@ -43,12 +44,13 @@ def enhance_films(
 ) -> Iterator[Row]:
     """The rows of all films, their results in a folder each. inputs: the identities of files that must not be written
     to."""
+    detect = plates_in_frames(detector), plates_near(detector)
     # many views replace second opinions on one
     examiner = replace(examiner, reader=Reader(keep_steps=True), second=None, ask_again=False)
     names = output_names([job.relative for job in jobs], out, [""], inputs)
     for job, name in zip(jobs, names, strict=True):
         film = open_pictures(job.frames, *part) if job.frames else open_film(job.path, *part)
-        yield from enhance_film(film, job.path, name, out, examiner, detect)
+        yield from enhance_film(film, job.path, name, out, examiner, *detect)
 
 
 def plates_in_frames(detector: Detector | None = None) -> Detect:
@@ -63,6 +65,19 @@ def plates_in_frames(detector: Detector | None = None) -> Detect:
     return detect
 
 
+def plates_near(detector: Detector) -> DetectNear:
+    """The sure plates near places where they are expected."""
+    everywhere = plates_in_frames(detector)
+
+    def detect(picture: np.ndarray, places: Sequence[np.ndarray]) -> Sequence[Plate]:
+        # a small frame that may be one plate's crop is searched as quickly
+        if has_crop_shape(picture):
+            return everywhere(picture)
+        return [upright(plate) for plate in detector.detect(picture, near=places)]
+
+    return detect
+
+
 def _whole(picture: np.ndarray) -> Plate:
     """The plate that fills a crop except for the margin."""
     height, width = picture.shape[:2]
@@ -71,14 +86,21 @@ def _whole(picture: np.ndarray) -> Plate:
 
 
 def enhance_film(
-    film: AbstractContextManager[Film], path: str, name: str, out: str, examiner: Examiner, detect: Detect
+    film: AbstractContextManager[Film],
+    path: str,
+    name: str,
+    out: str,
+    examiner: Examiner,
+    detect: Detect,
+    detect_near: DetectNear | None = None,
 ) -> Iterator[Row]:
     """The rows of the film's plates, which are written to the folder `name` below `out`. A film without plates, or one
-    that cannot be opened, has one row that says so. path: the film's name in the report."""
+    that cannot be opened, has one row that says so. path: the film's name in the report. detect, detect_near: as for
+    `follow`."""
     try:
         with film as opened:
             found, seen = 0, [0]
-            for found, followed in enumerate(follow(_counted(opened, seen), detect), start=1):
+            for found, followed in enumerate(follow(_counted(opened, seen), detect, detect_near), start=1):
                 row = _enhance_plate(examiner, followed, path, out, os.path.join(name, f"plate-{found}"))
                 row.track = found
                 yield row

@@ -26,6 +26,8 @@ MAX_GROWTH = 1.7
 MAX_GAP_S, MAX_GAP_FRAMES = 1.0, 3
 # share of the last step's speed in the new speed
 AGILITY = 0.5
+# so often the whole frame is searched for plates; in the frames between, only the places where known ones are expected
+SEARCH_S = 0.11
 # a plate seen once counts from this score, one seen more often counts anyway
 SURE_SCORE = 0.8
 
@@ -97,6 +99,10 @@ class Tracker:
             track.add(Sighting(self._frame, seconds, np.asarray(corners[index], float), float(scores[index])))
         self._frame += 1
         return found
+
+    def expected(self, seconds: float) -> list[np.ndarray]:
+        """Where the plates that are in sight should be."""
+        return [track.expected(seconds) for track in self._open if not self._lost(track, seconds)]
 
     def ended(self, seconds: float | None = None) -> list[Track]:
         """The tracks that are over, each returned once; without a time, all that are left."""
@@ -193,12 +199,22 @@ class Followed:
             self.surroundings = _surroundings(picture, corners)
 
 
-def follow(frames: Iterable[Frame], detect: Callable[[np.ndarray], Sequence]) -> Iterator[Followed]:
-    """detect: of a picture, plates with `corners` (4, 2) in CCPD's order and a `score` in [0, 1], best first. Plates
-    come in the order in which they are lost from sight; single doubtful sightings do not."""
-    tracker, followed = Tracker(), {}
+def follow(
+    frames: Iterable[Frame],
+    detect: Callable[[np.ndarray], Sequence],
+    detect_near: Callable[[np.ndarray, Sequence[np.ndarray]], Sequence] | None = None,
+) -> Iterator[Followed]:
+    """detect: of a picture, plates with `corners` (4, 2) in CCPD's order and a `score` in [0, 1], best first.
+    detect_near: the same near the corners of plates that are expected, for the frames between searches; None searches
+    every frame. Plates come in the order in which they are lost from sight; single doubtful sightings do not."""
+    tracker, followed, searched = Tracker(), {}, -np.inf
     for seconds, picture in frames:
-        plates = detect(picture)
+        # damaged films may jump back in time
+        if detect_near is None or not searched <= seconds < searched + SEARCH_S:
+            plates, searched = detect(picture), seconds
+        else:
+            expected = tracker.expected(seconds)
+            plates = detect_near(picture, expected) if expected else []
         tracks = tracker.update(seconds, [plate.corners for plate in plates], [plate.score for plate in plates])
         for plate, track in zip(plates, tracks, strict=True):
             followed.setdefault(track.number, Followed(track)).see(seconds, picture, np.asarray(plate.corners, float))

@@ -186,6 +186,41 @@ def test_a_plate_is_handed_out_once_it_is_gone_and_not_kept():
     assert len(list(following)) == 1
 
 
+def test_between_searches_plates_are_looked_for_where_they_are_expected():
+    moving = [np.add(CORNERS, (4 * number, 0)) for number in range(12)]
+    shown, searches, places = [], [], []
+
+    def frames(step):
+        for number in range(12):
+            shown.append(number)
+            yield Frame(number * step, picture())
+
+    def detect(_):
+        searches.append(shown[-1])
+        return plates(moving[shown[-1]]) if shown[-1] else []
+
+    def detect_near(_, expected):
+        places.append(np.abs(expected[0] - moving[shown[-1]]).max())
+        return plates(moving[shown[-1]])
+
+    (followed,) = follow(frames(0.04), detect, detect_near)
+    assert searches == [0, 3, 6, 9]
+    # nothing is looked for before the first plate; then frame 4 expects it where it was, and the others by its speed
+    assert places == pytest.approx([4, 0, 0, 0, 0, 0], abs=1e-6)
+    assert len(followed.track.sightings) == 9
+    searches.clear()
+    # of few frames a second each is searched
+    assert len(list(follow(frames(0.2), detect, detect_near))) == 1
+    assert searches == list(range(12))
+
+
+def test_a_film_that_jumps_back_in_time_is_searched_on():
+    searches = []
+    frames = [Frame(seconds, picture()) for seconds in (5.0, 0.0, 0.04, 0.12)]
+    list(follow(frames, lambda frame: searches.append(1) or [], lambda frame, expected: []))
+    assert len(searches) == 3
+
+
 def test_what_is_seen_once_and_doubtful_or_encloses_nothing_is_no_plate():
     line = np.array([[10, 10], [20, 20], [30, 30], [40, 40]], float)
     assert list(follow([Frame(0.0, picture())], lambda frame: plates(CORNERS, score=0.6))) == []

@@ -84,34 +84,55 @@ def test_iou():
     assert quad_iou(PLATE, PLATE + 100) == 0
 
 
+def bright_plate(batch):
+    """A network that sees a plate wherever something is bright."""
+    looks = []
+    for picture in batch:
+        size = picture.shape[0] // STRIDE, picture.shape[1] // STRIDE
+        ys, xs = np.nonzero(picture[..., 0] > (detector.OUTSIDE + 60) / 255)
+        if len(xs) == 0:
+            looks.append(maps_of(size=size))
+            continue
+        low, high = np.array([xs.min(), ys.min()]), np.array([xs.max(), ys.max()]) + 1
+        box = np.array([high, [low[0], high[1]], low, [high[0], low[1]]], float)
+        looks.append(maps_of((box, 3.0), size=size))
+    return np.stack(looks)
+
+
 @pytest.mark.parametrize("size", [(30, 90), (100, 300), (500, 300), (900, 1600), (1401, 5301)])
 def test_what_a_look_finds_lies_where_it_is_in_the_picture(size):
     """A network that sees a plate wherever something is bright finds it in place, whatever the picture's size."""
     height, width = size
-    picture = np.full((height, width, 3), OUT := detector.OUTSIDE, np.uint8)
+    picture = np.full((height, width, 3), detector.OUTSIDE, np.uint8)
     middle = np.array([0.55 * width, 0.4 * height])
     half = np.array([0.1 * width, 0.033 * width])
     low, high = (middle - half).astype(int), (middle + half).astype(int)
     picture[low[1] : high[1], low[0] : high[0]] = 255
     truth = np.array([high, [low[0], high[1]], low, [high[0], low[1]]], float)
 
-    def maps(picture):
-        bright = picture[..., 0] > (OUT + 60) / 255
-        cells = picture.shape[0] // STRIDE, picture.shape[1] // STRIDE
-        if not bright.any():
-            return maps_of(size=cells)
-        ys, xs = np.nonzero(bright)
-        box = np.array(
-            [[xs.max() + 1, ys.max() + 1], [xs.min(), ys.max() + 1], [xs.min(), ys.min()], [xs.max() + 1, ys.min()]]
-        )
-        return maps_of((box.astype(float), 3.0), size=cells)
-
-    def run(batch):
-        return np.stack([maps(each) for each in batch])
-
-    (plate,) = Detector(run).detect(picture)
+    (plate,) = Detector(bright_plate).detect(picture)
     assert quad_iou(plate.corners, truth) > 0.85
     assert plate.score > 0.9
+
+
+@pytest.mark.parametrize("width", [24, 60, 240])
+def test_near_a_place_a_plate_that_has_moved_is_found(width):
+    """By its own width; of windows without a plate nothing comes."""
+    picture = np.full((600, 1200, 3), detector.OUTSIDE, np.uint8)
+    truth = np.array([[1, 1], [0, 1], [0, 0], [1, 0]]) * [width, width // 4] + (500.0, 200.0)
+    picture[200 : 200 + width // 4, 500 : 500 + width] = 255
+    sizes = set()
+
+    def run(batch):
+        sizes.add(batch.shape[1:3])
+        return bright_plate(batch)
+
+    expected = [truth - [width, width / 4], np.add(truth, (500, 300))]
+    (plate,) = Detector(run).detect(picture, near=expected)
+    assert quad_iou(plate.corners, detector.as_tall_as_true(truth)) > 0.85
+    # the whole picture was not looked at
+    assert sizes == {detector.WINDOW}
+    assert Detector(run).detect(picture, near=[]) == []
 
 
 def test_float_pictures_are_taken_too():
