@@ -141,7 +141,7 @@ def enhance(settings: Settings) -> int:
         settings.precision,
         settings.strength,
         read=settings.read or settings.burst,
-        ask_again=settings.read or settings.uncertainty or settings.burst,
+        ask_again=settings.uncertainty,
         batch_size=settings.batch_size,
         find=not (settings.whole or settings.corners),
     )

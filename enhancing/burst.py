@@ -71,7 +71,7 @@ class Burst:
 
 
 def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
-    """results: of this examiner, which asks again and has a reader. ValueError for no results."""
+    """results: of this examiner, which has a reader. ValueError for no results."""
     if not results:
         raise ValueError("a burst needs at least one frame")
     trust = np.array([_trust(result) for result in results])

@@ -36,7 +36,7 @@ from enhancing.opening import NoPlateFound, Source, find_sources
 from evaluation.scoring import known_pairs
 from models.answerer import find_answerer
 from models.detector import Detector, load_detector
-from models.enhancer import Generator, load_generator, load_second, mix, restore_each
+from models.enhancer import Generator, load_generator, mix, restore_each
 from reading.answer import Known, Rule, fit
 from reading.matching import is_readable, match
 from reading.reader import Reader, read_plates
@@ -240,8 +240,7 @@ def calibrate(settings: Settings) -> int:
     strengths = best(trials, readable) if settings.strength is None else (settings.strength, settings.strength)
     chosen = replace(generator, strength=strengths[0], readable_strength=strengths[1])
     examiner = replace(examiner, generator=chosen)
-    second = load_second(settings.checkpoint, chosen)
-    measured = measure(replace(examiner, second=second, ask_again=True), tiles)
+    measured = measure(examiner, tiles)
     width, rule = least_width(measured), fit(hear(examiner, plates))
     if settings.write:
         write(settings.checkpoint, strengths, width, rule)

@@ -61,10 +61,10 @@ class Row:
     """A line of report.csv. Lengths in px; brightness, contrast and sharpness as in data/quality.py; empty: not
     measured.
 
-    consistency: see enhancing/consistency.py. agreement: mean over the characters, 0 to 1. agreed: the reading with a ?
-    for each character that not all variants agree on. answer: the likeliest characters by all readings, ? for those
-    below one half. answer_probability: that all of them are right. alternatives: of each character, what else it may
-    be, the likeliest first, or -.
+    consistency: see enhancing/consistency.py. agreement: of all readings with the answer, 0 to 1. agreed: the answer
+    with a ? for each character that some reading sees differently. answer: the likeliest characters by all readings,
+    ? for those below one half. answer_probability: that all of them are right. alternatives: of each character, what
+    else it may be, the likeliest first, or -.
     """
 
     input: str
@@ -213,9 +213,9 @@ def tell_in_words(row: Row) -> None:
         before = "the same" if row.reading_before == row.reading else row.reading_before or "nothing"
         say(f"The reader alone reads {row.reading or 'nothing'} in the result; before enhancing it was {before}.")
         if "?" in row.agreed:
-            say(f"On shifted, brighter and darker copies, the reader agrees only on {row.agreed}.")
+            say(f"All readings agree on {row.agreed} alone.")
         else:
-            say("On shifted, brighter and darker copies, it reads the same.")
+            say("All readings agree.")
     if row.warnings:
         say(f"Do not rely on this result: {row.warnings}.")
 

@@ -23,8 +23,8 @@ SWEEP_SECONDS, KEEP_SECONDS = 300, 1800
 
 
 def build_page(examiner: Examiner, folder: str, report: Path) -> gr.Blocks:
-    """examiner: asks again and has a reader that keeps its steps. folder: for files to download, as `GRADIO_TEMP_DIR`
-    says. report: what evaluate.py left. Raises ValueError where the examples are not there."""
+    """examiner: asks again, for the map, and has a reader that keeps its steps. folder: for files to download, as
+    `GRADIO_TEMP_DIR` says. report: what evaluate.py left. Raises ValueError where the examples are not there."""
     examples = read_examples()
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as page:
         gr.Markdown(HEAD, elem_id="head")

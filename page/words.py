@@ -11,7 +11,7 @@ import numpy as np
 from data.synthetic.registrations import known_layouts, layout_of
 from enhancing import drawing
 from enhancing.burst import Burst
-from enhancing.examining import Result, agree
+from enhancing.examining import Result
 from page.pictures import Files
 from reading.answer import DOUBT, UNKNOWN, Answer
 from reading.matching import comparable
@@ -38,7 +38,7 @@ ALIKE = ("0OQD", "8B", "1I", "5S", "2Z")
 FEWEST_CHARACTERS = 4
 # share of the readings that must have as many characters as the answer
 SAME_LENGTH = 0.7
-# of the variants, that must read a character the same, or it is doubtful
+# of the readings, that must read a character the same, or it is doubtful
 STEADY = 0.5
 MOST_ALTERNATIVES = 3
 
@@ -46,7 +46,7 @@ MOST_ALTERNATIVES = 3
 @dataclass(frozen=True)
 class Judged:
     """An answer as it is shown. best: the likeliest characters, however doubtful, with `probabilities`. alternatives:
-    for each, what else it may be, likeliest first. steady: for each, the share of the variants that agree on it.
+    for each, what else it may be, likeliest first. steady: for each, the share of the readings that agree on it.
     same_length: share of the readings that have as many characters."""
 
     best: str
@@ -67,10 +67,9 @@ class Judged:
 
 
 def judged(result: Result) -> Judged:
-    """Of one enhanced picture: its answer, and whether the variants agree."""
-    variants = [reading.text for reading in result.look.readings[1:]]
-    steady = agree(result.answer.best_text, variants).shares
-    return _judged(result.answer, steady, variants, [1.0] * len(variants))
+    """Of one enhanced picture: its answer, and whether all readings agree."""
+    readings = [reading.text for reading in (*result.look.readings, *result.look.recognised)]
+    return _judged(result.answer, result.agreement.shares, readings, [1.0] * len(readings))
 
 
 def judged_burst(results: Sequence[Result], burst: Burst) -> Judged:
@@ -96,7 +95,7 @@ def _with_alike(char: str, known: str) -> str:
 
 def levels(answer: Judged, warnings: Sequence[str] = ()) -> list[str]:
     """Of each character: sure, likely or doubtful. Nothing is sure under a warning, where readings differ in length,
-    or where no country writes plates like this; no character is that the variants differ on, that is easily taken for
+    or where no country writes plates like this; no character is that the readings differ on, that is easily taken for
     another, or that is a Chinese province."""
     doubt = bool(warnings) or answer.same_length < SAME_LENGTH or not answer.is_usual
     found = []
