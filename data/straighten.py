@@ -9,16 +9,21 @@ import cv2
 import numpy as np
 
 from data.ccpd import Corners
+from data.io import to_float
 from data.tiles import TILE
 
-WIDTH_SHARE = 0.8  # of the tile's width that the plate takes
-HEIGHT_SHARE = 0.85  # of its height at most
-FLATTEST, TALLEST = (
-    8.0,
-    0.8,
-)  # width over height: no plate is longer or higher; corners nearly on a line would ask for anything
-STEP_PX = 16  # tiles for tall plates grow by this
-SHRUNK_FROM = 1.25  # px of the picture for one of the tile, from which on they are averaged
+# of the tile that the plate takes: of its width, and of its height at most
+WIDTH_SHARE, HEIGHT_SHARE = 0.8, 0.85
+# width over height: no plate is longer or higher; corners nearly on a line would ask for anything
+FLATTEST, TALLEST = 8.0, 0.8
+# tiles for tall plates grow by this
+STEP_PX = 16
+# height, width and margins at the left and right of the plate in which leaning strokes are sought; how far they may
+# lean, px to the side for each px of height; degrees from which on it counts; how much sharper the columns must become
+LEAN_PX, LEAN_MARGIN_PX, LEANS = (48, 192), 14, np.linspace(-0.5, 0.5, 41)
+LEAST_LEAN, LEAST_GAIN = 5.0, 1.3
+# px of the picture for one of the tile, from which on they are averaged
+SHRUNK_FROM = 1.25
 
 
 def straighten(picture: np.ndarray, corners: np.ndarray, tile: tuple[int, int] = TILE) -> np.ndarray:
@@ -84,6 +89,36 @@ def plate_size(corners: np.ndarray) -> tuple[float, float]:
 def plate_width(corners: np.ndarray) -> float:
     """Mean length in px of the plate's upper and lower edge."""
     return plate_size(corners)[0]
+
+
+def with_lean(picture: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(4, 2) -> the corners of the same plate of one line, moved to the side until the strokes of its characters stand
+    upright; as they are, where it is not plain that they lean.
+
+    Seen aside and from above, a plate becomes a parallelogram. The mean of each column of the straightened plate
+    changes most from column to column when the strokes are upright.
+    """
+    height, width = LEAN_PX
+    place = np.array([[1, 1], [0, 1], [0, 0], [1, 0]]) * (width - 2 * LEAN_MARGIN_PX, height) + (LEAN_MARGIN_PX, 0)
+    matrix = homography(corners, place)
+    window = to_float(warp(picture, matrix, LEAN_PX, cv2.BORDER_REPLICATE))
+    # without the plate's upper and lower edge
+    rows = window.mean(axis=2)[4:-4]
+    changes = [_change_of_columns(rows, lean) for lean in LEANS]
+    lean, plate = LEANS[int(np.argmax(changes))], plate_size(corners)
+    degrees = np.degrees(np.arctan(lean * plate[0] / np.ptp(place[:, 0]) * height / max(plate[1], 1e-6)))
+    if abs(degrees) < LEAST_LEAN or max(changes) <= LEAST_GAIN * changes[len(LEANS) // 2]:
+        return np.asarray(corners, np.float64)
+    leaning = place - np.column_stack([lean * (place[:, 1] - height / 2), np.zeros(4)])
+    return cv2.perspectiveTransform(leaning[None], np.linalg.inv(matrix))[0]
+
+
+def _change_of_columns(rows: np.ndarray, lean: float) -> float:
+    """How much the columns' means differ from one to the next, when the rows are moved to the side."""
+    height, width = rows.shape
+    moved = np.float32([[1, lean, -lean * (height - 1) / 2], [0, 1, 0]])
+    upright = cv2.warpAffine(rows, moved, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return float(np.square(np.diff(upright.mean(axis=0))).sum())
 
 
 def homography(source: np.ndarray, target: np.ndarray) -> np.ndarray:

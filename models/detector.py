@@ -27,7 +27,7 @@ import numpy as np
 
 from data.console import prepare_libraries
 from data.io import to_float, to_uint8
-from data.straighten import homography, plate_aspect, plate_width, warp
+from data.straighten import homography, plate_aspect, plate_width, warp, with_lean
 
 PRETRAINED = Path(__file__).parents[1] / "checkpoints" / "pretrained" / "detector.onnx"
 
@@ -244,11 +244,14 @@ class Detector:
         return replace(best, score=float(np.sqrt(best.score * candidate.score)))
 
     def last_looks(self, picture: np.ndarray, plate: Plate) -> Plate:
-        """The plate with the median of the corners that LAST_LOOKS give, and as tall as such plates are."""
+        """The plate with the median of the corners that LAST_LOOKS give. One of one line leans as its characters do
+        first, and is as tall as such plates are."""
+        one_line = plate.two_lines <= SURELY_TWO_LINES
+        plate = replace(plate, corners=with_lean(picture, plate.corners)) if one_line else plate
         seen = self._seen_again(picture, plate, LAST_LOOKS)
         median = np.median([each.corners for each in seen], axis=0) if seen else plate.corners
         corners = median if is_quadrangle(median) else plate.corners
-        return replace(plate, corners=corners if plate.two_lines > SURELY_TWO_LINES else as_tall_as_true(corners))
+        return replace(plate, corners=as_tall_as_true(corners) if one_line else corners)
 
     def _seen_again(self, picture: np.ndarray, plate: Plate, looks: tuple[tuple[int, int, int], ...]) -> list[Plate]:
         """The plate as found in windows of the straightened picture, one for each of `looks` (width of the plate in it,

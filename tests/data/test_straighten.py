@@ -3,8 +3,19 @@
 import cv2
 import numpy as np
 import pytest
+from drawn_plates import noisy, plate
 
-from data.straighten import crop_plate, homography, in_tile, plate_aspect, plate_width, straighten, tile_size, to_tile
+from data.straighten import (
+    crop_plate,
+    homography,
+    in_tile,
+    plate_aspect,
+    plate_width,
+    straighten,
+    tile_size,
+    to_tile,
+    with_lean,
+)
 
 UPRIGHT = np.array([[150.0, 80.0], [50.0, 80.0], [50.0, 50.0], [150.0, 50.0]])
 
@@ -198,3 +209,29 @@ def test_the_smallest_plate_gives_a_tile():
 
 def test_the_width_is_the_mean_of_both_edges():
     assert plate_width(np.array([(40, 30), (0, 0), (0, 10), (30, 10)])) == pytest.approx((50 + 30) / 2)
+
+
+LEANING = np.array([[180.0, 90.0], [10.0, 90.0], [10.0, 30.0], [180.0, 30.0]])
+
+
+@pytest.mark.parametrize("lean", [-0.3, -0.15, 0.15, 0.3])
+@pytest.mark.parametrize("scale", [0.5, 4])
+def test_a_plate_seen_aside_leans_as_its_characters_do(lean, scale):
+    """The rectangle around a plate whose lower edge is moved to the side becomes its parallelogram."""
+    aside = np.array([[1, lean, -60 * lean], [0, 1, 0]]) * scale
+    picture = cv2.warpAffine(plate("H1E4L7"), aside, (int(200 * scale), int(100 * scale)), borderValue=(0.4,) * 3)
+    truth = LEANING @ aside[:, :2].T + aside[:, 2]
+    assert with_lean(picture, LEANING * scale) == pytest.approx(truth, abs=2.5 * scale)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        plate("H1E4L7"),
+        plate("AVWXMK"),
+        noisy(np.full((96, 192, 3), 0.4, np.float32), 0.1, 1),
+        np.zeros((96, 192, 3), np.uint8),
+    ],
+)
+def test_what_does_not_lean_stays_as_it_is(picture):
+    assert (with_lean(picture, LEANING) == LEANING).all()
