@@ -99,24 +99,39 @@ def _silence(stream) -> None:
 
 
 def follow_parent() -> None:
-    """To be called first in a worker process: Ctrl-C, which reaches every process of a terminal, is left to the parent;
-    and when the parent is killed, which then cannot tell its workers, the worker ends, too."""
+    """To be called first in a worker process. Ctrl-C and a closed terminal, which reach every process of a terminal, are
+    left to the parent. When the parent is killed, which then cannot tell its workers, the worker ends, too."""
 
     def end_with_parent() -> None:
         multiprocessing.parent_process().join()
         os._exit(1)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 @contextmanager
 def ended_early():
     """Inside this context, a plain kill and a closed terminal raise KeyboardInterrupt, as Ctrl-C does: finished work is
-    reported, and half-finished work is cleared away."""
+    reported, and half-finished work is cleared away.
+
+    An exception cannot leave some places, such as the garbage collector's callbacks, which JAX uses. Python then only
+    prints it. Here it is raised again a moment later.
+    """
+
+    came = [signal.SIGINT]
 
     def interrupt(number, frame):
+        came.append(number)
         raise KeyboardInterrupt
+
+    def raise_again(unraisable):
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            threading.Timer(0.1, os.kill, (os.getpid(), came[-1])).start()
+        else:
+            print_unraisable(unraisable)
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     # under nohup the closed terminal is ignored, and stays so
@@ -126,8 +141,10 @@ def ended_early():
     # only a program's main thread may
     except ValueError:
         before = {}
+    print_unraisable, sys.unraisablehook = sys.unraisablehook, raise_again
     try:
         yield
     finally:
+        sys.unraisablehook = print_unraisable
         for number, handler in before.items():
             signal.signal(number, handler)

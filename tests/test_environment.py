@@ -3,6 +3,7 @@ nothing."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,31 @@ def test_nothing_is_sent_by_what_is_loaded(tmp_path, call, imported):
     (tmp_path / "tiny.onnx").write_bytes(b"read only after the import")
     code = call.format(tiles=tiles, out=tmp_path)
     assert told(code, (imported,), list(SILENCE)) == [imported, *SILENCE.values()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_where_no_exception_can_leave_ends_the_program_all_the_same(number):
+    code = """
+import gc, os, signal, sys, time
+from data.console import ended_early
+
+def during_collection(phase, info):
+    gc.callbacks.remove(during_collection)
+    os.kill(os.getpid(), int(sys.argv[1]))
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+gc.callbacks.append(during_collection)
+try:
+    with ended_early():
+        gc.collect()
+        time.sleep(20)
+except KeyboardInterrupt:
+    print("ended early")
+"""
+    command = [sys.executable, "-c", code, str(int(number))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("ended early\n", "")
 
 
 def test_silence_holds_against_the_users_environment(monkeypatch):

@@ -16,9 +16,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -128,7 +130,14 @@ def batches(settings: Settings, folder: Path, steps: range) -> Iterator[tuple[np
             if step >= steps.start + 12 or step >= steps.stop:
                 if not pending:
                     return
-                yield pending.popleft().result()
+                yield _result(pending.popleft())
+
+
+def _result(batch: Future) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        return batch.result()
+    except BrokenProcessPool:
+        raise ChildProcessError("a process that makes scenes was killed; the same command goes on") from None
 
 
 # --- The loss ---------------------------------------------------------------------------------------------------------
@@ -194,9 +203,12 @@ def train_alone(settings: Settings) -> dict:
 
 
 def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
-    """Train to the last step, from the saved state if there is one; logs, and saves the state."""
+    """Train to the last step, from the saved state if there is one; logs, and saves the state. Raises KeyboardInterrupt
+    after a step during which the user stopped it: inside TensorFlow, an exception comes out as any other."""
     import tensorflow as tf
     from tqdm import tqdm
+
+    from training.loop import stoppable
 
     @tf.function
     def step(pictures, targets):
@@ -213,7 +225,8 @@ def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
     begin_log(folder / "log.csv", done)
     rows: list[dict] = []
     began = time.perf_counter()
-    with tqdm(initial=done, total=settings.steps, unit="step", desc="detector", disable=None) as bar:
+    asked = SimpleNamespace(stop_asked=False)
+    with stoppable(asked), tqdm(initial=done, total=settings.steps, unit="step", desc="detector", disable=None) as bar:
         for number, some in enumerate(batches(settings, folder, range(done, settings.steps)), start=done + 1):
             optimizer.learning_rate.assign(learning_rate(settings, number))
             rows.append({name: float(value) for name, value in step(*some).items()})
@@ -231,6 +244,9 @@ def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
                 write_row(folder / "log.csv", row)
                 save_state(folder / "state.npz", state, number)
                 rows, began = [], time.perf_counter()
+            if asked.stop_asked:
+                save_state(folder / "state.npz", state, number)
+                raise KeyboardInterrupt
 
 
 def learning_rate(settings: Settings, step: int) -> float:
@@ -330,7 +346,7 @@ def main(argv: list[str] | None = None) -> int:
         say(f"training.detector: {error}", error=True)
         return 2
     except KeyboardInterrupt:
-        say("training.detector: stopped; the same command goes on from the last row of log.csv", error=True)
+        say("training.detector: stopped; the same command goes on from the saved state", error=True)
         return 130
     print(json.dumps(about["validation"]))
     return 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -80,11 +81,34 @@ def test_a_damaged_bank_is_made_again(tmp_path, content):
     assert (again.vehicles == before).all()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_inside_tensorflow_ends_the_training_after_its_step(tmp_path, monkeypatch, number):
+    class Model:
+        variables = trainable_variables = ()
+
+    class Optimizer:
+        variables, learning_rate = (), Variable(np.zeros(()))
+
+    def step(*_):
+        os.kill(os.getpid(), number)
+        time.sleep(0.2)
+        return {"heat": 1.0, "corners": 1.0, "flags": 1.0}
+
+    monkeypatch.setattr(training, "batches", lambda *_: iter([((), ())] * 5))
+    monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(function=lambda _: step))
+    (tmp_path / "net").mkdir()
+    settings = training.Settings(out=str(tmp_path / "net.keras"), log_every=5, steps=5)
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(settings, Model, Optimizer, None)
+    assert training.load_state(tmp_path / "net/state.npz", []) == 1
+
+
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="looks for processes in /proc")
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     code = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from data.synthetic.detection import open_bank
 from training.detector import Settings, batches
 few = {"vehicles": 2, "backgrounds": 2, "batch_size": 1, "steps": 40}
