@@ -99,8 +99,8 @@ def _silence(stream) -> None:
 
 
 def follow_parent() -> None:
-    """To be called first in a worker process. Ctrl-C and a closed terminal, which reach every process of a terminal, are
-    left to the parent. When the parent is killed, which then cannot tell its workers, the worker ends, too."""
+    """To be called first in a worker process. Ctrl-C and a closed terminal, which reach all its processes, are left to
+    the parent. When the parent is killed, which then cannot tell its workers, the worker ends, too."""
 
     def end_with_parent() -> None:
         multiprocessing.parent_process().join()
