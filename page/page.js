@@ -7,6 +7,8 @@ const plates = (() => {
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   // of the magnifier: px of its side, times enlarged
   const LENS = 144, ZOOM = 4;
+  // px of the screen, that a handle needs beside its corner
+  const EDGE = 30;
   const PAUSE_MS = 500;
 
   const file = (path) => "/gradio_api/file=" + encodeURIComponent(path);
@@ -28,8 +30,13 @@ const plates = (() => {
   // Files that are chosen, dropped or pasted are uploaded; `take` gets their paths and names.
   function intake(element, kind, tell, take) {
     const input = element.querySelector("input[type=file]");
-    async function send(files) {
-      files = [...files];
+    let turn = Promise.resolve();
+    // one after another, so that the last one given is the last to come in
+    function send(files) {
+      const given = [...files];
+      turn = turn.then(() => upload(given));
+    }
+    async function upload(files) {
       const heavy = files.find((each) => each.size > MOST_BYTES[kind]);
       if (!files.length) return;
       if (heavy) {
@@ -69,10 +76,13 @@ const plates = (() => {
   function teller(element) {
     const status = element.querySelector(".status"), problem = element.querySelector(".problem");
     return (doing, wrong) => {
+      const begins = doing !== "" && status.textContent === "";
       status.textContent = doing;
       status.classList.toggle("busy", doing !== "");
       problem.textContent = wrong;
       problem.hidden = wrong === "";
+      // an example lies far below on a small screen
+      if (begins || wrong !== "") (wrong === "" ? status : problem).scrollIntoView({ block: "nearest" });
     };
   }
 
@@ -153,10 +163,19 @@ const plates = (() => {
         each.hidden = !corners;
         if (!corners) return;
         const [x, y] = inside(corners[i]);
+        each.style.setProperty("--right", aside(i, 0));
+        each.style.setProperty("--down", aside(i, 1));
         each.style.left = `${(100 * x) / w}%`;
         each.style.top = `${(100 * y) / h}%`;
         each.setAttribute("aria-label", `${CORNERS[i]} corner of the plate, at ${Math.round(x)}, ${Math.round(y)}`);
       });
+    }
+
+    // A handle lies beside its corner, away from the plate, which it would cover; but not outside of the photo.
+    function aside(i, axis) {
+      const [at, opposite] = [i, (i + 2) % 4].map((each) => inside(corners[each])[axis]);
+      const way = at > opposite ? 1 : -1, room = way > 0 ? [view.width, view.height][axis] - at : at;
+      return room * frame.clientWidth < EDGE * view.width ? 0 : way;
     }
 
     const inside = ([x, y]) => [Math.min(Math.max(x, 0), view.width), Math.min(Math.max(y, 0), view.height)];
@@ -169,9 +188,9 @@ const plates = (() => {
       each.addEventListener("pointerdown", (event) => {
         each.setPointerCapture(event.pointerId);
         held = true;
-        const box = each.getBoundingClientRect();
+        const box = frame.getBoundingClientRect(), scale = box.width / view.width, [x, y] = inside(corners[i]);
         // the corner does not jump to where the finger is
-        grip = [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2];
+        grip = [event.clientX - box.left - x * scale, event.clientY - box.top - y * scale];
         magnify(i);
       });
       each.addEventListener("pointermove", (event) => {

@@ -41,11 +41,13 @@ class CleanPlate(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """singles: the pictures to click, with `labels`. burst: frames of one plate. clean: to be damaged."""
+    """singles: the pictures to click, with `labels`. burst: frames of one plate. film: of two cars. clean: to be
+    damaged."""
 
     singles: list[Path]
     labels: list[str]
     burst: list[Path]
+    film: Path
     clean: list[CleanPlate]
 
 
@@ -61,6 +63,7 @@ def read_examples(folder: Path = FOLDER) -> Examples:
         singles=[folder / each["file"] for each in index["singles"]],
         labels=[each["label"] for each in index["singles"]],
         burst=[folder / name for name in index["burst"]],
+        film=folder / index["film"],
         clean=[CleanPlate(folder / each["file"], each["text"], each["country"]) for each in index["clean"]],
     )
 
@@ -100,13 +103,16 @@ class Photo:
         found = self.sources[self.chosen].found if corners is not None and self.sources else None
         self.moved = marked._replace(found=found)
 
-    def view(self, status: str = "", problem: str = "") -> dict[str, Any]:
-        """What page.js shows: corners in px of the photo."""
+    def view(self, status: str = "", problem: str = "", corners: Corners | None = None) -> dict[str, Any]:
+        """What page.js shows: corners in px of the photo. corners: that the visitor has marked in vain."""
         shown = [*self.sources]
         if self.moved:
             shown[self.chosen : self.chosen + 1] = [self.moved]
         plates = [source.corners.tolist() for source in shown if source.corners is not None]
-        offer = ["mark"] * (not plates) + ["whole"] * (problem != "" and not plates) + ["found"] * bool(self.moved)
+        if corners and len(corners) == 4:
+            plates[self.chosen : self.chosen + 1] = [list(map(list, corners))]
+        moved = bool(self.moved or corners)
+        offer = ["mark"] * (not plates) + ["whole"] * (problem != "" and not plates) + ["found"] * moved
         height, width = self.size
         return {
             "picture": self.preview,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +92,10 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
                 elem_classes="intake",
             )
             strength = strength_slider(examiner)
-            example = gr.Button("Example frames", size="sm", min_width=90, elem_id="example-frames")
+            gr.HTML('<p class="faint">Nothing at hand? Rendered by this project:</p>')
+            with gr.Row(elem_classes="examples"):
+                frames_ready = gr.Button("Example frames", size="sm", min_width=90, elem_id="example-frames")
+                film_ready = gr.Button("Example film", size="sm", min_width=90, elem_id="example-film")
         with gr.Column(min_width=300):
             result = result_panel("burst-result")
 
@@ -101,9 +105,8 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
     def take(old: Frames | None, event: gr.EventData):
         return _take(folder, old, event._data.get("files") or [])
 
-    def take_examples(old: Frames | None):
-        given = [_given(folder, str(path), path.name) for path in examples.burst]
-        return _replaced(old, Frames(given))
+    def take_examples(paths: Sequence[Path], old: Frames | None):
+        return _replaced(old, Frames([_given(folder, str(path), path.name) for path in paths]))
 
     def choose(old: Frames | None, event: gr.EventData):
         return _choose(old, event._data)
@@ -114,7 +117,8 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
     changes = (
         frames.upload(take, state, [state, *shown], queue=False, **quick),
         frames.select(choose, state, [state, *shown], queue=False, **quick),
-        example.click(take_examples, state, [state, *shown], queue=False, **quick),
+        frames_ready.click(partial(take_examples, examples.burst), state, [state, *shown], queue=False, **quick),
+        film_ready.click(partial(take_examples, [examples.film]), state, [state, *shown], queue=False, **quick),
     )
     for change in changes:
         change.then(work, [state, strength], shown, **queued)

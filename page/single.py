@@ -21,7 +21,7 @@ NO_VIEW = {"picture": ""}
 BOX = """
 <div class="frame"><img alt=""><svg aria-hidden="true"></svg>
   <canvas width="144" height="144" aria-hidden="true" hidden></canvas></div>
-<div class="invite"><p>Drop a photo here, or paste it.</p>
+<div class="invite"><p class="drop">Drop a photo here, or paste it.</p>
   <button type="button" class="small choose">Choose a photo</button>
   <p class="faint">Photos stay on this machine.</p></div>
 <input type="file" accept="image/*" hidden aria-label="Photo">
@@ -48,7 +48,7 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> gr.State:
             )
             strength = strength_slider(examiner)
             gr.HTML('<p class="faint">No photo at hand? Rendered ones:</p>')
-            with gr.Row(elem_id="examples"):
+            with gr.Row(elem_classes="examples"):
                 ready = [gr.Button(label, size="sm", min_width=90) for label in examples.labels]
         with gr.Column(min_width=300):
             result = result_panel("result")
@@ -201,12 +201,14 @@ def _choose(examiner: Examiner, folder: str, photo: Photo | None, strength: floa
     plate, corners = wanted.get("plate"), wanted.get("corners")
     if isinstance(plate, int) and 0 <= plate < len(photo.sources):
         photo.chosen = plate
-    photo.moved, photo.ticket = None, int(wanted.get("ticket") or 0)
+    photo.moved, photo.ticket, marked = None, int(wanted.get("ticket") or 0), None
     try:
         if corners or wanted.get("whole"):
-            photo.mark(examiner.generator, [tuple(map(float, corner)) for corner in corners] if corners else None)
+            marked = [tuple(map(float, corner)) for corner in corners] if corners else None
+            photo.mark(examiner.generator, marked)
     except (ValueError, TypeError) as error:
-        return photo.view(problem=str(error)), words.EMPTY
+        # where the visitor has put them, to be moved on
+        return photo.view(problem=str(error), corners=marked), words.EMPTY
     return _enhanced(examiner, folder, photo, strength)
 
 

@@ -118,10 +118,10 @@ def trust(answer: Judged, warnings: Sequence[str] = ()) -> str:
     if answer.same_length < SAME_LENGTH:
         return "Doubtful: a character may be missing, or one too many. The readings differ in their number."
     if not answer.is_usual:
-        return "Doubtful: hardly any plate is written like this. A character may be wrong or missing."
+        return "Unusual: hardly any plate is written like this. Check each character."
     if doubtful:
         return f"Check the dashed characters: {_listed(doubtful)}."
-    alike = [(char, others) for char, level, others in marked if level == "likely" and others]
+    alike = [(char, others) for char, level, others in marked if level == "likely" and (others or not char.isascii())]
     if alike:
         return f"Probably right. Easily mistaken: {_listed(alike)}."
     return "Probably right: the readings agree."
@@ -180,7 +180,8 @@ def burst_html(results: Sequence[Result], burst: Burst, files: Files, names: Seq
     answer = judged_burst(results, burst)
     header = "<tr><th>frame</th><th>answer alone</th><th>all of it right</th><th>weight</th></tr>"
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{escape(result.answer.text or NOTHING)}</td>"
+        f'<tr><td class="name" title="{escape(name)}">{escape(name)}</td>'
+        f"<td>{escape(result.answer.text or NOTHING)}</td>"
         f"<td>{result.answer.probability:.0%}</td><td>{f'{frame.weight:.0%}' if frame.weight else 'left out'}</td></tr>"
         for name, result, frame in zip(names, results, burst.frames, strict=True)
     )

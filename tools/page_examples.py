@@ -8,6 +8,7 @@ leaves them there, with examples.json, which page/pictures.py reads.
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from data.files import replacing
 from data.io import to_float, to_uint8
 from data.settings import Parser
 from data.straighten import crop_plate
+from data.synthetic.drive import write_drive
 from data.synthetic.rendering import render
 from page.pictures import INDEX
 
@@ -28,6 +30,8 @@ QUALITY = 93
 CLEAN = (7, 3, 20)
 PHOTO = 15
 BURST, FRAMES = 10, 5
+# of data.synthetic's films: two cars at dusk
+FILM_SEED, FILM = 3210, 11
 # name: (number of the photo, what is done to its plate)
 CROPS = {
     "defocused": (0, [{"stage": "defocus", "radius": 3.0}, {"stage": "noise", "read": 0.01, "shot": 0.02, "seed": 1}]),
@@ -75,7 +79,7 @@ def make_examples(folder: Path) -> None:
         name = f"clean-{number}.jpg"
         _write(folder, name, tile)
         clean.append({"file": name, "text": text, "country": country})
-    index = {"singles": singles, "burst": _make_burst(folder), "clean": clean}
+    index = {"singles": singles, "burst": _make_burst(folder), "film": _make_film(folder), "clean": clean}
     (folder / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -110,6 +114,11 @@ def _make_burst(folder: Path) -> list[str]:
         names.append(f"frame-{frame + 1}.jpg")
         _write(folder, names[-1], degrade.apply(to_float(tile), damage))
     return names
+
+
+def _make_film(folder: Path) -> str:
+    with tempfile.TemporaryDirectory(dir=folder) as rendered:
+        return str(write_drive(Path(rendered), FILM_SEED, FILM).replace(folder / "film.mp4").name)
 
 
 def _clean_tile(number: int) -> tuple[np.ndarray, str, str]:

@@ -16,6 +16,7 @@ from PIL import Image
 
 import app
 from data import degrade
+from data.film import open_film
 from data.io import PictureError, open_picture
 from enhancing.burst import combine
 from enhancing.examining import TOO_LITTLE, Examiner
@@ -105,15 +106,18 @@ def test_the_visitors_corners_make_the_plate(examiner, tmp_path):
     assert view["plates"] == []
 
 
-@pytest.mark.parametrize(
-    "corners", [[[1, 1]] * 4, [[1, 1], [2, 2]], [["a", 1]] * 4, [[0, 0], [900, 0], [900, 9], [0, 9]], 7]
-)
+SHOWN = [[[1, 1]] * 4, [[0, 0], [900, 0], [900, 9], [0, 9]]]
+
+
+@pytest.mark.parametrize("corners", [*SHOWN, [[1, 1], [2, 2]], [["a", 1]] * 4, 7])
 def test_corners_that_make_no_plate_are_said(examiner, tmp_path, corners):
     photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
     photo.look(examiner.generator, None)
     view, result = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 0, "corners": corners})
     assert view["problem"]
     assert result == words.EMPTY
+    # what can be shown stays where the visitor has put it
+    assert view["plates"] == ([corners] if corners in SHOWN else [])
 
 
 def test_of_several_plates_one_is_chosen(examiner, tmp_path):
@@ -368,7 +372,9 @@ def test_the_examples_are_there_and_small():
     paths = examples.singles + examples.burst + [plate.path for plate in examples.clean]
     assert len(examples.labels) == len(examples.singles)
     assert all(min(open_picture(path).shape[:2]) >= 48 for path in paths)
-    assert sum(path.stat().st_size for path in paths) < 300_000
+    assert sum(path.stat().st_size for path in [*paths, examples.film]) < 300_000
+    with open_film(examples.film) as film:
+        assert len(list(film.frames)) == 45
     assert all(plate.text and open_picture(plate.path).shape == (96, 192, 3) for plate in examples.clean)
 
 
