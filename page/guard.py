@@ -11,11 +11,13 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from gradio.routes import App, ORJSONResponse
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse
 
 MB = 1 << 20
@@ -132,7 +134,9 @@ class Guard:
         async def keep(message: MutableMapping[str, Any]) -> None:
             answer.append(message)
 
-        await app(scope, receive, keep)
+        # the visitor left before all of it was here
+        with suppress(ClientDisconnect):
+            await app(scope, receive, keep)
         if answer and answer[0].get("status") == 200:
             paths = json.loads(b"".join(message.get("body", b"") for message in answer))
             self.uploads.settle(client, paths)
@@ -142,11 +146,17 @@ class Guard:
     def _checked(self, body: bytes) -> bytes:
         """The same request, written anew from what was checked. Raises Refused for a file that is not the page's
         own."""
+        if not body:
+            return body
         try:
-            content = json.loads(body or b"null")
+            content = json.loads(body)
+            # Gradio could not write infinite numbers down
+            checked = json.dumps(content, allow_nan=False).encode()
         except (ValueError, RecursionError):
             raise Refused(400, "not JSON") from None
-        left = [content]
+        if not isinstance(content, dict):
+            raise Refused(400, "not a request")
+        left: list[Any] = [content]
         while left:
             each = left.pop()
             if isinstance(each, dict):
@@ -155,7 +165,7 @@ class Guard:
                 if str(each.get("url") or "").lower().startswith("data:"):
                     raise Refused(403, "pictures are uploaded, not written into requests")
             left += each.values() if isinstance(each, dict) else each if isinstance(each, list) else []
-        return json.dumps(content).encode() if body else body
+        return checked
 
 
 async def _read(receive: Receive) -> bytes:

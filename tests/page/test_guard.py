@@ -252,7 +252,13 @@ def test_doors_that_the_page_does_not_need_are_shut(client, method, path):
     assert client.request(method, path).status_code == 404
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b"{", b'{"a": "' + b"x" * (2 << 20) + b'"}', b"\xff\xfe\xfd"])
+STRANGE = (
+    *(b"[" * 100_000, b"{", b'{"a": "' + b"x" * (2 << 20) + b'"}', b"\xff\xfe\xfd"),
+    *(b"null", b"[]", b"1", b'{"fn_index": 1e400}', b'{"data": [NaN]}', b'{"data": ' * 3000 + b"1" + b"}" * 3000),
+)
+
+
+@pytest.mark.parametrize("body", STRANGE)
 def test_strange_requests_get_an_answer(client, body):
     for path in ("queue/join", "run/predict", "cancel"):
         answer = client.post(f"/gradio_api/{path}", content=body, headers={"Content-Type": "application/json"})
