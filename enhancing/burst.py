@@ -13,16 +13,19 @@ import numpy as np
 
 from data.quality import luminance
 from enhancing import consistency
-from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, min_effective_width
+from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, as_read, min_effective_width
+from enhancing.opening import Source
 from models.enhancer import at_own_size, is_larger, resize, restore_each
 from reading.answer import INPUT, RECOGNISER, RESULT, Answer, answer
-from reading.reader import Reading
+from reading.reader import Reading, read_plates
 from reading.voting import Vote, vote
 
 # after aligning; frames below it show something else, or cannot be aligned
 MIN_CORRELATION = 0.35
 # of the combined picture's vote; all frames together have 1
 PICTURE_WEIGHT = 0.5
+# of the frames' mean, before enhancing, to the recogniser; all frames together have 1
+MEAN_WEIGHT = 1.0
 # frames compared each with each
 REFERENCE_CANDIDATES = 8
 # of the frames' readings with the elected one; low, since single frames may be bad
@@ -81,7 +84,9 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     shares = weights.mean(axis=(1, 2)) / weights.mean(axis=(1, 2)).sum()
     picture = _average([each.picture for each in laid], weights)
     spread = np.stack([luminance(each.picture - picture) ** 2 for each in laid])
-    combined = _read_combined(results[reference], laid, shares, picture, examiner)
+    mean = _average([each.lq for each in laid], np.stack([np.full(picture.shape[:2], share) for share in shares]))
+    mean_source = results[reference].source._replace(lq=resize(mean, *results[reference].source.lq.shape[:2]))
+    combined = _read_combined(mean_source, picture, examiner)
     elected = _elect(results, shares, combined)
     agreement = agree(elected.text, [r.reading.text for r, share in zip(results, shares, strict=True) if share])
     fit = consistency.fit(results[reference].source.lq, picture)
@@ -92,7 +97,7 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
         picture=at_own_size(picture, chosen.plate()) if is_larger(chosen.size, picture) else picture,
         disagreement=np.sqrt((weights * spread).sum(axis=0) / weights.sum(axis=0)),
         vote=elected,
-        answer=_answer(results, shares, combined, examiner),
+        answer=_answer(results, shares, combined, mean_source, examiner),
         agreement=agreement,
         frames=tuple(Frame(float(s), each.correlation, each.shift) for s, each in zip(shares, laid, strict=True)),
         reference=reference,
@@ -142,13 +147,10 @@ def _lay_upon(results: Sequence[Result], reference: int, trust: np.ndarray) -> l
     return laid
 
 
-def _read_combined(
-    reference: Result, laid: Sequence[_Laid], shares: np.ndarray, picture: np.ndarray, examiner: Examiner
-) -> list[Reading]:
-    """Readings of the combined picture, and of the average of the frames, enhanced."""
-    mean = _average([each.lq for each in laid], np.stack([np.full(picture.shape[:2], share) for share in shares]))
-    of_mean = restore_each(examiner.generator, [resize(mean, *reference.source.lq.shape[:2])])[0]
-    return examiner.reader.read([picture, of_mean])
+def _read_combined(mean: Source, picture: np.ndarray, examiner: Examiner) -> list[Reading]:
+    """Readings of the combined picture, and of the mean of the frames, enhanced."""
+    of_mean = restore_each(examiner.generator, [mean.lq])[0]
+    return read_plates(examiner.reader, [as_read(mean, each) for each in (picture, of_mean)])
 
 
 def _elect(results: Sequence[Result], shares: np.ndarray, combined: Sequence[Reading]) -> Vote:
@@ -160,14 +162,18 @@ def _elect(results: Sequence[Result], shares: np.ndarray, combined: Sequence[Rea
     return vote([*voters, *combined], [*shares, *shares, PICTURE_WEIGHT, PICTURE_WEIGHT])
 
 
-def _answer(results: Sequence[Result], shares: np.ndarray, combined: Sequence[Reading], examiner: Examiner) -> Answer:
+def _answer(
+    results: Sequence[Result], shares: np.ndarray, combined: Sequence[Reading], mean: Source, examiner: Examiner
+) -> Answer:
+    """The recogniser looks at the frames and at their mean; each counts half."""
     readings = {INPUT: [result.reading_before for result in results]}
     readings[RESULT] = [*(result.reading for result in results), *combined]
     parts = {INPUT: shares, RESULT: [*shares, PICTURE_WEIGHT, PICTURE_WEIGHT]}
-    recognised = [result.look.recognised for result in results]
+    recognised = [*(result.look.recognised for result in results), examiner.recognise(mean)]
     if all(recognised):
         readings = {RECOGNISER: [reading for some in recognised for reading in some], **readings}
-        parts = {RECOGNISER: np.repeat(shares, [len(some) for some in recognised]), **parts}
+        views = [part / len(some) for part, some in zip([*shares, MEAN_WEIGHT], recognised, strict=True)]
+        parts = {RECOGNISER: np.repeat(views, [len(some) for some in recognised]), **parts}
     return answer(readings, examiner.rule, parts)
 
 

@@ -17,7 +17,7 @@ from enhancing import drawing
 from enhancing.burst import Burst, combine
 from enhancing.examining import Examiner, Result
 from enhancing.finding import FilmJob, Part, output_names
-from enhancing.opening import Source
+from enhancing.opening import TWO_LINES, Source
 from enhancing.tracking import Followed, View, follow
 from enhancing.writing import Row, fill_from_burst, write_picture
 from models.detector import SCORE, Detector, Plate, find_plates, has_crop_shape, load_detector, upright
@@ -140,13 +140,16 @@ def _enhance_plate(examiner: Examiner, followed: Followed, path: str, out: str, 
 def combine_views(examiner: Examiner, followed: Followed) -> tuple[list[View], list[Result], Burst]:
     """A plate's best views in the order of time, each enhanced, and all of them combined."""
     views = sorted(followed.views, key=lambda view: view.seconds)
-    results = examiner.enhance([_source(examiner, view) for view in views])
+    # of one plate either all views have two lines or none
+    two_lines = float(np.mean([view.two_lines for view in views])) >= TWO_LINES
+    results = examiner.enhance([_source(examiner, view, two_lines) for view in views])
     return views, results, combine(results, examiner)
 
 
-def _source(examiner: Examiner, view: View) -> Source:
+def _source(examiner: Examiner, view: View, two_lines: bool) -> Source:
     lq = to_working_size(examiner.generator, to_float(view.tile))
-    return Source(lq, view.tile.shape[:2], view.tile_px, view.frame_size, lambda: view.tile)
+    size = view.tile.shape[:2]
+    return Source(lq, size, view.tile_px, view.frame_size, lambda: view.tile, view.corners, two_lines=two_lines)
 
 
 def contact_sheet(views: Sequence[View], results: Sequence[Result], burst: Burst) -> np.ndarray:

@@ -163,11 +163,14 @@ SURROUNDINGS = (1.0, 0.75)
 
 @dataclass(frozen=True)
 class View:
-    """A plate in one frame. tile: (h, w, 3) uint8, straightened. plate_px: width of the plate in the frame. tile_px:
-    what the tile spans there. worth: for ranking, see `worth_of`."""
+    """A plate in one frame. tile: (h, w, 3) uint8, straightened. corners: (4, 2), in the frame. two_lines: probability.
+    plate_px: width of the plate in the frame. tile_px: what the tile spans there. worth: for ranking, see
+    `worth_of`."""
 
     seconds: float
     tile: np.ndarray
+    corners: np.ndarray
+    two_lines: float
     plate_px: float
     tile_px: float
     frame_size: tuple[int, int]
@@ -183,7 +186,7 @@ class Followed:
     views: list[View] = field(default_factory=list)
     surroundings: np.ndarray | None = None
 
-    def see(self, seconds: float, picture: np.ndarray, corners: np.ndarray) -> None:
+    def see(self, seconds: float, picture: np.ndarray, corners: np.ndarray, two_lines: float) -> None:
         try:
             tile = straighten(picture, corners, tile_size(corners))
         # corners that enclose nothing
@@ -193,7 +196,7 @@ class Followed:
         tile_px = width * tile.shape[1] / float(np.ptp(in_tile(corners, tile.shape[:2])[:, 0]))
         cut = (corners < 0).any() or (corners > picture.shape[1::-1]).any()
         worth = worth_of(to_float(tile), width) * (CUT_WORTH if cut else 1.0)
-        view = View(seconds, tile, width, tile_px, picture.shape[:2], worth)
+        view = View(seconds, tile, corners, two_lines, width, tile_px, picture.shape[:2], worth)
         self.views = sorted([*self.views, view], key=lambda view: -view.worth)[:VIEWS]
         if self.views[0] is view:
             self.surroundings = _surroundings(picture, corners)
@@ -204,9 +207,10 @@ def follow(
     detect: Callable[[np.ndarray], Sequence],
     detect_near: Callable[[np.ndarray, Sequence[np.ndarray]], Sequence] | None = None,
 ) -> Iterator[Followed]:
-    """detect: of a picture, plates with `corners` (4, 2) in CCPD's order and a `score` in [0, 1], best first.
-    detect_near: the same near the corners of plates that are expected, for the frames between searches; None searches
-    every frame. Plates come in the order in which they are lost from sight; single doubtful sightings do not."""
+    """detect: of a picture, plates with `corners` (4, 2) in CCPD's order, a `score` and the probability of `two_lines`
+    in [0, 1], best first. detect_near: the same near the corners of plates that are expected, for the frames between
+    searches; None searches every frame. Plates come in the order in which they are lost from sight; single doubtful
+    sightings do not."""
     tracker, followed, searched = Tracker(), {}, -np.inf
     for seconds, picture in frames:
         # damaged films may jump back in time
@@ -217,7 +221,8 @@ def follow(
             plates = detect_near(picture, expected) if expected else []
         tracks = tracker.update(seconds, [plate.corners for plate in plates], [plate.score for plate in plates])
         for plate, track in zip(plates, tracks, strict=True):
-            followed.setdefault(track.number, Followed(track)).see(seconds, picture, np.asarray(plate.corners, float))
+            corners = np.asarray(plate.corners, float)
+            followed.setdefault(track.number, Followed(track)).see(seconds, picture, corners, plate.two_lines)
         yield from _handed_out(followed, tracker.ended(seconds))
     yield from _handed_out(followed, tracker.ended())
 

@@ -35,7 +35,7 @@ def frames_of(count, noise=0.04, text="B742KX"):
     return frames
 
 
-def finder(count, missed=()):
+def finder(count, missed=(), two_lines=0.0):
     """Detects the plates of `frames_of`, frame after frame."""
     numbers = iter(range(count))
 
@@ -45,7 +45,7 @@ def finder(count, missed=()):
             return []
         x, y = places(count)[number]
         corners = np.add([[PLATE_W, PLATE_H], [0, PLATE_H], [0, 0], [PLATE_W, 0]], (x, y)).astype(float)
-        return [SimpleNamespace(corners=corners, score=0.9)]
+        return [SimpleNamespace(corners=corners, score=0.9, two_lines=two_lines)]
 
     return detect
 
@@ -86,6 +86,31 @@ def test_the_combined_picture_has_less_noise_than_a_frame(tmp_path, examiner):
     grey = np.s_[2:7, 4:-4]
     one, every = (open_picture(tmp_path / name / "plate-1.png")[grey].astype(float) for name in ("one", "all"))
     assert every.std() < 0.6 * one.std()
+
+
+def test_the_reader_sees_the_plate_alone_and_each_of_two_lines(tmp_path):
+    """As of photos."""
+    shapes = []
+
+    class Watching(Scripted):
+        def read(self, pictures):
+            shapes.extend(picture.shape[:2] for picture in pictures)
+            return super().read(pictures)
+
+    def heights(two_lines):
+        shapes.clear()
+        watching = Examiner(Generator(lambda batch: batch), reader=Watching(spelled("B742KX")))
+        film = film_of_frames(frames_of(3))
+        (row,) = enhance_film(film, "x", "x", str(tmp_path), watching, finder(3, two_lines=two_lines))
+        return {height for height, _ in shapes}, row.reading
+
+    whole, text = heights(0.1)
+    halves, texts = heights(0.9)
+    # a tile of 96 rows holds a plate of 77 at most
+    assert min(whole) > 60
+    assert max(whole) < 96
+    assert max(halves) < 0.8 * min(whole)
+    assert (text, texts) == ("B742KX", "B742KXB742KX")
 
 
 def film_of_frames(frames):

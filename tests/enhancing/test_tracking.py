@@ -129,7 +129,7 @@ def picture(blur=0.0, seed=0):
 
 
 def plates(*corners, score=0.9):
-    return [SimpleNamespace(corners=each, score=score) for each in corners]
+    return [SimpleNamespace(corners=each, score=score, two_lines=0.0) for each in corners]
 
 
 def test_a_plate_is_followed_and_its_sharpest_views_kept():
