@@ -125,8 +125,9 @@ def enhance(settings: Settings) -> int:
     """Do all that the settings say; the exit code. Raises ValueError, or OSError of --out, where nothing can be
     done."""
     checkpoint = check_checkpoint(settings.checkpoint or default_checkpoint(precision=settings.precision))
+    check_out(settings)
     found = find(settings)
-    prepare_out(settings)
+    os.makedirs(settings.out, exist_ok=True)
 
     # what takes its time is loaded once all that can be checked is checked
     import cv2
@@ -178,13 +179,12 @@ def find(settings: Settings) -> list[Found]:
     return found
 
 
-def prepare_out(settings: Settings) -> None:
-    """Make the folder, if writing there cannot touch an input."""
+def check_out(settings: Settings) -> None:
+    """Raises ValueError where --out is no folder, or where writing there could touch an input."""
     out, report = settings.out, os.path.join(settings.out, "report.csv")
     if os.path.lexists(out) and not os.path.isdir(out):
         raise ValueError(f"--out {out} is there and is no folder")
-    os.makedirs(out, exist_ok=True)
-    for given in filter(os.path.exists, settings.inputs):
+    for given in filter(os.path.exists, settings.inputs if os.path.exists(out) else ()):
         if identity(given) == identity(out):
             raise ValueError(f"--out {out} is an input: give another folder, so that inputs and results stay apart")
         if os.path.exists(report) and identity(given) == identity(report):

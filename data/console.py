@@ -64,7 +64,17 @@ def literal(text: str) -> str:
 
 
 def prepare_console() -> None:
-    """To be called first in a script: a console that cannot show a character gets its escape, `\\u8f66`, instead."""
+    """To be called first in a script: a console that cannot show a character gets its escape, `\\u8f66`, instead, and
+    what is written to a closed stream goes nowhere. Otherwise the next file that is opened would take its place, and
+    get what libraries print."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -73,7 +83,8 @@ def prepare_console() -> None:
 def say(text: str, error: bool = False) -> None:
     """A line on the terminal, above a progress bar if there is one. error: on standard error.
 
-    After the reader has closed the pipe (`| head -1`), nothing more is printed, and the work goes on.
+    After the reader has closed the pipe (`| head -1`), or the disk behind it is full, nothing more is printed, and the
+    work goes on.
     """
     stream = sys.stderr if error else sys.stdout
     line = printable(text)
@@ -83,7 +94,8 @@ def say(text: str, error: bool = False) -> None:
         else:
             print(line, file=stream)
         stream.flush()
-    except (BrokenPipeError, ValueError):
+    # the pipe's reader is gone, the disk behind it is full, or the stream is closed
+    except (OSError, ValueError):
         _silence(stream)
 
 

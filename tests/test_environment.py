@@ -118,6 +118,29 @@ except KeyboardInterrupt:
     assert (done.stdout, done.stderr) == ("ended early\n", "")
 
 
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&- <&-", ">/dev/full", ">/dev/full 2>/dev/full"])
+def test_what_becomes_of_the_terminal_does_not_matter(tmp_path, streams):
+    """The report is whole, and no file takes the place of a closed stream, into which libraries write."""
+    code = """
+import sys
+from data.console import prepare_console, say
+prepare_console()
+with open(sys.argv[1], "w") as report:
+    for number in range(3):
+        say("a line")
+        say("an error", error=True)
+        print(number, report.fileno() > 2, file=report)
+    print("argparse and tqdm", file=sys.stderr)
+"""
+    report = tmp_path / "report"
+    command = f'exec "$0" -c "$1" "$2" {streams}'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, code, report], cwd=ROOT, capture_output=True, timeout=60
+    )
+    assert report.read_text() == "0 True\n1 True\n2 True\n"
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+
+
 def test_silence_holds_against_the_users_environment(monkeypatch):
     for name in SILENCE:
         monkeypatch.setenv(name, "0")

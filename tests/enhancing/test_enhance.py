@@ -782,3 +782,12 @@ def test_the_largest_pictures_take_a_bounded_memory(generator, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout.split("peak ")[1]) < 2200
     assert files_in(tmp_path / "out") == ["a.png", "b.png", "c.png", "report.csv"]
+
+
+def test_an_input_as_out_is_called_that_under_any_name(tmp_path, capsys):
+    Image.new("RGB", (96, 48)).save(tmp_path / "plate.png")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for out in (tmp_path, tmp_path / "link", tmp_path / "link" / "link"):
+        assert main([str(tmp_path), "--out", str(out)]) == 2
+        assert "is an input: give another folder" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "plate.png"]
