@@ -31,21 +31,21 @@ from data.straighten import homography, plate_aspect, plate_width, warp, with_le
 
 PRETRAINED = Path(__file__).parents[1] / "checkpoints" / "pretrained" / "detector.onnx"
 
-STRIDE, UNIT, DEEPEST = 8, 16, 32
-CHANNELS = 11
-MOST_SHARED = 0.4  # of the smaller one of two plates
-WIDTHS = (16, 32, 48, 80, 112)  # filters at strides 2, 4, 8, 16, 32
-
-LOOKS_PX = (1280, 360, 140)  # longer side of the picture in each look: plates from 1.5, 5 and 13 % of it up
-RIM_PX = 16  # around the picture in a look
-OUTSIDE = 128  # what lies outside of it, as in training
-CANDIDATE = 0.15  # least score at the first look
-CANDIDATES = 10  # looked at a second time
-WINDOW = (128, 224)  # height, width of the second look
-WINDOW_PLATE = (112, 84)  # width of the plate in it, and its height at most
-NEAR_PLATE = (
-    48  # width of a plate in a window around the place where it is expected: it may have moved by its own width
-)
+STRIDE, UNIT, DEEPEST, CHANNELS = 8, 16, 32, 11
+# filters at strides 2, 4, 8, 16, 32
+WIDTHS = (16, 32, 48, 80, 112)
+# of two plates that overlap: share of the smaller one's area
+MOST_SHARED = 0.4
+# longer side of the picture in each look: plates from 1.5, 5 and 13 % of it up
+LOOKS_PX = (1280, 360, 140)
+# the rim around a picture in a look, and its grey, as in training
+RIM_PX, OUTSIDE = 16, 128
+# least score at the first look, and how many are looked at a second time
+CANDIDATE, CANDIDATES = 0.15, 10
+# height and width of a window of the second look; width of the plate in it, and its height at most
+WINDOW, WINDOW_PLATE = (128, 224), (112, 84)
+# width of a plate in a window around the place where it is expected: it may have moved by its own width
+NEAR_PLATE = 48
 # width of the plate in the last looks, and by how much they are shifted: half a cell of the network
 LAST_LOOKS = ((80, 0, 0), (96, 4, 4), (112, 0, 0), (112, 4, 4), (128, 0, 4), (144, 4, 0))
 # The network draws the proportions of plates of one line towards those that training showed most: it finds 2.6 where
