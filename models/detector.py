@@ -48,6 +48,8 @@ WINDOW, WINDOW_PLATE = (128, 224), (112, 84)
 NEAR_PLATE = 48
 # width of the plate in the last looks, and by how much they are shifted: half a cell of the network
 LAST_LOOKS = ((80, 0, 0), (96, 4, 4), (112, 0, 0), (112, 4, 4), (128, 0, 4), (144, 4, 0))
+# width of a plate in the picture above which it is halved for these looks, once instead of shrunk for each
+LARGE_PLATE = 800
 # The network draws the proportions of plates of one line towards those that training showed most: it finds 2.6 where
 # 2.0 is true, 3.4 where 3.1 is true, and long ones as they are. So plates become higher by (RIGHT / aspect) ^ POWER.
 # Fitted on rendered, American and Romanian plates; see docs/EXPERIMENTS.md.
@@ -256,12 +258,14 @@ class Detector:
     def _seen_again(self, picture: np.ndarray, plate: Plate, looks: tuple[tuple[int, int, int], ...]) -> list[Plate]:
         """The plate as found in windows of the straightened picture, one for each of `looks` (width of the plate in it,
         shift to the right and down in px). Windows in which it is not found are left out."""
+        small = _halved(picture, max(picture.shape[:2]) * LARGE_PLATE / max(1.0, plate_width(plate.corners)))
+        ratio = np.array(picture.shape[1::-1]) / small.shape[1::-1]
         places = [in_window(plate.corners, width) + shift for width, *shift in looks]
-        matrices = [homography(plate.corners, place) for place in places]
+        matrices = [homography(plate.corners / ratio, place) for place in places]
         seen = []
-        for (found, windowed), place in zip(self._through(picture, matrices, 0.05), places, strict=True):
+        for (found, windowed), place in zip(self._through(small, matrices, 0.05), places, strict=True):
             same = (each for each, inside in zip(found, windowed, strict=True) if quad_iou(inside, place) > 0.3)
-            seen += [each for each in [next(same, None)] if each]
+            seen += [replace(each, corners=each.corners * ratio) for each in [next(same, None)] if each]
         return seen
 
     def _through(self, picture: np.ndarray, matrices: Sequence[np.ndarray], threshold: float):
@@ -279,7 +283,7 @@ class Detector:
         return looked
 
 
-def _halved(picture: np.ndarray, longest: int) -> np.ndarray:
+def _halved(picture: np.ndarray, longest: float) -> np.ndarray:
     """The picture, its sides halved until none is longer. To average two by two pixels takes a seventh of the time of
     other shares: a photo of 24 megapixels would take longer to shrink than to search."""
     while max(picture.shape[:2]) > longest:
