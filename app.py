@@ -28,7 +28,7 @@ SESSIONS = 50
 def serve(options: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C, a plain kill or a closed terminal. Raises ValueError or OSError where it cannot be
     opened."""
-    from data.locking import temporary_folder
+    from data.files import temporary_folder
     from enhancing.examining import make_examiner
     from models.shipped import default_checkpoint
 

@@ -27,7 +27,7 @@ from data.buckets import (
     write_manifest,
 )
 from data.console import ended_early, prepare_console, say
-from data.locking import only_run_in
+from data.files import only_run_in
 from data.photos import Photo, assign_splits, decide_format, find_photos, read_splits
 from data.preprocessing import FAILED, KEPT, REJECTED, Finder, Recipe, Summary, write_report
 from data.settings import field, parse, path, require

@@ -3,7 +3,7 @@ keeps. What they leave in the output folder:
 
     OUT/settings.json                what the tiles were made with, and the number of buckets
     OUT/parts/BUCKETS/NUMBER.jsonl   what became of each photo, a file a bucket, one line a photo
-    OUT/.lock                        held by the run at work (data/locking.py)
+    OUT/.lock                        held by the run at work (data/files.py)
 
 A photo's bucket follows from its path, so photos added later fall into the same buckets as before. A run that finds a
 bucket's part does only the photos that it lacks, that have changed, or whose tiles are gone. Photos that are gone from
@@ -31,8 +31,7 @@ import numpy as np
 import PIL
 
 from data.console import say
-from data.files import PART, is_local, is_path, replacing, sync, write_bytes
-from data.locking import LOCK
+from data.files import LOCK, PART, is_local, is_path, replacing, sync, write_bytes
 from data.photos import UNREADABLE, Photo
 from data.preprocessing import REJECTED, Finder, Outcome, Recipe, Summary, make_pairs, to_json
 from data.tiles import MANIFEST, SPLITS, Row, format_rows, tile_url

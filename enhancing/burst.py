@@ -16,9 +16,8 @@ from enhancing import consistency
 from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, as_read, min_effective_width
 from enhancing.opening import Source
 from models.enhancer import at_own_size, is_larger, resize, restore_each
-from reading.answer import INPUT, RECOGNISER, RESULT, Answer, answer
+from reading.answer import INPUT, RECOGNISER, RESULT, Answer, Vote, answer, vote
 from reading.reader import Reading, read_plates
-from reading.voting import Vote, vote
 
 # after aligning; frames below it show something else, or cannot be aligned
 MIN_CORRELATION = 0.35

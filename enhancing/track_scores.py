@@ -24,8 +24,8 @@ from enhancing.burst import combine
 from enhancing.examining import Examiner, Result
 from enhancing.opening import make_source
 from evaluation.metrics import estimate
+from reading.answer import vote
 from reading.matching import is_readable, match
-from reading.voting import vote
 
 # ways to read a track; the first two are means over its frames
 FRAME, ENHANCED, BEST, VOTE, COMBINED = "one frame", "one frame enhanced", "best frame enhanced", "vote", "combined"

@@ -77,7 +77,7 @@ EVALUATE = "import evaluate; evaluate.main(['--tiles', '{tiles}', '--split', 'tr
         (EVALUATE.replace("{more}", "'--no-ocr', '--checkpoint', '{out}/tiny.onnx'"), "onnxruntime"),
         ("import app; app.main(['--checkpoint', '{out}/tiny.onnx'])", "onnxruntime"),
         ("import app; app.open_page(app.parse_arguments([]), None, '{out}')", "gradio"),
-        ("from tools import export; export.read_onnx('{out}/tiny.onnx')", "onnxruntime"),
+        ("import export; export.read_onnx('{out}/tiny.onnx')", "onnxruntime"),
         (READ, "onnxruntime"),
     ],
 )

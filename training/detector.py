@@ -26,8 +26,7 @@ import cv2
 import numpy as np
 
 from data.console import ended_early, follow_parent, prepare_console, say
-from data.files import PART, read_text, replacing
-from data.locking import only_run_in
+from data.files import PART, only_run_in, read_text, replacing
 from data.settings import field, parse, path, require
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import STRIDE, UNIT

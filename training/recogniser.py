@@ -21,9 +21,8 @@ import numpy as np
 
 from data.console import ended_early, prepare_console, say
 from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
-from data.files import read_text
+from data.files import only_run_in, read_text
 from data.io import to_float
-from data.locking import only_run_in
 from data.preprocessing import MARGIN as PLATE_MARGIN
 from data.presets import PRESETS
 from data.settings import field, from_json, parse, path, require

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.files import PART, replacing, write_text
-from data.locking import LOCK, only_run_in
+from data.files import LOCK, PART, only_run_in, replacing, write_text
 from training.settings import CONFIG_NAME, Settings, read_config
 
 # the generator that the run began with, where it was not a new one

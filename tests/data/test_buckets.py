@@ -22,7 +22,7 @@ from plate_photos import (
     write_photos,
 )
 
-from data import buckets, cluster, locking
+from data import buckets, cluster, files
 from data.tiles import open_tiles, read_manifest
 
 
@@ -118,7 +118,7 @@ def test_what_killed_processes_left_is_removed(tmp_path, quick):
 def test_a_second_run_at_the_same_time_is_refused(tmp_path, quick, capsys):
     write_photos(tmp_path / "raw", 1)
     out = tmp_path / "out"
-    with locking.only_run_in(str(out)):
+    with files.only_run_in(str(out)):
         assert run(tmp_path / "raw", out) == 2
         assert "another run is writing there" in capsys.readouterr().err
     assert run(tmp_path / "raw", out) == 0

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from data.locking import only_run_in
+from data.files import only_run_in
 from data.synthetic.detection import open_bank
 from training import detector as training
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_runs import DIGITS, SHAPE, make_plates, make_recogniser, make_tiles
 
-from data.locking import only_run_in
+from data.files import only_run_in
 from data.presets import PRESETS
 from models.generator import build_generator
 from models.loading import load_archive

@@ -16,7 +16,7 @@ import pytest
 from tiny_runs import as_flags, final_weights, make_tiles, read_rows, tiny_settings
 
 import train
-from data.locking import only_run_in
+from data.files import only_run_in
 from training import detector, loop
 from training.settings import Settings, parse
 

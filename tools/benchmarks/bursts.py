@@ -26,9 +26,9 @@ from enhancing.writing import write_picture
 from evaluation.metrics import estimate
 from models.enhancer import load_generator
 from models.shipped import default_checkpoint
+from reading.answer import vote
 from reading.matching import is_two_line, match
 from reading.reader import Reader
-from reading.voting import vote
 
 WAYS = (
     "one frame as it is",

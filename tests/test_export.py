@@ -12,14 +12,14 @@ import pytest
 from tiny_generators import tiny_model, write_onnx
 from tiny_runs import DIGITS, SHAPE
 
+import export
 from models.answerer import find_answerer, load_answerer
 from models.enhancer import load_generator, restore
 from models.recogniser import build_recogniser
-from tools import export
 
 pytest.importorskip("tf2onnx", reason="make test does not install what only exports need")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 FORMATS = [
     ("onnx", "tiny.onnx"),
     pytest.param("saved_model", "tiny", marks=pytest.mark.slow),
