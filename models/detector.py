@@ -66,8 +66,9 @@ CROP_ASPECT, CROP_PX = (1.6, 8.0), 420
 LONG_ASPECT, LONG_PX = 2.5, 1400
 # a candidate of this score may be no plate, but suggests a crop if it fills this share of the picture's width
 HINT, HINT_SHARE = 0.25, 0.5
-# of a plate in a crop that needs no straightening: share of the picture's width and height at most, tilt in degrees
-FRAMED_WIDTH, FRAMED_HEIGHT, FRAMED_TILT = 0.92, 0.8, 3.0
+# of a plate in a crop that needs no straightening: share of the picture's width and height at most; degrees by which
+# its upper edge is tilted and its sides lean
+FRAMED_WIDTH, FRAMED_HEIGHT, FRAMED_TILT, FRAMED_LEAN = 0.92, 0.8, 3.0, 5.0
 
 # chance of lying upside down: below, it does not, above, it does and is turned; between, nobody can tell
 TURNED = 0.3, 0.9
@@ -354,8 +355,11 @@ def is_framed(plate: Plate, picture: np.ndarray) -> bool:
         return False
     height, width = picture.shape[:2]
     wide, high = np.ptp(plate.corners, axis=0)
-    right, down = plate.corners[3] - plate.corners[2]
+    bottom_right, bottom_left, top_left, top_right = plate.corners
+    right, down = top_right - top_left
     level = right > 0 and abs(np.degrees(np.arctan2(down, right))) <= FRAMED_TILT
+    aside, below = bottom_left + bottom_right - top_left - top_right
+    level = level and abs(np.degrees(np.arctan2(aside, below))) <= FRAMED_LEAN
     return bool(level and wide <= FRAMED_WIDTH * width and high <= FRAMED_HEIGHT * height)
 
 

@@ -357,6 +357,8 @@ def test_tilted_and_two_line_plates_and_photos_are_straightened():
     assert is_framed(plate, blank(100, 220))
     tilted = replace(plate, corners=plate.corners + np.array([[0, 10], [0, 0], [0, 0], [0, 10]]))
     assert not is_framed(tilted, blank(100, 220))
+    leaning = replace(plate, corners=plate.corners + np.array([[8, 0], [8, 0], [0, 0], [0, 0]]))
+    assert not is_framed(leaning, blank(100, 220))
     assert not is_framed(replace(plate, two_lines=0.95), blank(100, 220))
     assert not is_framed(replace(plate, corners=np.roll(plate.corners, 2, axis=0)), blank(100, 220))
     assert not find_plates(blank(500, 700), Finds(plate)).whole
