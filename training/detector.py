@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from data.console import ended_early, follow_parent, prepare_console, say
-from data.files import PART, only_run_in, read_text, replacing
+from data.files import PART, only_run_in, open_regular, read_text, replacing
 from data.settings import field, parse, path, require
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import STRIDE, UNIT
@@ -294,7 +294,7 @@ def load_state(path: Path, variables: list) -> int:
     if not path.exists():
         return 0
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as saved:
             arrays, step = [saved[str(index)] for index in range(len(variables))], int(saved["step"])
         if any(array.shape != tuple(variable.shape) for array, variable in zip(arrays, variables, strict=True)):
             raise ValueError("arrays of another network")

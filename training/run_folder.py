@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.files import LOCK, PART, only_run_in, replacing, write_text
+from data.files import LOCK, PART, only_run_in, open_regular, replacing, write_text
 from training.settings import CONFIG_NAME, Settings, read_config
 
 # the generator that the run began with, where it was not a new one
@@ -135,7 +135,7 @@ def load_state(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:
     if not path.exists():
         raise ValueError(f"--resume: {path} is missing, without which the run cannot go on; start a new run")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as stored:
             meta = json.loads(str(stored["meta"]))
             groups: dict[str, list] = {}
             for name in stored.files:

@@ -16,6 +16,7 @@ import pytest
 from data.files import only_run_in
 from data.synthetic.detection import open_bank
 from training import detector as training
+from training import run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,6 +32,13 @@ def test_a_damaged_state_is_named(tmp_path, content):
     (tmp_path / "state.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"state\.npz is damaged"):
         training.load_state(tmp_path / "state.npz", [])
+
+
+@pytest.mark.parametrize("load_state", [training.load_state, lambda path, _: run_folder.load_state(path)])
+def test_a_pipe_as_state_is_refused_and_not_waited_for(tmp_path, load_state):
+    os.mkfifo(tmp_path / "state.npz")
+    with pytest.raises(ValueError, match=r"state\.npz is damaged, or no saved state: .*not a regular file"):
+        load_state(tmp_path / "state.npz", [])
 
 
 def test_a_state_of_another_network_is_refused_whole(tmp_path):
