@@ -53,7 +53,9 @@ const plates = (() => {
         const paths = await answer.json();
         take(paths.map((path, i) => ({ path, name: files[i].name || "pasted.png" })));
       } catch (error) {
-        tell("", `${files[0].name}: cannot be uploaded: ${error.message}`);
+        // what fetch throws where nobody answers
+        const reason = error instanceof TypeError ? "the program behind this page does not answer" : error.message;
+        tell("", `${files[0].name}: cannot be uploaded: ${reason}`);
         take([]);
       }
     }

@@ -100,7 +100,9 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
             result = result_panel("burst-result")
 
     shown, quick = [frames, result], {"api_visibility": "private", "show_progress": "hidden"}
-    queued = {**quick, "concurrency_id": QUEUE, "concurrency_limit": 1}
+    queued = {**quick, "concurrency_id": QUEUE, "concurrency_limit": 1, "trigger_mode": "always_last"}
+    # as in the first tab
+    quick |= {"queue": False, "trigger_mode": "multiple"}
 
     def take(old: Frames | None, event: gr.EventData):
         return _take(folder, old, event._data.get("files") or [])
@@ -115,23 +117,22 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
         yield from _work(examiner, folder, frames, strength)
 
     changes = (
-        frames.upload(take, state, [state, *shown], queue=False, **quick),
-        frames.select(choose, state, [state, *shown], queue=False, **quick),
-        frames_ready.click(partial(take_examples, examples.burst), state, [state, *shown], queue=False, **quick),
-        film_ready.click(partial(take_examples, [examples.film]), state, [state, *shown], queue=False, **quick),
+        frames.upload(take, state, [state, *shown], **quick),
+        frames.select(choose, state, [state, *shown], **quick),
+        frames_ready.click(partial(take_examples, examples.burst), state, [state, *shown], **quick),
+        film_ready.click(partial(take_examples, [examples.film]), state, [state, *shown], **quick),
     )
     for change in changes:
         change.then(work, [state, strength], shown, **queued)
-    frames.clear(lambda old: _replaced(old, None), state, [state, *shown], queue=False, **quick)
+    frames.clear(lambda old: _replaced(old, None), state, [state, *shown], **quick)
     strength.change(
         lambda old: (
             _replaced(old, replace(old, pages=[], labels=[], gone=False)) if old else (None, gr.skip(), gr.skip())
         ),
         state,
         [state, *shown],
-        queue=False,
         **quick,
-    ).then(work, [state, strength], shown, trigger_mode="always_last", **queued)
+    ).then(work, [state, strength], shown, **queued)
 
 
 def _replaced(old: Frames | None, new: Frames | None, problem: str = ""):

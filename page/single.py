@@ -54,7 +54,10 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> gr.State:
             result = result_panel("result")
 
     shown, quick = [photo, result], {"api_visibility": "private", "show_progress": "hidden"}
-    queued = {**quick, "concurrency_id": QUEUE, "concurrency_limit": 1}
+    queued = {**quick, "concurrency_id": QUEUE, "concurrency_limit": 1, "trigger_mode": "always_last"}
+    # what is quick goes past the queue, so that a new picture clears the old result at once, and none is left out
+    # because another one is being taken
+    quick |= {"queue": False, "trigger_mode": "multiple"}
 
     def take(old: Photo | None, event: gr.EventData):
         return _take(folder, old, event._data)
@@ -75,16 +78,15 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> gr.State:
     def again(photo: Photo | None, strength: float):
         return _enhanced(examiner, folder, photo, strength)
 
-    # what is quick goes past the queue, so that a new picture clears the old result at once
-    taken = [photo.upload(take, state, [state, *shown], queue=False, **quick)]
+    taken = [photo.upload(take, state, [state, *shown], **quick)]
     for number, button in enumerate(ready):
-        taken.append(button.click(partial(example, number), state, [state, *shown], queue=False, **quick))
+        taken.append(button.click(partial(example, number), state, [state, *shown], **quick))
     for each in taken:
         each.then(look, [state, strength], shown, **queued)
-    photo.clear(clear, state, [state, *shown], queue=False, **quick)
-    photo.select(choose, [state, strength], shown, trigger_mode="always_last", **queued)
-    # by mouse, keys or typing; of many values on the way, the last one counts
-    strength.change(again, [state, strength], shown, trigger_mode="always_last", **queued)
+    photo.clear(clear, state, [state, *shown], **quick)
+    photo.select(choose, [state, strength], shown, **queued)
+    # by mouse, keys or typing
+    strength.change(again, [state, strength], shown, **queued)
     return state
 
 

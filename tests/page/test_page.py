@@ -285,6 +285,17 @@ def test_another_picture_is_taken_after_one_was_removed(page, crop, photo, corne
     assert page.locator("#photo .problem").is_hidden()
 
 
+@pytest.mark.parametrize("at_work", [False, True])
+def test_of_two_pictures_given_at_once_the_last_is_answered(page, crop, photo, at_work):
+    give(page, photo)
+    if at_work:
+        _until(page, lambda: "Looking" in page.inner_text("#photo .status"))
+    give(page, crop)
+    _until(page, lambda: page.inner_text("#photo .name") == crop.name)
+    answered(page)
+    assert page.locator("#result .downloads a").first.get_attribute("download") == "a plate & more-enhanced.png"
+
+
 # what Gradio says of errors
 TOAST = "[data-testid=toast-body]"
 
