@@ -187,7 +187,8 @@ def _work(examiner: Examiner, folder: str, frames: Frames | None, strength: floa
     """View and result, with progress on the way."""
     if frames is None or frames.pages:
         return
-    at = at_strength(examiner, strength)
+    # many views replace second opinions on one, as in enhance.py
+    at = replace(at_strength(examiner, strength), second=None, ask_again=False)
     films = [each for each in frames.files if is_moving(each.path)]
     problem, nothing = "", words.EMPTY
     try:
@@ -231,8 +232,6 @@ def _work_on_pictures(examiner: Examiner, folder: str, frames: Frames) -> str:
 
 def _work_on_film(examiner: Examiner, folder: str, frames: Frames, film: Given) -> Iterator[tuple]:
     """Combines the best views of each plate in it. Yields progress."""
-    # many views replace second opinions on one
-    examiner = replace(examiner, second=None, ask_again=False)
     if not frames.followed:
         with open_film(film.path, end_s=FILM_SECONDS) as opened:
             step = STEP_SECONDS if looks_like_film(film.path) else 0.0
