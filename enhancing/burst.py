@@ -23,8 +23,6 @@ from reading.reader import Reading, read_plates
 MIN_CORRELATION = 0.35
 # of the combined picture's vote; all frames together have 1
 PICTURE_WEIGHT = 0.5
-# of the frames' mean, before enhancing, to the recogniser; all frames together have 1
-MEAN_WEIGHT = 1.0
 # frames compared each with each
 REFERENCE_CANDIDATES = 8
 # of the frames' readings with the elected one; low, since single frames may be bad
@@ -84,8 +82,7 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     picture = _average([each.picture for each in laid], weights)
     spread = np.stack([luminance(each.picture - picture) ** 2 for each in laid])
     mean = _average([each.lq for each in laid], np.stack([np.full(picture.shape[:2], share) for share in shares]))
-    mean_source = results[reference].source._replace(lq=resize(mean, *results[reference].source.lq.shape[:2]))
-    combined = _read_combined(mean_source, picture, examiner)
+    combined = _read_combined(results[reference].source, picture, mean, examiner)
     elected = _elect(results, shares, combined)
     agreement = agree(elected.text, [r.reading.text for r, share in zip(results, shares, strict=True) if share])
     fit = consistency.fit(results[reference].source.lq, picture)
@@ -96,7 +93,7 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
         picture=at_own_size(picture, chosen.plate()) if is_larger(chosen.size, picture) else picture,
         disagreement=np.sqrt((weights * spread).sum(axis=0) / weights.sum(axis=0)),
         vote=elected,
-        answer=_answer(results, shares, combined, mean_source, examiner),
+        answer=_answer(results, shares, combined, examiner),
         agreement=agreement,
         frames=tuple(Frame(float(s), each.correlation, each.shift) for s, each in zip(shares, laid, strict=True)),
         reference=reference,
@@ -146,10 +143,10 @@ def _lay_upon(results: Sequence[Result], reference: int, trust: np.ndarray) -> l
     return laid
 
 
-def _read_combined(mean: Source, picture: np.ndarray, examiner: Examiner) -> list[Reading]:
-    """Readings of the combined picture, and of the mean of the frames, enhanced."""
-    of_mean = restore_each(examiner.generator, [mean.lq])[0]
-    return read_plates(examiner.reader, [as_read(mean, each) for each in (picture, of_mean)])
+def _read_combined(source: Source, picture: np.ndarray, mean: np.ndarray, examiner: Examiner) -> list[Reading]:
+    """Readings of the combined picture, and of the mean of the frames, enhanced. source: of the reference."""
+    of_mean = restore_each(examiner.generator, [resize(mean, *source.lq.shape[:2])])[0]
+    return read_plates(examiner.reader, [as_read(source, each) for each in (picture, of_mean)])
 
 
 def _elect(results: Sequence[Result], shares: np.ndarray, combined: Sequence[Reading]) -> Vote:
@@ -161,18 +158,14 @@ def _elect(results: Sequence[Result], shares: np.ndarray, combined: Sequence[Rea
     return vote([*voters, *combined], [*shares, *shares, PICTURE_WEIGHT, PICTURE_WEIGHT])
 
 
-def _answer(
-    results: Sequence[Result], shares: np.ndarray, combined: Sequence[Reading], mean: Source, examiner: Examiner
-) -> Answer:
-    """The recogniser looks at the frames and at their mean; each counts half."""
+def _answer(results: Sequence[Result], shares: np.ndarray, combined: Sequence[Reading], examiner: Examiner) -> Answer:
     readings = {INPUT: [result.reading_before for result in results]}
     readings[RESULT] = [*(result.reading for result in results), *combined]
     parts = {INPUT: shares, RESULT: [*shares, PICTURE_WEIGHT, PICTURE_WEIGHT]}
-    recognised = [*(result.look.recognised for result in results), examiner.recognise(mean)]
+    recognised = [result.look.recognised for result in results]
     if all(recognised):
         readings = {RECOGNISER: [reading for some in recognised for reading in some], **readings}
-        views = [part / len(some) for part, some in zip([*shares, MEAN_WEIGHT], recognised, strict=True)]
-        parts = {RECOGNISER: np.repeat(views, [len(some) for some in recognised]), **parts}
+        parts = {RECOGNISER: np.repeat(shares, [len(some) for some in recognised]), **parts}
     return answer(readings, examiner.rule, parts)
 
 

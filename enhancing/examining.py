@@ -184,7 +184,7 @@ class Examiner:
         ways = self._ways(sources)
         sources = [source.turned() if way.turned else source for source, way in zip(sources, ways, strict=True)]
         pictures = [source.lq for source in sources]
-        recognised = [self.recognise(source) for source in sources]
+        recognised = [self._recognised(source) for source in sources]
         strengths = [self.generator.strength_for(certainty(each)) for each in recognised]
         restored = restore_each(self.generator, pictures, self.batch_size, strengths)
         others = self._others(pictures, strengths) if self.ask_again else [[] for _ in pictures]
@@ -243,9 +243,9 @@ class Examiner:
 
     def readable(self, source: Source) -> float:
         """The recogniser's probability of the picture as it is; 0 without a recogniser."""
-        return certainty(self.recognise(source))
+        return certainty(self._recognised(source))
 
-    def recognise(self, source: Source) -> list[Reading]:
+    def _recognised(self, source: Source) -> list[Reading]:
         """One reading for each of the recogniser's views, of two lines joined."""
         if self.answerer is None:
             return []

@@ -1,13 +1,12 @@
 import cv2
 import numpy as np
 import pytest
-from drawn_plates import Scripted, motion, moved, noisy, plate, reading, spelled
+from drawn_plates import Scripted, motion, moved, noisy, plate, spelled
 
 from enhancing.burst import align, combine
 from enhancing.drawing import burst_sheet
 from enhancing.examining import TOO_LITTLE, Examiner
 from enhancing.opening import make_source
-from models.answerer import Answerer
 from models.enhancer import Generator
 
 
@@ -48,27 +47,6 @@ def test_combining_frames_averages_their_noise_away():
     sheet = burst_sheet(results, burst)
     assert sheet.shape[2] == 3
     assert 0 <= sheet.min() <= sheet.max() <= 1
-
-
-def test_the_recogniser_sees_the_mean_of_the_frames_too():
-    """One that is unsure of noise, and sure without, has its way."""
-    still = plate("B742KX")
-    columns = np.array([[[0.05, 0.35, 0.6]], [[0.02, 0.96, 0.02]]])
-    noises = []
-
-    def run(batch):
-        # pixels of the margin, which is plain
-        noises.append(batch[0, 2:8, 20:-20].std())
-        return columns[int(noises[-1] < 0.05)][None]
-
-    silent = Examiner(Generator(lambda batch: batch), reader=Scripted(reading(("", 1.0))), answerer=Answerer(run, "87"))
-    frames = [noisy(still, 0.12, seed) for seed in range(6)]
-    results = silent.enhance([make_source(silent.generator, frame) for frame in frames])
-    assert {result.answer.best_text for result in results} == {"7"}
-    assert combine(results, silent).answer.best_text == "8"
-    # three views of each frame and of the mean
-    assert len(noises) == 3 * 7
-    assert np.mean(noises[-3:]) < 0.5 * np.mean(noises[:-3])
 
 
 def test_a_frame_of_something_else_is_left_out():
