@@ -15,6 +15,7 @@ from data.film import Frame
 from data.io import to_float
 from data.straighten import in_tile, plate_width, straighten, tile_size
 from enhancing.burst import worth_of
+from models.detector import SCORE
 
 # around a box on all sides, of the plate's width; and what is added for every second since it was last seen
 MARGIN, MARGIN_GROWTH = 0.5, 1.0
@@ -28,7 +29,7 @@ MAX_GAP_S, MAX_GAP_FRAMES = 1.0, 3
 AGILITY = 0.5
 # so often the whole frame is searched for plates; in the frames between, only the places where known ones are expected
 SEARCH_S = 0.11
-# a plate seen once counts from this score, one seen more often counts anyway
+# a plate surely seen once counts from this score, one surely seen more often counts anyway
 SURE_SCORE = 0.8
 
 
@@ -71,7 +72,8 @@ class Track:
 
     @property
     def counts(self) -> bool:
-        return len(self.sightings) > 1 or self.sightings[0].score >= SURE_SCORE
+        sure = [sighting.score for sighting in self.sightings if sighting.score >= SCORE]
+        return len(sure) > 1 or max(sure, default=0.0) >= SURE_SCORE
 
 
 class Tracker:

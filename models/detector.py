@@ -56,6 +56,8 @@ LARGE_PLATE = 800
 RIGHT_ASPECT, ASPECT_POWER, MOST_TALLER = 4.0, 0.42, 1.25
 # least score of a plate
 SCORE = 0.7
+# of one that is expected where it is: in films a plate's score comes and goes around the least one
+EXPECTED_SCORE = 0.5
 # least score of a two-line plate: training shows seven times as many of these as roads do, and wheels, badges and rings
 # look like them
 SCORE_OF_TWO_LINES, SURELY_TWO_LINES = 0.78, 0.9
@@ -197,14 +199,16 @@ class Detector:
     def detect(self, picture: np.ndarray, hint: float = 1.0, near: Sequence[np.ndarray] | None = None) -> list[Plate]:
         """The plates in a picture, best first: those that are sure, and from the score `hint` on what may be one: all
         that fill much of the picture's width are among them. near: corners (4, 2) of plates that are expected; only
-        around them is looked then, which takes a fraction of the time."""
+        around them is looked then, which takes a fraction of the time, and less sure plates are taken for them."""
         picture = to_uint8(picture)
+        least = SCORE if near is None else EXPECTED_SCORE
+        hint = hint if near is None else EXPECTED_SCORE
         looked = self.first_looks(picture) if near is None else self.looks_near(picture, near)
         # the second look takes a score to its square root at most
-        seen = [p for p in looked if p.score >= SCORE**2 or (hint < 1 and is_wide(p, picture))]
+        seen = [p for p in looked if p.score >= least**2 or (near is None and hint < 1 and is_wide(p, picture))]
         plates = [self.second_look(picture, candidate) for candidate in without_overlaps(seen)[:CANDIDATES]]
         plates = without_overlaps([plate for plate in plates if plate.is_sure or plate.score >= hint])
-        return [self.last_looks(picture, plate) if plate.is_sure else plate for plate in plates]
+        return [self.last_looks(picture, plate) if plate.is_sure or near is not None else plate for plate in plates]
 
     def first_looks(self, picture: np.ndarray) -> list[Plate]:
         """Candidates from the whole picture in several sizes."""

@@ -94,6 +94,14 @@ def test_one_unsure_sighting_is_no_track():
     assert [track.counts for track in tracker.ended()] == [False, True]
 
 
+@pytest.mark.parametrize(("scores", "counts"), [((0.75, 0.6), False), ((0.75, 0.55, 0.72), True), ((0.6, 0.85), True)])
+def test_unsure_sightings_beside_a_sure_one_make_no_track(scores, counts):
+    tracker = Tracker()
+    for number, score in enumerate(scores):
+        tracker.update(number / 15, [plate(100, 100)], [score])
+    assert [track.counts for track in tracker.ended()] == [counts]
+
+
 def test_overlap_by_hand():
     one = np.array([0.0, 0, 2, 2])
     assert box_overlap(one, one) == 1

@@ -84,7 +84,7 @@ def test_iou():
     assert quad_iou(PLATE, PLATE + 100) == 0
 
 
-def bright_plate(batch):
+def bright_plate(batch, logit=3.0):
     """A network that sees a plate wherever something is bright."""
     looks = []
     for picture in batch:
@@ -95,7 +95,7 @@ def bright_plate(batch):
             continue
         low, high = np.array([xs.min(), ys.min()]), np.array([xs.max(), ys.max()]) + 1
         box = np.array([high, [low[0], high[1]], low, [high[0], low[1]]], float)
-        looks.append(maps_of((box, 3.0), size=size))
+        looks.append(maps_of((box, logit), size=size))
     return np.stack(looks)
 
 
@@ -133,6 +133,10 @@ def test_near_a_place_a_plate_that_has_moved_is_found(width):
     # the whole picture was not looked at
     assert sizes == {detector.WINDOW}
     assert Detector(run).detect(picture, near=[]) == []
+    # one of score 0.6 is taken where it is expected, and only there
+    doubtful = Detector(partial(bright_plate, logit=0.4))
+    assert doubtful.detect(picture) == []
+    assert len(doubtful.detect(picture, near=expected)) == 1
 
 
 def test_float_pictures_are_taken_too():
