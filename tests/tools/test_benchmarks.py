@@ -68,7 +68,7 @@ def speed_report(**parts) -> dict:
         "python": "3.11",
         "packages": {"numpy": "2"},
     }
-    known = {name: {"name": name, "load": 0.5, "figures": some, "problem": ""} for name, some in parts.items()}
+    known = {name: {"load": 0.5, "figures": some, "problem": ""} for name, some in parts.items()}
     return {"machine": about | {"code": "abc", "date": "2026-11-28"}, "parts": known}
 
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import platform
+import socket
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -86,10 +88,6 @@ def run_script(*arguments: object, ends: Sequence[int] = (0,)) -> Spent:
     return Spent(seconds, usage.ru_utime + usage.ru_stime, kilobytes / 1024)
 
 
-def median(runs: Sequence[Spent]) -> Spent:
-    return Spent(*map(statistics.median, zip(*runs, strict=True)))
-
-
 def own_peak_mib() -> float:
     """Linux' count for this process; that of `resource` begins with what the process had that started it."""
     lines = Path("/proc/self/status").read_text().splitlines() if os.path.exists("/proc/self/status") else []
@@ -122,15 +120,18 @@ def start(folder: Path) -> Iterator[Figure]:
         "the same with `--read`": ("enhance.py", picture, "--read", "--out", folder / "read", *network(folder)),
     }
     for what, command in commands.items():
-        spent = median([run_script(*command, ends=(0, 2)) for _ in range(REPEATS)])
+        runs = [run_script(*command, ends=(0, 2)) for _ in range(REPEATS)]
+        spent = Spent(*map(statistics.median, zip(*runs, strict=True)))
         memory = f", {spent.mebibytes:.0f} MiB" if spent.mebibytes > own_peak_mib() else ""
         yield Figure(what, spent.seconds, "s", f"{spent.cpu:.2f} s of CPU{memory}")
     yield Figure("`app.py` answers", statistics.median(until_the_page_answers(folder) for _ in range(3)), "s")
 
 
 def until_the_page_answers(folder: Path) -> float:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-u", "app.py", "--port", str(port), *network(folder)]
     started = time.perf_counter()
-    command = [sys.executable, "-u", "app.py", "--port", str(free_port()), *map(str, network(folder))]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     with process:
         answered = any("The page is at" in line for line in process.stdout)
@@ -139,14 +140,6 @@ def until_the_page_answers(folder: Path) -> float:
     if not answered:
         raise RuntimeError("app.py ended without opening its page")
     return seconds
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def network(folder: Path) -> tuple[str, ...]:
@@ -221,10 +214,8 @@ def folder_of_crops(folder: Path) -> Iterator[Figure]:
         spent.append(run_script("enhance.py", crops, "--whole", "--out", folder / f"out-{count}", *network(folder)))
     few, many = spent
     count = CROPS[1] - CROPS[0]
-    more = (
-        f"{1000 * (many.cpu - few.cpu) / count:.0f} ms of CPU a crop; memory {few.mebibytes:.0f} MiB for {CROPS[0]}, "
-    )
-    more += f"{many.mebibytes:.0f} for {CROPS[1]}"
+    memory = f"memory {few.mebibytes:.0f} MiB for {CROPS[0]}, {many.mebibytes:.0f} for {CROPS[1]}"
+    more = f"{1000 * (many.cpu - few.cpu) / count:.0f} ms of CPU a crop; {memory}"
     yield Figure("`enhance.py`, a folder of crops", count / (many.seconds - few.seconds), "pictures/s", more)
 
 
@@ -269,14 +260,14 @@ def training(part: str, folder: Path) -> Iterator[Figure]:
     """Windows per second by precision, and the speed of one precision as a multiple of the other's."""
     from models.loading import import_keras
 
-    import_keras()
+    keras = import_keras()
     from training.devices import choose_precision
 
     chosen, reason = choose_precision("auto")
-    makers = {"detector": detector_step, "recogniser": recogniser_step}
     rates = {}
     for precision in ("float32", "mixed_bfloat16"):
-        step, windows = makers.get(part, generator_step)(precision, folder, part)
+        keras.mixed_precision.set_global_policy(precision)
+        step, windows = STEPS[part](precision, folder)
         rates[precision] = 1000 * windows / milliseconds(step, repeats=3)
     for precision, rate in rates.items():
         more = f"{rate / rates['float32']:.2f} of float32" if precision != "float32" else ""
@@ -284,54 +275,46 @@ def training(part: str, folder: Path) -> Iterator[Figure]:
         yield Figure(f"training, {part}, {precision}", rate, "windows/s", more)
 
 
-def detector_step(precision: str, folder: Path, part: str) -> tuple[Callable, int]:
-    import keras
-    import tensorflow as tf
+def wanted(settings: type, section: str) -> dict:
+    """What made the shipped network, as far as it is not a default."""
+    return read_config(settings, str(RECIPE), section)
 
+
+def detector_step(precision: str, folder: Path) -> tuple[Callable, int]:
+    import keras
+
+    from data.synthetic.detection import SCENE
     from models.detector import STRIDE, build_detector
     from training.detector import TARGETS, Settings, loss_terms
 
-    settings = Settings(**read_config(Settings, str(RECIPE), "detector"), out="detector.keras")
-    keras.mixed_precision.set_global_policy(precision)
+    size = Settings(**wanted(Settings, "detector"), out="detector.keras").batch_size
     model, optimizer = build_detector(), keras.optimizers.AdamW(1e-4, global_clipnorm=4.0)
-    optimizer.build(model.trainable_variables)
-    from data.synthetic.detection import SCENE
-
+    model.compile(optimizer, lambda targets, maps: sum(loss_terms(maps, targets).values()), jit_compile=False)
     rng = np.random.default_rng(0)
-    pictures = tf.constant(rng.random((settings.batch_size, *SCENE, 3), dtype=np.float32))
-    cells = (side // STRIDE for side in SCENE)
-    targets = tf.constant(rng.random((settings.batch_size, *cells, TARGETS), dtype=np.float32))
-
-    @tf.function
-    def step():
-        with tf.GradientTape() as tape:
-            loss = sum(loss_terms(model(pictures, training=True), targets).values())
-        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-        return loss
-
-    return lambda: float(step()), settings.batch_size
+    scenes = rng.random((size, *SCENE, 3), dtype=np.float32)
+    targets = rng.random((size, *(side // STRIDE for side in SCENE), TARGETS), dtype=np.float32)
+    return lambda: model.train_on_batch(scenes, targets), size
 
 
-def recogniser_step(precision: str, folder: Path, part: str) -> tuple[Callable, int]:
+def recogniser_step(precision: str, folder: Path) -> tuple[Callable, int]:
     import keras
 
     from losses import GeneralisedCTC
     from models.recogniser import build_recogniser
     from training.recogniser import LONGEST, RecogniserSettings
 
-    settings = RecogniserSettings(**read_config(RecogniserSettings, str(RECIPE), "recogniser"), tiles="", out="r.keras")
-    keras.mixed_precision.set_global_policy(precision)
-    model = build_recogniser(len(CHARACTERS))
+    settings = RecogniserSettings(**wanted(RecogniserSettings, "recogniser"), tiles="", out="r.keras")
+    model, size = build_recogniser(len(CHARACTERS)), settings.batch_size
     model.compile(keras.optimizers.Adam(1e-5, clipnorm=5.0), GeneralisedCTC(settings.loss_power))
     rng = np.random.default_rng(0)
-    tiles = rng.random((settings.batch_size, *settings.crop, 3), dtype=np.float32)
-    answers = np.zeros((settings.batch_size, LONGEST), np.int32)
-    answers[:, :7] = rng.integers(1, len(CHARACTERS) + 1, (settings.batch_size, 7))
-    return lambda: model.train_on_batch(tiles, answers), settings.batch_size
+    tiles = rng.random((size, *settings.crop, 3), dtype=np.float32)
+    answers = np.zeros((size, LONGEST), np.int32)
+    answers[:, :7] = rng.integers(1, len(CHARACTERS) + 1, (size, 7))
+    return lambda: model.train_on_batch(tiles, answers), size
 
 
-def generator_step(precision: str, folder: Path, part: str) -> tuple[Callable, int]:
-    """A step of stage one, "pretrain", or of stage two, "adversarial"."""
+def generator_step(precision: str, folder: Path, adversarial: bool) -> tuple[Callable, int]:
+    """A step of stage one, or of stage two, the adversarial one."""
     import keras
     import tensorflow as tf
 
@@ -344,10 +327,11 @@ def generator_step(precision: str, folder: Path, part: str) -> tuple[Callable, i
     eye = folder / "recogniser.keras"
     build_recogniser(len(CHARACTERS)).save(eye)
     write_text(eye.with_suffix(".json"), json.dumps({"characters": CHARACTERS}))
-    wanted = read_config(Settings, str(RECIPE), "generator")
-    settings = Settings(**wanted, recogniser=str(eye), vgg_weights="random", run=str(folder / part))
-    adversarial = part == "adversarial"
-    settings = settings if adversarial else replace(settings, adversarial_steps=0)
+    settings = Settings(
+        **wanted(Settings, "generator"), recogniser=str(eye), vgg_weights="random", run=str(folder / "run")
+    )
+    if not adversarial:
+        settings = replace(settings, adversarial_steps=0)
     # which says that VGG's weights are random
     with contextlib.redirect_stdout(sys.stderr):
         trainer = train.make_trainer(settings, choose_strategy()[0], settings.crop, 1, precision)
@@ -364,12 +348,20 @@ def generator_step(precision: str, folder: Path, part: str) -> tuple[Callable, i
     return step, settings.batch_size
 
 
+STEPS: dict[str, Callable[[str, Path], tuple[Callable, int]]] = {
+    "detector": detector_step,
+    "recogniser": recogniser_step,
+    "pretrain": partial(generator_step, adversarial=False),
+    "adversarial": partial(generator_step, adversarial=True),
+}
+
+
 def batches(folder: Path) -> Iterator[Figure]:
     """What one process makes of the input of stage one: reading from the cache, augmenting, damaging."""
     from data.dataset import Pairs
     from training.settings import Settings
 
-    settings = Settings(**read_config(Settings, str(RECIPE), "generator"))
+    settings = Settings(**wanted(Settings, "generator"))
     rng, urls = np.random.default_rng(0), []
     for number in range(64):
         coarse = rng.integers(0, 256, (12, 24, 3), dtype=np.uint8)
@@ -390,10 +382,7 @@ PARTS: dict[str, Callable[[Path], Iterator[Figure]]] = {
     "folder": folder_of_crops,
     "preprocess": preprocess,
     "batches": batches,
-    **{
-        f"train-{part}": lambda folder, part=part: training(part, folder)
-        for part in ("detector", "recogniser", "pretrain", "adversarial")
-    },
+    **{f"train-{part}": partial(training, part) for part in STEPS},
 }
 
 
@@ -432,31 +421,28 @@ def share_of_batches(parts: dict) -> Iterator[Figure]:
     """Of the CPU time of stage one, if all cores do both."""
     known = {figure[0]: figure[1] for part in parts.values() for figure in part["figures"]}
     making = known.get("making a window of stage one")
-    steps = [1000 / known[name] for name in known if name.startswith("training, pretrain, ")]
+    steps = [1000 / rate for name, rate in known.items() if name.startswith("training, pretrain, ")]
     if making and steps:
-        cores = os.cpu_count() or 1
-        yield Figure(
-            "batches' share of stage one", 100 * making / (making + cores * min(steps)), "%", "of the CPU time"
-        )
+        share = making / (making + (os.cpu_count() or 1) * min(steps))
+        yield Figure("batches' share of stage one", 100 * share, "%", "of the CPU time")
 
 
 def table(report: dict) -> str:
     """Markdown."""
-    about = report["machine"]
+    about, parts = report["machine"], report["parts"]
     versions = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
-    lines = [
+    rows = [
         f"{about['cpu']}, {about['cores']} cores ({', '.join(about['flags']) or 'no AVX2'}), {about['system']}, Python "
-        f"{about['python']}, {versions}; code `{about['code']}`, {about['date']}.",
-        "",
-        "| what | | | load |",
-        "| --- | ---: | --- | ---: |",
+        f"{about['python']}, {versions}; code `{about['code']}`, {about['date']}.\n",
+        "| what | | | load |\n| --- | ---: | --- | ---: |",
     ]
-    for part in report["parts"].values():
-        for what, value, unit, more in part["figures"]:
-            lines.append(f"| {what} | {value:.3g} {unit} | {more} | {part['load']:.1f} |")
+    for name, part in parts.items():
+        load = f"{part['load']:.1f}"
+        rows += [f"| {what} | {value:.3g} {unit} | {more} | {load} |" for what, value, unit, more in part["figures"]]
         if part["problem"]:
-            lines.append(f"| {part['name']} | – | {part['problem'].replace('|', '/')} | {part['load']:.1f} |")
-    return "\n".join(lines)
+            rows.append(f"| {name} | – | {part['problem'].replace('|', '/')} | {load} |")
+    rows += [f"| {what} | {value:.3g} {unit} | {more} | |" for what, value, unit, more in share_of_batches(parts)]
+    return "\n".join(rows)
 
 
 def write_table(document: Path, report: dict) -> None:
@@ -473,24 +459,21 @@ def bench(settings: Settings) -> int:
     """Measure, write and print; the number of parts that failed. Parts that are not asked for keep their figures."""
     if unknown := sorted(set(settings.parts) - set(PARTS)):
         raise ValueError(f"--parts has no {', '.join(unknown)}; known are {', '.join(PARTS)}")
-    out, wanted = Path(settings.out), settings.parts or tuple(PARTS)
+    out = Path(settings.out)
     report = json.loads(read_text(str(out))) if out.exists() and settings.parts else {"parts": {}}
     report["machine"] = machine()
     with tempfile.TemporaryDirectory() as folder:
-        for part in wanted:
+        for part in settings.parts or PARTS:
             own = Path(folder, part)
             own.mkdir()
             load = os.getloadavg()[0]
             figures, problem = measure(part, own)
-            report["parts"][part] = {"name": part, "load": load, "figures": figures, "problem": problem}
+            report["parts"][part] = {"load": load, "figures": figures, "problem": problem}
             for what, value, unit, more in figures:
                 print(f"{what}: {value:.3g} {unit}{f' ({more})' if more else ''}", flush=True)
             if problem:
                 print(f"{part}: {problem}", file=sys.stderr, flush=True)
-    report["parts"].pop("shares", None)
-    shares = list(share_of_batches(report["parts"]))
     report["parts"] = {name: report["parts"][name] for name in PARTS if name in report["parts"]}
-    report["parts"]["shares"] = {"name": "shares", "load": os.getloadavg()[0], "figures": shares, "problem": ""}
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     write_table(Path(settings.document), report)
