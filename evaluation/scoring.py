@@ -16,7 +16,7 @@ import numpy as np
 from data import degrade
 from data.ccpd import CHINA
 from data.degrade import blur_length, sampled_width
-from data.io import to_uint8
+from data.io import to_float, to_uint8
 from data.labelled import Failure, Pair, Plate, from_lq_only, from_tiles, load
 from data.quality import luminance
 from data.straighten import plate_width
@@ -164,10 +164,7 @@ class Scorer:
         if self.vgg_distance is None or method == CLEAN or pairs[0].hr is None:
             return [None] * len(pairs)
         # one by one: the pairs of somebody's own folder may be of several sizes
-        batches = (
-            (p[None] / np.float32(255), pair.hr[None] / np.float32(255))
-            for p, pair in zip(pictures, pairs, strict=True)
-        )
+        batches = ((to_float(p[None]), to_float(pair.hr[None])) for p, pair in zip(pictures, pairs, strict=True))
         return [float(self.vgg_distance(*batch)[0]) for batch in batches]
 
 
@@ -177,7 +174,7 @@ def recognised(
     """What the recognisers of generators that have one read in each low-quality picture itself, a reading per view."""
 
     def read(generator: Generator, answerer: Answerer, picture: np.ndarray) -> list[Reading]:
-        large = to_working_size(replace(generator, scale=1), picture / np.float32(255))
+        large = to_working_size(replace(generator, scale=1), to_float(picture))
         return [as_reading(each, answerer.characters) for each in answerer.read(views_of(large))]
 
     return {name: [read(generators[name], each, pair.lq) for pair in pairs] for name, each in answerers.items()}
@@ -188,7 +185,7 @@ def render(
 ) -> dict[str, list[np.ndarray]]:
     """The pictures of every method, one per pair. With a clean side they have its size, without one the enhancer's
     own. seen: of `recognised`, by which the strength follows the picture."""
-    lq = [pair.lq / np.float32(255) for pair in pairs]
+    lq = [to_float(pair.lq) for pair in pairs]
     large = lq if pairs[0].hr is None else [enlarge(each, pair.scale) for each, pair in zip(lq, pairs, strict=True)]
     shown = [_to_working_size(each) for each in lq] if pairs[0].hr is None else large
     pictures = {INPUT: large, BASELINE: [classical(each) for each in shown]}
@@ -249,7 +246,7 @@ def _picture_figures(method: str, pair: Pair, picture: np.ndarray) -> dict[str, 
         measures = {"psnr": psnr_db, "ssim": ssim, "colour_error": colour_error}
         figures |= {name: float(of(picture[None], pair.hr[None])[0]) for name, of in measures.items()}
     if pair.hr is not None and pair.plate.steps is not None:
-        again = degrade.apply(picture / np.float32(255), pair.plate.steps, pair.scale)
+        again = degrade.apply(to_float(picture), pair.plate.steps, pair.scale)
         figures["redamaged_psnr"] = float(psnr_db(again[None], pair.lq[None])[0])
     return figures
 

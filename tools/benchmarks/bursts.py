@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data import degrade
+from data.io import to_float
 from data.settings import Parser
 from data.straighten import crop_plate
 from data.synthetic.rendering import render
@@ -74,7 +75,7 @@ def plates(seed: int, count: int):
         index += 1
         if not is_two_line(text):
             found += 1
-            yield np.random.default_rng([seed, index]), crop_plate(photo, corners)[0] / np.float32(255), text, country
+            yield np.random.default_rng([seed, index]), to_float(crop_plate(photo, corners)[0]), text, country
 
 
 def measure(examiner: Examiner, seed: int, count: int, frames: int, show: str | None) -> dict[str, list[float]]:

@@ -30,7 +30,7 @@ import numpy as np
 
 from data.console import prepare_console, prepare_libraries, say
 from data.files import read_text, write_text
-from data.io import open_picture_8bit, to_uint8
+from data.io import open_picture_8bit, to_float, to_uint8
 from data.settings import field, parse, path, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -209,7 +209,7 @@ def folder_of_crops(folder: Path) -> Iterator[Figure]:
         for number in range(count):
             photo, corners, *_ = render(5, number)
             damage = degrade.sample(np.random.default_rng([5, number]), "street")
-            crop = degrade.apply(crop_plate(photo, corners)[0] / np.float32(255), damage)[16:80]
+            crop = degrade.apply(to_float(crop_plate(photo, corners)[0]), damage)[16:80]
             cv2.imwrite(str(crops / f"{number}.jpg"), to_uint8(crop)[..., ::-1])
         spent.append(run_script("enhance.py", crops, "--whole", "--out", folder / f"out-{count}", *network(folder)))
     few, many = spent
