@@ -133,7 +133,7 @@ def ended_early():
     prints it. Here it is raised again a moment later.
     """
 
-    came = [signal.SIGINT]
+    came, again = [signal.SIGINT], []
 
     def interrupt(number, frame):
         came.append(number)
@@ -141,7 +141,8 @@ def ended_early():
 
     def raise_again(unraisable):
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            threading.Timer(0.1, os.kill, (os.getpid(), came[-1])).start()
+            again.append(threading.Timer(0.1, os.kill, (os.getpid(), came[-1])))
+            again[-1].start()
         else:
             print_unraisable(unraisable)
 
@@ -157,6 +158,9 @@ def ended_early():
     try:
         yield
     finally:
+        # what ended in the meantime needs no second signal, nor does what comes after it
+        for timer in again:
+            timer.cancel()
         sys.unraisablehook = print_unraisable
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -54,11 +54,12 @@ SHOTS = {"page_one": one_picture, "page_several": several_frames, "page_limits":
 
 
 def main(argv: list[str] | None = None) -> int:
-    from playwright.sync_api import sync_playwright
-
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--address", default="http://127.0.0.1:7860", help="where app.py serves the page")
     flags = parser.parse_args(argv)
+    # not among what the project itself needs
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, prepare in SHOTS.items():

@@ -672,7 +672,7 @@ def finds_plates(monkeypatch):
     """A detector that takes the brightest rectangle of a frame for a plate."""
 
     class Brightest:
-        def detect(self, picture, threshold=0.5):
+        def detect(self, picture, threshold=0.5, near=None):
             ys, xs = np.nonzero(cv2.blur(to_uint8(picture)[..., 1], (9, 9)) > 150)
             if not len(ys):
                 return []
@@ -680,7 +680,7 @@ def finds_plates(monkeypatch):
             corners = np.array([[right, bottom], [left, bottom], [left, top], [right, top]], float)
             return [Plate(corners, 0.9, 0.0, 0.0)]
 
-    monkeypatch.setattr("enhancing.films.load_detector", Brightest)
+    monkeypatch.setattr("models.detector.load_detector", Brightest)
 
 
 def film_frames(count=6, text="B742KX"):
