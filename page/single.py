@@ -59,8 +59,12 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> gr.State:
     # because another one is being taken
     quick |= {"queue": False, "trigger_mode": "multiple"}
 
+    # of two pictures given at once the second must not be answered first
+    in_turn = Lock()
+
     def take(old: Photo | None, event: gr.EventData):
-        return _take(folder, old, event._data)
+        with in_turn:
+            return _take(folder, old, event._data)
 
     def example(number: int, old: Photo | None):
         path = examples.singles[number]
