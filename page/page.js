@@ -10,6 +10,8 @@ const plates = (() => {
   // px of the screen, that a handle needs beside its corner
   const EDGE = 30;
   const PAUSE_MS = 500;
+  // the page is shown when nothing has been added to it for so long, or after the longest time
+  const STILL_MS = 150, LONGEST_START_MS = 15000;
 
   const file = (path) => "/gradio_api/file=" + encodeURIComponent(path);
   const seen = (element) => element.offsetParent !== null;
@@ -321,6 +323,23 @@ const plates = (() => {
     next.click();
     next.focus();
   });
+
+  // --- The start: what Gradio moves while it puts the page together is not seen -------------------------------------
+
+  const root = document.documentElement, standing = () => document.querySelector("#photo .choose");
+  let still = 0;
+  const building = new MutationObserver(() => {
+    clearTimeout(still);
+    if (standing()) still = setTimeout(show, STILL_MS);
+  });
+  function show() {
+    building.disconnect();
+    root.classList.remove("starting");
+  }
+  root.classList.add("starting");
+  building.observe(root, { childList: true, subtree: true });
+  // whatever went wrong is better seen
+  setTimeout(show, LONGEST_START_MS);
 
   return { photo, frames, result };
 })();
