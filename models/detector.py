@@ -270,7 +270,8 @@ class Detector:
         seen = []
         for (found, windowed), place in zip(self._through(small, matrices, 0.05), places, strict=True):
             same = (each for each, inside in zip(found, windowed, strict=True) if quad_iou(inside, place) > 0.3)
-            seen += [replace(each, corners=each.corners * ratio) for each in [next(same, None)] if each]
+            if best := next(same, None):
+                seen.append(replace(best, corners=best.corners * ratio))
         return seen
 
     def _through(self, picture: np.ndarray, matrices: Sequence[np.ndarray], threshold: float):

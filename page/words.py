@@ -13,7 +13,7 @@ from enhancing import drawing
 from enhancing.burst import Burst
 from enhancing.examining import Result
 from page.pictures import Files
-from reading.answer import DOUBT, UNKNOWN, Answer
+from reading.answer import DOUBT, Answer, with_unknown
 from reading.matching import comparable
 from reading.reader import Reading
 
@@ -58,7 +58,7 @@ class Judged:
     @property
     def text(self) -> str:
         """A character less likely than not is a question mark, as everywhere."""
-        return "".join(char if p >= DOUBT else UNKNOWN for char, p in zip(self.best, self.probabilities, strict=True))
+        return with_unknown(self.best, self.probabilities)
 
     @property
     def is_usual(self) -> bool:

@@ -64,6 +64,11 @@ class Rule:
 DEFAULT = Rule({RECOGNISER: 1.0, INPUT: 0.3, RESULT: 0.3})
 
 
+def with_unknown(text: str, probabilities: Sequence[float]) -> str:
+    """The text with `UNKNOWN` for characters that are less likely than not."""
+    return "".join(char if p >= DOUBT else UNKNOWN for char, p in zip(text, probabilities, strict=True))
+
+
 @dataclass(frozen=True)
 class Answer:
     """candidates: for each character, up to 1 + ALTERNATIVES of (character, probability), the likeliest first."""
@@ -73,7 +78,7 @@ class Answer:
     @property
     def text(self) -> str:
         """The likeliest characters, `UNKNOWN` for those below one half."""
-        return "".join(best[0][0] if best[0][1] >= DOUBT else UNKNOWN for best in self.candidates)
+        return with_unknown(self.best_text, self.probabilities)
 
     @property
     def best_text(self) -> str:
