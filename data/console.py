@@ -130,10 +130,11 @@ def ended_early():
     reported, and half-finished work is cleared away.
 
     An exception cannot leave some places, such as the garbage collector's callbacks, which JAX uses. Python then only
-    prints it. Here it is raised again a moment later.
+    prints it. Here it is raised again a moment later. Others, such as TensorFlow, turn it into an error of their own,
+    which does not count once the user has stopped the program.
     """
 
-    came, again = [signal.SIGINT], []
+    came, again = [], []
 
     def interrupt(number, frame):
         came.append(number)
@@ -141,13 +142,13 @@ def ended_early():
 
     def raise_again(unraisable):
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            again.append(threading.Timer(0.1, os.kill, (os.getpid(), came[-1])))
+            again.append(threading.Timer(0.1, os.kill, (os.getpid(), (came or [signal.SIGINT])[-1])))
             again[-1].start()
         else:
             print_unraisable(unraisable)
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # under nohup the closed terminal is ignored, and stays so
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # under nohup the closed terminal is ignored, and in the background of a shell script Ctrl-C, and they stay so
     numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     try:
         before = {number: signal.signal(number, interrupt) for number in numbers}
@@ -157,6 +158,10 @@ def ended_early():
     print_unraisable, sys.unraisablehook = sys.unraisablehook, raise_again
     try:
         yield
+    except Exception as error:
+        if came:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         # what ended in the meantime needs no second signal, nor does what comes after it
         for timer in again:

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from tiny_runs import make_tiles
 
-from data.console import DEFAULTS, SILENCE, prepare_libraries
+from data.console import DEFAULTS, SILENCE, ended_early, prepare_libraries
 from data.tiles import Row, format_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,6 +117,26 @@ except KeyboardInterrupt:
     command = [sys.executable, "-c", code, str(int(number))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("ended early\n", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_a_library_turns_into_an_error_is_the_end_that_was_asked_for(number, terminal):
+    """As TensorFlow does with what is raised while it calls Python."""
+    with pytest.raises(KeyboardInterrupt), ended_early():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise ValueError("Keras cannot export onnx") from None
+
+
+@pytest.fixture
+def terminal():
+    """That is not ignored when it is closed, as it is under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL), signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in zip((signal.SIGHUP, signal.SIGINT), before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&- <&-", ">/dev/full", ">/dev/full 2>/dev/full"])

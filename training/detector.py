@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +43,9 @@ COLUMNS = (
     *("step", "heat", "corners", "flags", "learning_rate", "seconds_per_step"),
     *("recall", "threshold", "corner_error"),
 )
+
+# settings that may differ when a training goes on; `learning_rate` says how long another number of steps has no effect
+INDIFFERENT = ("out", "steps", "validate_every", "log_every", "workers")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +172,7 @@ def loss_terms(maps, targets) -> dict:
 
 def train(settings: Settings) -> dict:
     """Train and write the archive; returns what the .json beside it says. Raises ValueError for a folder that another
-    run holds, or whose state is damaged; OSError where it cannot be written."""
+    run holds, or whose state is damaged or of other settings; OSError where it cannot be written."""
     # also made here
     with only_run_in(str(Path(settings.out).with_suffix("")), "--out"):
         return train_alone(settings)
@@ -176,12 +180,14 @@ def train(settings: Settings) -> dict:
 
 def train_alone(settings: Settings) -> dict:
     """`train` in a folder that no other run writes to."""
+    out = Path(settings.out)
+    folder = out.with_suffix("")
+    # before the bank, which would be rendered anew for another seed
+    check_settings(folder / "state.npz", settings)
     keras = import_keras()
     from models.detector import build_detector
     from training.networks import write_archive
 
-    out = Path(settings.out)
-    folder = out.with_suffix("")
     for left in folder.glob(f".*{PART}"):
         left.unlink()
     cores = os.cpu_count() or 1
@@ -241,10 +247,10 @@ def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
                 if number % settings.validate_every == 0 or last:
                     row |= validate(model, held_out, settings.seed + 1)
                 write_row(folder / "log.csv", row)
-                save_state(folder / "state.npz", state, number)
+                save_state(folder / "state.npz", state, number, settings)
                 rows, began = [], time.perf_counter()
             if asked.stop_asked:
-                save_state(folder / "state.npz", state, number)
+                save_state(folder / "state.npz", state, number, settings)
                 raise KeyboardInterrupt
 
 
@@ -293,23 +299,51 @@ def load_state(path: Path, variables: list) -> int:
     """The step saved in `path`, 0 where there is none; fills the variables. Raises ValueError for a damaged file."""
     if not path.exists():
         return 0
-    try:
-        with open_regular(path) as file, np.load(file, allow_pickle=False) as saved:
-            arrays, step = [saved[str(index)] for index in range(len(variables))], int(saved["step"])
+    with _opened(path) as saved:
+        arrays, step = [saved[str(index)] for index in range(len(variables))], int(saved["step"])
         if any(array.shape != tuple(variable.shape) for array, variable in zip(arrays, variables, strict=True)):
             raise ValueError("arrays of another network")
-    # of many kinds, for the many ways in which such a file can be damaged
-    except Exception as error:
-        raise ValueError(f"{path} is damaged, or no saved state: {error}; remove it to begin anew") from error
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return step
 
 
-def save_state(path: Path, variables: list, step: int) -> None:
+@contextmanager
+def _opened(path: Path) -> Iterator[dict[str, np.ndarray]]:
+    try:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as saved:
+            yield saved
+    # of many kinds, for the many ways in which such a file can be damaged
+    except Exception as error:
+        raise ValueError(f"{path} is damaged, or no saved state: {error}; remove it to begin anew") from error
+
+
+def check_settings(path: Path, settings: Settings) -> None:
+    """Raises ValueError where the state in `path` is of a training with other settings; says so where only the number
+    of steps differs. States of before settings were kept with them are taken as they are."""
+    if not path.exists():
+        return
+    with _opened(path) as saved:
+        begun = json.loads(str(saved["settings"])) if "settings" in saved else {}
+    now = dataclasses.asdict(settings)
+    differing = {
+        name: f"--{name.replace('_', '-')} {before} (now {now[name]})"
+        for name, before in begun.items()
+        if name in now and now[name] != before
+    }
+    if others := [text for name, text in differing.items() if name not in INDIFFERENT]:
+        raise ValueError(
+            f"{path} is of a training with other settings, {', '.join(others)}: finish that one, remove it, or give "
+            "another --out"
+        )
+    if "steps" in differing:
+        say(f"goes on with a training of {differing['steps']}")
+
+
+def save_state(path: Path, variables: list, step: int, settings: Settings) -> None:
     arrays = {str(index): np.asarray(variable) for index, variable in enumerate(variables)}
     with replacing(path, durable=True) as file:
-        np.savez(file, step=step, **arrays)
+        np.savez(file, step=step, settings=np.array(json.dumps(dataclasses.asdict(settings))), **arrays)
 
 
 def begin_log(path: Path, done: int) -> None:

@@ -3,6 +3,7 @@
 import csv
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def test_a_pipe_as_state_is_refused_and_not_waited_for(tmp_path, load_state):
 
 
 def test_a_state_of_another_network_is_refused_whole(tmp_path):
-    training.save_state(tmp_path / "state.npz", [np.ones(3), np.ones(2)], 7)
+    training.save_state(tmp_path / "state.npz", [np.ones(3), np.ones(2)], 7, training.Settings(out="net.keras"))
     variables = [Variable(np.zeros(3)), Variable(np.zeros(4))]
     with pytest.raises(ValueError, match="another network"):
         training.load_state(tmp_path / "state.npz", variables)
@@ -51,6 +52,37 @@ def test_a_state_of_another_network_is_refused_whole(tmp_path):
     assert training.load_state(tmp_path / "state.npz", variables) == 7
     assert variables[1].value.all()
     assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--seed", "1"), r"--seed 0 \(now 1\)"),
+        (("--batch-size", "4", "--vehicles", "9"), r"--batch-size 2 \(now 4\), --vehicles 3 \(now 9\)"),
+        (("--learning-rate", "0.1"), r"--learning-rate 0\.002 \(now 0\.1\)"),
+    ],
+)
+def test_a_training_does_not_go_on_with_other_settings(tmp_path, capsys, flags, told):
+    """Refused before anything is touched: the bank would be rendered anew for another seed."""
+    begun = ("--out", str(tmp_path / "net.keras"), "--batch-size", "2", "--vehicles", "3")
+    (tmp_path / "net").mkdir()
+    settings = training.Settings(out=begun[1], batch_size=2, vehicles=3)
+    training.save_state(tmp_path / "net/state.npz", [np.ones(3)], 7, settings)
+    assert training.main([*begun, *flags]) == 2
+    assert re.search(f"other settings, {told}", capsys.readouterr().err)
+    assert not (tmp_path / "net/bank").exists()
+
+
+def test_more_steps_are_told_and_older_states_are_taken(tmp_path, capsys):
+    path, settings = tmp_path / "state.npz", training.Settings(out="net.keras", steps=9)
+    training.check_settings(path, settings)
+    training.save_state(path, [], 7, settings)
+    training.check_settings(path, training.Settings(out="other.keras", steps=9, workers=3, log_every=5))
+    assert capsys.readouterr().out == ""
+    training.check_settings(path, training.Settings(out="net.keras", steps=12))
+    assert "--steps 9 (now 12)" in capsys.readouterr().out
+    np.savez(path, step=7)
+    training.check_settings(path, training.Settings(out="net.keras", seed=5))
 
 
 def test_the_log_holds_each_step_once_after_a_kill(tmp_path):
