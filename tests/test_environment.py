@@ -122,12 +122,16 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_a_library_turns_into_an_error_is_the_end_that_was_asked_for(number, terminal):
     """As TensorFlow does with what is raised while it calls Python."""
-    with pytest.raises(KeyboardInterrupt), ended_early():
+
+    def export():
         try:
             os.kill(os.getpid(), number)
             time.sleep(5)
         except KeyboardInterrupt:
             raise ValueError("Keras cannot export onnx") from None
+
+    with pytest.raises(KeyboardInterrupt), ended_early():
+        export()
 
 
 @pytest.fixture
