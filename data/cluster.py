@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 
 import dask
-from distributed import Client, Future, LocalCluster, WorkerPlugin, as_completed
+from distributed import Client, Future, LocalCluster, Nanny, WorkerPlugin, as_completed
+from distributed.core import Status
 from distributed.scheduler import KilledWorker
 from tqdm import tqdm
 
@@ -31,6 +32,9 @@ DYING = "workers keep dying, perhaps for lack of memory; start again with fewer 
 POLL_S, WATCH_S = 0.05, 1
 # without any worker that can work
 PATIENCE_S = 20
+# for the first worker of a cluster that has none yet
+FIRST_WORKER_S = 40
+NO_WORKERS_YET = f"no worker came to --scheduler within {FIRST_WORKER_S} s; start some, then start again"
 # for a result on its way
 RESULT_S = 5
 # Dask makes workers return memory to the system at once; fetching it again for every photo cost a third of the time
@@ -105,8 +109,8 @@ class WorkerWatch:
         self._most = max(self._most, len(workers))
         if any(map(_can_work, workers.values())):
             self._able = now
-        # a cluster may be made smaller, but not by more workers than it had
-        if self._deaths > self._most + 3:
+        # a cluster may be made smaller, but not by more workers than it had; of those, one may have been unlucky
+        if self._deaths > self._most + 1:
             raise RuntimeError(DYING)
         if now - self._able > PATIENCE_S:
             raise RuntimeError(DYING if workers or self._client.cluster else NO_WORKERS)
@@ -183,7 +187,8 @@ def _result(future: Future, watch: WorkerWatch) -> Summary:
 def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     """A Dask client of the cluster at `scheduler`, or of `workers` processes of this machine (None: one a core).
 
-    Raises ValueError for a scheduler that does not answer. Waits for the first worker of one that has none yet.
+    Raises ValueError for a scheduler that does not answer, RuntimeError where no worker comes, or none stays. Waits a
+    little for the first worker of a scheduler that has none yet.
     """
     if scheduler:
         try:
@@ -194,17 +199,13 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             ) from None
         with client:
             if not client.nthreads():
-                say(f"no worker at {scheduler} yet: waiting for the first")
-                client.wait_for_workers(1)
+                say(f"no worker at {scheduler} yet: waiting up to {FIRST_WORKER_S} s for the first")
+                _wait_for_first(client)
             _check_code(client)
             yield client
         return
     with _local_cluster(workers or os.cpu_count()) as cluster, Client(cluster) as client:
-        try:
-            client.register_plugin(IgnoreInterrupts())
-        # the workers that were just started are gone
-        except OSError:
-            raise RuntimeError(DYING) from None
+        _prepare_workers(client)
         try:
             yield client
         except KeyboardInterrupt:
@@ -213,13 +214,46 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             raise
 
 
+def _wait_for_first(client: Client) -> None:
+    try:
+        client.wait_for_workers(1, timeout=FIRST_WORKER_S)
+    except asyncio.TimeoutError:
+        raise RuntimeError(NO_WORKERS_YET) from None
+    except OSError:
+        raise RuntimeError(GONE) from None
+
+
+def _prepare_workers(client: Client) -> None:
+    """Raises RuntimeError where the workers that were just started are gone."""
+    try:
+        client.register_plugin(IgnoreInterrupts())
+        alive = client.nthreads()
+    except OSError:
+        alive = {}
+    if not alive:
+        raise RuntimeError(DYING)
+
+
+class QuickNanny(Nanny):
+    """Dask lets a process that is still starting come up before it ends it, which took 15 s on a busy machine."""
+
+    async def close(self, *args, **kwargs) -> str:
+        process = self.process
+        closing = asyncio.ensure_future(super().close(*args, **kwargs))
+        # from then on it starts no other one
+        await asyncio.sleep(0)
+        if process is not None and process.status == Status.starting and process.pid:
+            os.kill(process.pid, signal.SIGTERM)
+        return await closing
+
+
 def _local_cluster(workers: int) -> LocalCluster:
     # no dashboard, whose port could clash with other runs on this machine
     options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
     # preprocess.py says once why a run ends; workers would add a traceback for each bucket
     options |= {"silence_logs": logging.CRITICAL}
     with dask.config.set(KEEP_MEMORY):
-        return LocalCluster(n_workers=workers, threads_per_worker=1, **options)
+        return LocalCluster(n_workers=workers, threads_per_worker=1, worker_class=QuickNanny, **options)
 
 
 def _check_code(client: Client) -> None:

@@ -117,9 +117,36 @@ def test_workers_that_die_before_they_finish_anything_end_the_run(fleet):
     start_again(2)
     # once something is finished, they are counted anew
     watch.note_progress()
-    start_again(2)
+    start_again(1)
     with pytest.raises(RuntimeError, match="lack of memory"):
-        start_again(4)
+        start_again(1)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(asyncio.TimeoutError(), "no worker came to --scheduler within 40 s"), (OSError(), GONE)]
+)
+def test_a_cluster_that_gets_no_worker_is_not_waited_for(error, told):
+    class Client:
+        def wait_for_workers(self, count, timeout):
+            assert (count, timeout) == (1, 40)
+            raise error
+
+    with pytest.raises(RuntimeError, match=told):
+        cluster._wait_for_first(Client())
+
+
+@pytest.mark.parametrize("error", [None, OSError("Stream is closed")])
+def test_workers_that_died_as_soon_as_they_were_there_are_not_waited_for(error):
+    class Client:
+        def register_plugin(self, plugin):
+            if error:
+                raise error
+
+        def nthreads(self):
+            return {}
+
+    with pytest.raises(RuntimeError, match="lack of memory"):
+        cluster._prepare_workers(Client())
 
 
 def test_a_cluster_may_become_smaller(fleet):
