@@ -28,7 +28,7 @@ from data.buckets import (
 )
 from data.console import ended_early, prepare_console, say
 from data.files import only_run_in
-from data.photos import Photo, assign_splits, decide_format, find_photos, read_splits
+from data.photos import Photo, assign_splits, decide_format, find_photos, read_splits, tell_lists
 from data.preprocessing import FAILED, KEPT, REJECTED, Finder, Recipe, Summary, write_report
 from data.settings import field, parse, path, require
 
@@ -66,11 +66,12 @@ def preprocess(settings: Settings) -> Summary:
     when the output cannot be written."""
     started = time.monotonic()
     raw, out = separate_folders(settings)
-    photos, unmatched = find_photos(raw, out)
-    listed = read_splits(settings.split_files) if settings.split_files else None
-    splits, lines = assign_splits([photo.source for photo in photos], listed) if listed else (None, [])
-    unmatched += lines
-    tell_unmatched(unmatched)
+    photos, unmatched, twice = find_photos(raw, out)
+    listed, splits = read_splits(settings.split_files) if settings.split_files else None, None
+    if listed:
+        splits, lines, contradicted = assign_splits([photo.source for photo in photos], listed)
+        unmatched, twice = unmatched + lines, twice + contradicted
+    tell_lists(unmatched, twice)
     photos = photos[: settings.limit]
     recipe = recipe_of(settings, photos)
     with only_run_in(out):
@@ -88,7 +89,7 @@ def preprocess(settings: Settings) -> Summary:
             clear(out)
             raise ValueError(nothing_kept(raw, summary))
         write_manifest(out, count)
-        write_report(out, summary, unmatched, made_with, time.monotonic() - started)
+        write_report(out, summary, unmatched, twice, made_with, time.monotonic() - started)
     return summary
 
 
@@ -107,12 +108,6 @@ def recipe_of(settings: Settings, photos: list[Photo]) -> Recipe:
         form, why = decide_format(photos)
         say(f"--format {form}: {why}")
     return Recipe(**{each.name: getattr(settings, each.name) for each in fields(Recipe)} | {"form": form})
-
-
-def tell_unmatched(unmatched: list[str]) -> None:
-    if unmatched:
-        some = ", ".join(unmatched[:3])
-        say(f"{len(unmatched)} entries of text.csv or split files name no photo here, such as {some}")
 
 
 def checksum(splits: dict[str, str] | None) -> str:

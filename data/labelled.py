@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data.files import has_picture_extension
-from data.photos import TEXTS, Listed, read_texts, text_of
+from data.photos import TEXTS, Listed, read_texts, rows_of_twice, text_of
 from data.tiles import SCALES, open_tiles, read_manifest, read_tile
 
 
@@ -52,11 +52,12 @@ class Failure:
 @dataclass(frozen=True)
 class Material:
     """All plates of a folder. truth: where the texts come from: "manifest", "text.csv", "clean side", or "" for
-    nowhere. unmatched: rows of text.csv that name no picture."""
+    nowhere. unmatched: rows of text.csv that name no picture. twice: those that give another text than a row before."""
 
     plates: list[Plate]
     truth: str
     unmatched: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
 
 
 def from_tiles(folder: str, split: str) -> Material:
@@ -81,7 +82,8 @@ def from_lq_only(folder: str) -> Material:
     for key, path in zip(keys, files, strict=True):
         text, country = text_of(key, listed, texts) or ("", "")
         plates.append(Plate(key, str(path), text=text, country=country, group=key))
-    return Material(plates, TEXTS if texts else "", [texts[name].row for name in listed.unmatched()])
+    unmatched = [texts[name].row for name in listed.unmatched()]
+    return Material(plates, TEXTS if texts else "", unmatched, rows_of_twice(texts))
 
 
 def pick(plates: Sequence[Plate], limit: int | None, seed: int) -> list[Plate]:

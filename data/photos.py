@@ -5,7 +5,8 @@ the plate is still to be found. In all, a `text.csv` (`file,text,country`) in an
 the files beside and below it, and overrides the names'. Lists like CCPD's train.txt may give the splits.
 
 Such lists are written on other machines, for other folders. A path that names no picture as it stands is matched with
-`/` for a backslash, and without regard to case or Unicode form. Paths that still match nothing are reported.
+`/` for a backslash, and without regard to case or Unicode form. Paths that still match nothing are reported, and so
+are photos that are listed twice and differently: of their texts the last counts, of their splits none.
 """
 
 import csv
@@ -23,6 +24,7 @@ import fsspec
 import numpy as np
 
 from data.ccpd import Annotation, is_ccpd_name, parse_name
+from data.console import say
 from data.files import has_picture_extension, is_local, read_text
 from data.io import PictureError, open_picture_8bit
 from data.tiles import SPLITS
@@ -31,6 +33,8 @@ TEXTS = "text.csv"
 COLUMNS = ("file", "text", "country")
 # names by which --format auto decides
 SAMPLE = 200
+# the split of a line that stands in the lists of two
+CONTRADICTED = ""
 # a reason that may be gone by the next run
 UNREADABLE = "the file cannot be read"
 
@@ -50,10 +54,12 @@ class Photo:
 
 
 class Found(NamedTuple):
-    """photos: sorted by path. unmatched: the rows of text.csv files that name no photo, as "text.csv: file"."""
+    """photos: sorted by path. unmatched: the rows of text.csv files that name no photo, as "text.csv: file". twice:
+    those that give another text than a row before."""
 
     photos: list[Photo]
     unmatched: list[str]
+    twice: list[str]
 
 
 def find_photos(raw: str, out: str = "") -> Found:
@@ -63,18 +69,22 @@ def find_photos(raw: str, out: str = "") -> Found:
     if not system.isdir(root):
         raise ValueError(f"--raw {raw}: no such folder; docs/DATA.md says where to get photos")
     stamps: dict[str, str] = {}
-    texts: dict[str, Text] = {}
+    lists: list[str] = []
     for source, stamp in _files(system, root, out):
         if has_picture_extension(source):
             stamps[source] = stamp
         elif source.rsplit("/", 1)[-1].lower() == TEXTS:
-            url = f"{root}/{source}"
-            texts |= read_texts(url if is_local(system) else system.unstrip_protocol(url), source[: -len(TEXTS)])
+            lists.append(source)
+    texts: dict[str, Text] = {}
+    # nearer ones, which count, come after those above
+    for source in sorted(lists, key=lambda source: (source.count("/"), source)):
+        url = f"{root}/{source}"
+        read_texts(url if is_local(system) else system.unstrip_protocol(url), source[: -len(TEXTS)], texts)
     if not stamps:
         raise ValueError(f"--raw {raw} holds no pictures; docs/DATA.md says where to get photos")
     listed = Listed(texts, stamps)
     photos = [_photo(source, stamps[source], text_of(source, listed, texts)) for source in sorted(stamps)]
-    return Found(photos, [texts[path].row for path in listed.unmatched()])
+    return Found(photos, [texts[path].row for path in listed.unmatched()], rows_of_twice(texts))
 
 
 def _photo(source: str, stamp: str, text: tuple[str, str] | None) -> Photo:
@@ -142,11 +152,13 @@ def open_photo(url: str, form: str) -> np.ndarray:
 
 
 class Text(NamedTuple):
-    """A row of a text.csv. row: its name in messages."""
+    """A row of a text.csv. row: its name in messages. twice: whether it differs from a row before that names the same
+    path."""
 
     text: str
     country: str
     row: str
+    twice: bool = False
 
 
 class Listed:
@@ -200,9 +212,10 @@ def _alike(path: str) -> str:
     return unicodedata.normalize("NFC", posixpath.normpath(path.strip().replace("\\", "/"))).casefold()
 
 
-def read_texts(url: str | os.PathLike, folder: str = "") -> dict[str, Text]:
-    """The rows of a text.csv, by the paths that they name, with `folder` (with its slash) before each. The country may
-    be missing. Raises ValueError for a file in another encoding or with other columns, OSError."""
+def read_texts(url: str | os.PathLike, folder: str = "", texts: dict[str, Text] | None = None) -> dict[str, Text]:
+    """The rows of a text.csv, by the paths that they name, with `folder` (with its slash) before each; added to `texts`
+    of other files. The country may be missing. Raises ValueError for a file in another encoding or with other columns,
+    OSError."""
     content = read_text(url)
     try:
         header, *rows = [row for row in csv.reader(io.StringIO(content, newline="")) if row] or [[]]
@@ -211,11 +224,17 @@ def read_texts(url: str | os.PathLike, folder: str = "") -> dict[str, Text]:
     columns = [column.strip().casefold() for column in header]
     if not {"file", "text"} <= set(columns):
         raise ValueError(f"{url}: the columns must be {','.join(COLUMNS)}; got {','.join(header)}")
-    texts = {}
+    texts = {} if texts is None else texts
     for row in rows:
         file, text, country = (dict(zip(columns, row, strict=False)).get(name, "") for name in COLUMNS)
-        texts[folder + file] = Text(text, country, f"{folder}{TEXTS}: {file}")
+        before = texts.get(folder + file)
+        twice = before is not None and (before.twice or before[:2] != (text, country))
+        texts[folder + file] = Text(text, country, f"{folder}{TEXTS}: {file}", twice)
     return texts
+
+
+def rows_of_twice(texts: dict[str, Text]) -> list[str]:
+    return [text.row for text in texts.values() if text.twice]
 
 
 def text_of(source: str, listed: Listed, texts: dict[str, Text]) -> tuple[str, str] | None:
@@ -230,31 +249,48 @@ def text_of(source: str, listed: Listed, texts: dict[str, Text]) -> tuple[str, s
 
 
 def read_splits(folder: str) -> dict[str, str]:
-    """Photo path -> split, from train.txt, val.txt and test.txt as CCPD has them. Raises ValueError if there are
-    none, OSError if they cannot be read."""
-    splits = {}
+    """Photo path -> split, from train.txt, val.txt and test.txt as CCPD has them; `CONTRADICTED` for one that stands in
+    two of them. Raises ValueError if there are none, OSError if they cannot be read."""
+    splits: dict[str, str] = {}
     for split in SPLITS:
         file = os.path.join(folder, f"{split}.txt")
         if os.path.isfile(file):
             # not splitlines(), which also splits at characters that a name may hold
-            lines = (line.strip() for line in read_text(file).split("\n"))
-            splits |= {line: split for line in lines if line}
+            for line in filter(None, (line.strip() for line in read_text(file).split("\n"))):
+                splits[line] = split if splits.get(line, split) == split else CONTRADICTED
     if not splits:
         raise ValueError(f"--split-files {folder}: no train.txt, val.txt or test.txt with lines there")
     return splits
 
 
-def assign_splits(sources: Sequence[str], splits: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """(photo's path -> split, for those that `read_splits` lists, the lines that match no photo).
+class Assigned(NamedTuple):
+    """splits: photo's path -> split. unmatched: the lines that match no photo. twice: photos whose lines contradict
+    each other, none of which is believed."""
 
-    The lines may be relative to a folder above or below the raw one.
-    """
+    splits: dict[str, str]
+    unmatched: list[str]
+    twice: list[str]
+
+
+def assign_splits(sources: Sequence[str], splits: dict[str, str]) -> Assigned:
+    """Those that `read_splits` lists. The lines may be relative to a folder above or below the raw one."""
     listed = Listed(splits, sources)
-    assigned = {}
+    assigned, twice = {}, []
     for source in sources:
         path = listed.find(source)
-        paths = [path] if path is not None else listed.find_below_or_above(source)
-        # where lines contradict each other, none is believed
-        if len({splits[path] for path in paths}) == 1:
-            assigned[source] = splits[paths[0]]
-    return assigned, listed.unmatched()
+        said = {splits[each] for each in ([path] if path is not None else listed.find_below_or_above(source))}
+        if len(said) == 1 and CONTRADICTED not in said:
+            assigned[source] = said.pop()
+        elif said:
+            twice.append(source)
+    return Assigned(assigned, listed.unmatched(), twice)
+
+
+def tell_lists(unmatched: list[str], twice: list[str]) -> None:
+    """What is wrong with the lists of texts and splits."""
+    for names, what in (
+        (unmatched, "entries of text.csv or split files name no photo here"),
+        (twice, "photos are listed twice and differently (the last text counts, and no split)"),
+    ):
+        if names:
+            say(f"{len(names)} {what}, such as {', '.join(names[:3])}")

@@ -286,9 +286,12 @@ def _sample(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return sorted(pairs, key=lambda pair: zlib.crc32(pair[1].encode()))[:SAMPLES]
 
 
-def write_report(out: str, summary: Summary, unmatched: list[str], settings: dict, seconds: float) -> None:
-    """Both files, into the tile folder `out`. unmatched: the rows and lines of lists that name no photo."""
-    figures = _figures(summary, unmatched, settings, seconds)
+def write_report(
+    out: str, summary: Summary, unmatched: list[str], twice: list[str], settings: dict, seconds: float
+) -> None:
+    """Both files, into the tile folder `out`. unmatched: the rows and lines of lists that name no photo. twice: what is
+    listed twice and differently."""
+    figures = _figures(summary, unmatched, twice, settings, seconds)
     write_bytes(f"{out}/report.json", to_json(figures, indent=2), durable=True)
     write_bytes(f"{out}/report.png", draw(summary, out))
 
@@ -298,7 +301,7 @@ def to_json(content: object, **options) -> bytes:
     return json.dumps(content, ensure_ascii=False, **options).encode("utf-8", "backslashreplace")
 
 
-def _figures(summary: Summary, unmatched: list[str], settings: dict, seconds: float) -> dict:
+def _figures(summary: Summary, unmatched: list[str], twice: list[str], settings: dict, seconds: float) -> dict:
     reasons = {
         reason: {"verdict": verdict, "count": count, "files": summary.names[reason]}
         for verdict, counts in sorted(summary.reasons.items())
@@ -309,6 +312,7 @@ def _figures(summary: Summary, unmatched: list[str], settings: dict, seconds: fl
         "pairs": dict(sorted(summary.splits.items())),
         "reasons": reasons,
         "listed_but_not_found": {"count": len(unmatched), "names": unmatched[:NAMES_PER_REASON]},
+        "listed_twice": {"count": len(twice), "names": twice[:NAMES_PER_REASON]},
         "tiles_lost_and_made_again": summary.lost,
         "damaged_parts": summary.damaged,
         "done_in_this_run": summary.new,

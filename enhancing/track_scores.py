@@ -19,7 +19,7 @@ import numpy as np
 from data.console import cell
 from data.files import has_picture_extension, write_text
 from data.io import PictureError, open_picture
-from data.photos import TEXTS, read_texts
+from data.photos import TEXTS, Listed, read_texts, rows_of_twice, tell_lists, text_of
 from enhancing.burst import combine
 from enhancing.examining import Examiner, Result
 from enhancing.opening import make_source
@@ -43,15 +43,18 @@ class LabelledTrack:
 
 
 def find_tracks(folder: str) -> list[LabelledTrack]:
-    """The tracks whose text is known and can be scored. ValueError where there are none."""
+    """The tracks whose text is known and can be scored; says what is wrong with text.csv. ValueError where there are
+    none."""
     root = Path(folder)
     texts = read_texts(root / TEXTS) if (root / TEXTS).exists() else {}
-    tracks = []
-    for path in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ():
+    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    tracks, listed = [], Listed(texts, [path.name for path in folders])
+    for path in folders:
         frames = sorted(str(each) for each in path.iterdir() if has_picture_extension(each.name) and each.is_file())
-        text, country = texts[path.name][:2] if path.name in texts else ("", "")
+        text, country = text_of(path.name, listed, texts) or ("", "")
         if frames and is_readable(text, country):
             tracks.append(LabelledTrack(path.name, tuple(frames), text, country))
+    tell_lists([texts[name].row for name in listed.unmatched()], rows_of_twice(texts))
     if not tracks:
         raise ValueError(
             f"--tracks {folder}: no folder of pictures there whose text is in its text.csv (file,text,country)"

@@ -107,6 +107,11 @@ def notes(material: Material, table: Table, failures: list[Failure], read: bool)
             f"{len(material.unmatched)} rows of text.csv name no picture here, such as "
             f"{', '.join(material.unmatched[:3])}.",
         ),
+        (
+            bool(material.twice),
+            f"{len(material.twice)} pictures have two texts in text.csv, of which the last counts, such as "
+            f"{', '.join(material.twice[:3])}.",
+        ),
         (bool(failures), f'{len(failures)} pictures could not be used; they are named at the end, under "failed".'),
     ]
     return [sentence for applies, sentence in candidates if applies]

@@ -193,11 +193,15 @@ def test_shares_of_the_split_and_spelling():
         assert len({draw_split(text, text, recipe) for text in spellings}) == 1
 
 
-def test_text_csv_overrides_the_names(tmp_path, quick):
+def test_text_csv_overrides_the_names(tmp_path, quick, capsys):
+    """Of two rows the last counts, which is said."""
     paths = write_photos(tmp_path / "raw/some", 2)
     with open(tmp_path / "raw/some/text.csv", "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("file", "text", "country"), (paths[0].name, "AB12/CD345", "GB")])
+        rows = [("file", "text", "country"), (paths[0].name, "CD34", "GB"), (paths[0].name, "AB12/CD345", "GB")]
+        csv.writer(file).writerows(rows)
     assert run(tmp_path / "raw", tmp_path / "out") == 0
+    assert report(tmp_path / "out")["listed_twice"] == {"count": 1, "names": [f"some/text.csv: {paths[0].name}"]}
+    assert "1 photos are listed twice and differently" in capsys.readouterr().out
     texts = {row.source: (row.text, row.country) for row in read_manifest(tmp_path / "out")}
     assert texts == {f"some/{paths[0].name}": ("AB12/CD345", "GB"), f"some/{paths[1].name}": (plate_text(1), "CN")}
 

@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 from plate_photos import write_photos
 
+from data.labelled import from_lq_only
 from data.photos import assign_splits, find_photos, read_splits
 
 
@@ -23,7 +24,7 @@ def write_texts(path, rows, header=("file", "text", "country"), encoding="utf-8"
 
 
 def texts_of(folder):
-    photos, unmatched = find_photos(str(folder))
+    photos, unmatched, _ = find_photos(str(folder))
     return {photo.source: photo.text[0] for photo in photos if photo.text}, unmatched
 
 
@@ -101,22 +102,43 @@ def test_a_list_in_another_encoding_is_named(tmp_path):
 def test_lists_are_relative_to_the_top_or_to_a_folder_above_or_below(tmp_path, raw):
     touch(tmp_path / "top", *LINES)
     sources = sources_of(tmp_path / raw)
-    splits, unmatched = assign_splits(sources, write_lists(tmp_path / "lists", LINES))
+    splits, unmatched, _ = assign_splits(sources, write_lists(tmp_path / "lists", LINES))
     assert splits == {source: LINES["/".join(f"top/base/{source}".split("/")[-2:])] for source in sources}
     assert unmatched == (["blur/3.jpg"] if raw == "top/base" else [])
 
 
 def test_lists_with_backslashes_and_other_case(tmp_path):
     touch(tmp_path, "base/1.jpg", "base/2.jpg")
-    splits, unmatched = assign_splits(sources_of(tmp_path), {"BASE\\1.JPG": "train", "x\\base\\2.jpg": "val"})
+    splits, unmatched, _ = assign_splits(sources_of(tmp_path), {"BASE\\1.JPG": "train", "x\\base\\2.jpg": "val"})
     assert (splits, unmatched) == ({"base/1.jpg": "train", "base/2.jpg": "val"}, [])
 
 
 def test_lines_that_contradict_each_other_are_not_believed(tmp_path):
     touch(tmp_path, "1.jpg", "2.jpg")
     lines = {"base/1.jpg": "train", "blur/1.jpg": "test", "base/2.jpg": "val", "blur/2.jpg": "val", "base/9.jpg": "val"}
-    splits, unmatched = assign_splits(sources_of(tmp_path), lines)
-    assert (splits, unmatched) == ({"2.jpg": "val"}, ["base/9.jpg"])
+    assert assign_splits(sources_of(tmp_path), lines) == ({"2.jpg": "val"}, ["base/9.jpg"], ["1.jpg"])
+
+
+def test_a_line_in_two_lists_is_told_and_not_believed(tmp_path):
+    touch(tmp_path / "raw", "1.jpg", "2.jpg")
+    (tmp_path / "train.txt").write_text("1.jpg\n2.jpg\n2.jpg\n")
+    (tmp_path / "test.txt").write_text("1.jpg\n")
+    assert assign_splits(sources_of(tmp_path / "raw"), read_splits(str(tmp_path))) == (
+        {"2.jpg": "train"},
+        [],
+        ["1.jpg"],
+    )
+
+
+def test_a_photo_with_two_texts_is_told(tmp_path):
+    """In one file, or in two of which the nearer one counts; the same text twice is no contradiction."""
+    touch(tmp_path, "a.png", "b.png", "c/d.png", "c/e.png")
+    rows = [("a.png", "1"), ("b.png", "2"), ("c/d.png", "3"), ("c/e.png", "4"), ("a.png", "5"), ("b.png", "2")]
+    write_texts(tmp_path / "text.csv", [(*row, "DE") for row in rows])
+    write_texts(tmp_path / "c/text.csv", [("d.png", "6", "DE"), ("e.png", "4", "DE")])
+    assert texts_of(tmp_path) == ({"a.png": "5", "b.png": "2", "c/d.png": "6", "c/e.png": "4"}, [])
+    assert find_photos(str(tmp_path)).twice == ["text.csv: a.png", "c/text.csv: d.png"]
+    assert from_lq_only(str(tmp_path)).twice == ["text.csv: a.png"]
 
 
 def test_the_output_is_not_searched_whatever_leads_there(tmp_path):
@@ -143,5 +165,5 @@ def test_the_cases_from_bug_reports(tmp_path, shared):
         find_photos(str(tmp_path))
     lists = {name: read_splits(str(cases / "splits" / name)) for name in ("splits", "splits_bom")}
     assert lists["splits"] == lists["splits_bom"]
-    found, _ = find_photos(str(cases / "folder_noise"))
-    assert [photo.source for photo in found] == ["IMG_0007.HEIC", "good.jpg"]
+    found = find_photos(str(cases / "folder_noise"))
+    assert [photo.source for photo in found.photos] == ["IMG_0007.HEIC", "good.jpg"]

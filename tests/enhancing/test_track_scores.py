@@ -39,6 +39,16 @@ def test_tracks_and_their_texts_are_found(tmp_path):
     assert [(track.name, track.text, len(track.frames)) for track in found] == [("a", "B742KX", 3), ("b", "AB123", 3)]
 
 
+def test_rows_that_name_no_track_are_told(tmp_path, capsys):
+    write_tracks(tmp_path, {"a": "B742KX"})
+    with open(tmp_path / "text.csv", "a", encoding="utf-8") as file:
+        file.write("gone,AB123,DE\nA,B742KX,DE\na,B742K,DE\n")
+    assert [track.text for track in find_tracks(str(tmp_path))] == ["B742K"]
+    said = capsys.readouterr().out
+    assert "2 entries of text.csv or split files name no photo here, such as text.csv: gone, text.csv: A" in said
+    assert "1 photos are listed twice and differently" in said
+
+
 def test_a_folder_without_tracks_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"text\.csv"):
         find_tracks(str(tmp_path))

@@ -212,6 +212,15 @@ def count(subset, method):
     return {"n": len(subset.plates), "first": subset.plates[0].key}
 
 
+def test_rows_of_text_csv_that_do_not_count_are_told():
+    material = Material([], "text.csv", unmatched=["text.csv: gone.png"], twice=["text.csv: a.png"])
+    told = report.notes(material, Table([], {}, []), [], read=True)
+    assert [note.partition(",")[0] for note in told] == [
+        "1 rows of text.csv name no picture here",
+        "1 pictures have two texts in text.csv",
+    ]
+
+
 def pair(steps=None, hr=True, brightness=51):
     lq = np.full((96, 192, 3), brightness, np.uint8)
     return Pair(Plate("k", "", corners=CORNERS, steps=steps), lq, lq if hr else None)
