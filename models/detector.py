@@ -130,40 +130,46 @@ class Plate:
 
 
 def decode(maps: np.ndarray, threshold: float) -> list[Plate]:
-    """(H / 8, W / 8, CHANNELS) -> the plates in it above `threshold`, best first, overlapping ones dropped."""
+    """(H / 8, W / 8, CHANNELS) -> the plates in it above `threshold`, best first, overlapping ones dropped. A plate's
+    corners are a mean over the cells around its peak, weighted by their heat."""
     heat = _sigmoid(maps[..., 0])
-    peaks = (heat >= threshold) & (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8)))
-    plates = [_plate_at(maps, heat, y, x) for y, x in zip(*np.nonzero(peaks), strict=True)]
-    return without_overlaps(plates)
-
-
-def _plate_at(maps: np.ndarray, heat: np.ndarray, y: int, x: int) -> Plate:
-    """The plate at a peak; the corners are a mean over the cells around it, weighted by their heat."""
-    rows, columns = slice(max(0, y - 1), y + 2), slice(max(0, x - 1), x + 2)
-    weight = np.where(heat[rows, columns] > 0.6 * heat[y, x], heat[rows, columns], 0)
-    height, width = weight.shape
-    ys, xs = np.mgrid[rows.start : rows.start + height, columns.start : columns.start + width]
-    middles = (np.stack([xs, ys], -1) + 0.5)[:, :, None] * STRIDE
-    corners = maps[rows, columns, 1:9].reshape(*weight.shape, 4, 2) * UNIT + middles
-    mean = np.tensordot(weight / weight.sum(), corners, 2)
-    two_lines, over = (float(_sigmoid(maps[y, x, channel])) for channel in (9, 10))
-    return Plate(mean.astype(np.float64), float(heat[y, x]), two_lines, over)
+    rows, columns = np.nonzero((heat >= threshold) & (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8))))
+    peaks = heat[rows, columns]
+    corners, weights = np.zeros((len(peaks), 4, 2)), np.zeros((len(peaks), 1, 1))
+    framed_heat, framed_maps = np.pad(heat, 1), np.pad(maps[..., 1:9], ((1, 1), (1, 1), (0, 0)))
+    for y, x in ((rows + down, columns + right) for down in (-1, 0, 1) for right in (-1, 0, 1)):
+        around = framed_heat[y + 1, x + 1]
+        weight = np.where(around > 0.6 * peaks, around, 0)[:, None, None]
+        middle = (np.stack([x, y], -1)[:, None] + 0.5) * STRIDE
+        corners += weight * (framed_maps[y + 1, x + 1].reshape(-1, 4, 2) * UNIT + middle)
+        weights += weight
+    rest = _sigmoid(maps[rows, columns, 9:11])
+    found = zip(corners / weights, peaks, rest, strict=True)
+    return without_overlaps([Plate(each, float(score), float(two), float(over)) for each, score, (two, over) in found])
 
 
 def without_overlaps(plates: list[Plate]) -> list[Plate]:
     """Best first; of two that share more than a part of the smaller one the better stays."""
-    kept: list[Plate] = []
-    for plate in sorted(plates, key=lambda plate: -plate.score):
-        if is_quadrangle(plate.corners) and all(_shared(plate.corners, other.corners) < MOST_SHARED for other in kept):
-            kept.append(plate)
-    return kept
+    plates = sorted((plate for plate in plates if is_quadrangle(plate.corners)), key=lambda plate: -plate.score)
+    if len(plates) < 2:
+        return plates
+    corners = np.stack([plate.corners for plate in plates])
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    # most lie apart, and to compare boxes takes a tenth of the time
+    touching = ((low[:, None] < high) & (low < high[:, None])).all(axis=-1)
+    kept: list[int] = []
+    for index in range(len(plates)):
+        rivals = (other for other in kept if touching[index, other])
+        if all(_shared(corners[index], corners[other]) < MOST_SHARED for other in rivals):
+            kept.append(index)
+    return [plates[index] for index in kept]
 
 
 def is_quadrangle(corners: np.ndarray) -> bool:
     """Whether four corners go around in CCPD's order and enclose something."""
     points = np.asarray(corners, np.float32)
-    ahead = np.roll(points, -1, 0) - points
-    after = np.roll(ahead, -1, 0)
+    ahead = points[[1, 2, 3, 0]] - points
+    after = ahead[[1, 2, 3, 0]]
     turns = ahead[:, 0] * after[:, 1] - ahead[:, 1] * after[:, 0]
     return bool((turns > 0).all() and cv2.contourArea(points) > 4)
 
