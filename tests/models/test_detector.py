@@ -67,6 +67,23 @@ def test_of_overlapping_plates_the_better_stays():
     assert [plate.score for plate in without_overlaps(plates)] == [0.9, 0.5]
 
 
+def test_among_many_plates_each_one_left_out_shares_its_place_with_a_better_one():
+    rng = np.random.default_rng(3)
+    middles, sides = rng.uniform(0, 300, (60, 1, 2)), rng.uniform(0.3, 2, (60, 1, 1))
+    some = [Plate(PLATE * side + middle, rng.random(), 0, 0) for side, middle in zip(sides, middles, strict=True)]
+    kept = without_overlaps(some)
+    assert 1 < len(kept) < len(some)
+    assert [plate.score for plate in kept] == sorted((plate.score for plate in kept), reverse=True)
+
+    def share(one: Plate, other: Plate) -> float:
+        return detector._shared(one.corners, other.corners)
+
+    for plate in some:
+        better = [share(plate, other) for other in kept if other.score > plate.score]
+        left_out = not any(plate is other for other in kept)
+        assert left_out == (max(better, default=0) >= detector.MOST_SHARED)
+
+
 def test_part_of_a_plate_is_no_plate():
     part = PLATE.mean(axis=0) + 0.3 * (PLATE - PLATE.mean(axis=0))
     assert len(without_overlaps([Plate(PLATE, 0.9, 0, 0), Plate(part, 0.8, 0, 0)])) == 1
