@@ -1,6 +1,7 @@
 """What other people's libraries are told, and in time: our defaults, unless the user says otherwise; and to send
 nothing."""
 
+import ast
 import json
 import os
 import signal
@@ -92,6 +93,37 @@ def test_nothing_is_sent_by_what_is_loaded(tmp_path, call, imported):
     (tmp_path / "tiny.onnx").write_bytes(b"read only after the import")
     code = call.format(tiles=tiles, out=tmp_path)
     assert told(code, (imported,), list(SILENCE)) == [imported, *SILENCE.values()]
+
+
+GRADIO_MODULES = ("guard", "layout", "limits", "several", "single")
+GUARDED = {f"page.{name}" for name in GRADIO_MODULES}
+SENDING = {"onnxruntime", "rapidocr", "gradio", "huggingface_hub"}
+# each of them is called or imported by a function that has prepared the libraries
+PREPARED = {("models/loading.py", "_bound_memory"), *((f"page/{name}.py", "") for name in GRADIO_MODULES)}
+
+
+def test_every_import_of_what_would_send_comes_after_the_variables():
+    """Whatever program begins: scripts, tools, trainings and exports all load it by these functions."""
+    for path in sorted(ROOT.rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        if name.split("/")[0] in ("tests", ".venv"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for function in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))]:
+            prepared = False
+            for node in function.body:
+                called = {getattr(each.func, "id", "") for each in ast.walk(node) if isinstance(each, ast.Call)}
+                prepared = prepared or "prepare_libraries" in called
+                own = () if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else imported_by(node)
+                sending = {module for module in own if module.split(".")[0] in SENDING or module in GUARDED}
+                known = (name, getattr(function, "name", "")) in PREPARED
+                assert prepared or known or not sending, f"{name}, line {node.lineno}: {sending}"
+
+
+def imported_by(statement) -> set[str]:
+    found = [node for node in ast.walk(statement) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    plain = {alias.name for node in found if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module for node in found if isinstance(node, ast.ImportFrom) and node.module}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
