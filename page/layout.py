@@ -29,12 +29,12 @@ def build_page(examiner: Examiner, folder: str, report: Path) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as page:
         gr.Markdown(HEAD, elem_id="head")
         with gr.Tab("One picture"):
-            photo = single.build(examiner, examples, folder)
+            visit = single.build(examiner, examples, folder)
             single.add_api(examiner, folder)
         with gr.Tab("Several frames"):
             several.build(examiner, examples, folder)
         with gr.Tab("Its limits") as tab:
-            limits.build(tab, examiner, examples, report, photo)
+            limits.build(tab, examiner, examples, report, visit)
     return page.queue(max_size=20, api_open=False)
 
 

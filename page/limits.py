@@ -20,8 +20,8 @@ from enhancing.opening import make_source
 from evaluation.tables import lines, methods_of, sentences
 from models.enhancer import resize
 from page import words
-from page.pictures import Examples, Photo
-from page.single import QUEUE
+from page.pictures import Examples
+from page.tab import NETWORKS, PRIVATE, Visit
 from reading.answer import UNKNOWN
 from reading.matching import MISSING, align, comparable
 
@@ -100,8 +100,9 @@ def _marks(text: str, truth: str) -> list[tuple[str, str]]:
     return marks
 
 
-def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path, photo: gr.State) -> None:
-    """Lay out the tab and wire it. report: the folder that evaluate.py left. photo: the first tab's `Photo`."""
+def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path, visit: gr.State) -> None:
+    """Lay out the tab and wire it. report: the folder that evaluate.py left. visit: the first tab's, with its
+    photo."""
     plates = {f"{plate.country} {plate.text}": plate for plate in examples.clean}
     gr.Markdown("## How far until it invents\nA sharp plate is damaged more and more, and read again each time.")
     with gr.Row():
@@ -116,25 +117,22 @@ def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path, pho
     with gr.Accordion("What the tests of the shipped generator found", open=False, elem_id="measured"):
         _measured(report)
 
-    def show(name: str, said: str, own: Photo | None):
+    def show(name: str, said: str, visit: Visit):
         if name != OWN:
             plate = plates[name]
             return curves_html(examiner, to_float(open_picture(plate.path)), plate.text)
-        if own is None or not (own.sources or own.moved):
+        photo = visit.now
+        if photo is None or not photo.is_ready:
             return words.problem("Give a picture in the first tab, then come back.")
-        clean = resize(own.source.lq, TILE_PX // 2, TILE_PX)
+        clean = resize(photo.source.lq, TILE_PX // 2, TILE_PX)
         return curves_html(examiner, clean, said)
 
     gr.on(
         [tab.select, which.change, truth.submit, truth.blur],
         show,
-        [which, truth, photo],
+        [which, truth, visit],
         found,
-        api_visibility="private",
-        trigger_mode="always_last",
-        show_progress="minimal",
-        concurrency_id=QUEUE,
-        concurrency_limit=1,
+        **PRIVATE | NETWORKS | {"show_progress": "minimal"},
     )
 
 

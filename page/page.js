@@ -10,6 +10,8 @@ const plates = (() => {
   // px of the screen, that a handle needs beside its corner
   const EDGE = 30;
   const PAUSE_MS = 500;
+  // between two looks whether the program behind the page is there
+  const BEAT_MS = 3000;
   // the page is shown when nothing has been added to it for so long, or after the longest time
   const STILL_MS = 150, LONGEST_START_MS = 15000;
 
@@ -41,6 +43,8 @@ const plates = (() => {
     async function upload(files) {
       const heavy = files.find((each) => each.size > MOST_BYTES[kind]);
       if (!files.length) return;
+      // the old result is not seen from now on
+      element.classList.add("uploading");
       if (heavy) {
         const size = Math.ceil(heavy.size / 1e6);
         tell("", `${heavy.name}: too large: ${size} MB, at most ${MOST_BYTES[kind] / 1e6} MB are taken`);
@@ -110,7 +114,8 @@ const plates = (() => {
     show(view);
 
     function show(next) {
-      view = { plates: [], chosen: null, problem: "", status: "", offer: "", ...next };
+      view = { picture: "", plates: [], chosen: null, problem: "", status: "", offer: "", ...next };
+      element.classList.remove("uploading");
       tell(view.status, view.problem);
       corners = view.chosen === null ? null : view.plates[view.chosen].map((corner) => [...corner]);
       element.classList.toggle("filled", view.picture !== "");
@@ -256,13 +261,18 @@ const plates = (() => {
   function frames(element, trigger, props, watch) {
     const part = (selector) => element.querySelector(selector);
     const tell = teller(element);
-    intake(element, "frames", tell, (files) => files.length && trigger("upload", { files }));
+    intake(element, "frames", tell, (files) => {
+      // what was refused leaves the others as they are
+      if (files.length) trigger("upload", { files });
+      else element.classList.remove("uploading");
+    });
     part(".remove").addEventListener("click", () => { tell("", ""); trigger("clear", {}); });
     watch("value", show);
     show();
 
     function show() {
       const view = { frames: [], status: "", problem: "", ...props.value };
+      element.classList.remove("uploading");
       tell(view.status, view.problem);
       element.classList.toggle("filled", view.frames.length > 0);
       part(".frames").replaceChildren(...view.frames.map((each, i) => {
@@ -323,6 +333,27 @@ const plates = (() => {
     next.click();
     next.focus();
   });
+
+  // --- The program behind the page: when it is gone, nothing here does anything ------------------------------------
+
+  const away = made("div", { class: "away problem", role: "alert" },
+    "The program behind this page has stopped, or cannot be reached. Start it again: then the page comes back.");
+  let known = null;
+
+  async function beat() {
+    let here = true;
+    try {
+      const answer = await fetch("/gradio_api/app_id"), id = answer.ok ? (await answer.json()).app_id : known;
+      // another one knows nothing of what is shown here
+      if (known && id !== known) location.reload();
+      known = id;
+    } catch { here = false; }
+    document.querySelector("gradio-app").inert = !here;
+    if (here) away.remove();
+    else if (!away.isConnected) document.body.append(away);
+    setTimeout(beat, BEAT_MS);
+  }
+  document.addEventListener("DOMContentLoaded", beat);
 
   // --- The start: what Gradio moves while it puts the page together is not seen -------------------------------------
 

@@ -75,7 +75,7 @@ def read_examples(folder: Path = FOLDER) -> Examples:
 class Photo:
     """name: that the visitor's file had. preview: the path of a JPEG for the browser. size: (height, width) px.
     sources: the plates found, best first, or the whole picture. chosen: which of them. moved: in its place, what the
-    visitor marked. gone: another picture has been given meanwhile, so nothing of this one may be shown any more."""
+    visitor marked."""
 
     path: str
     name: str
@@ -84,9 +84,13 @@ class Photo:
     sources: list[Source] = field(default_factory=list)
     chosen: int = 0
     moved: Source | None = None
-    gone: bool = False
     # of the visitor's last wish, so that the browser can tell old views from new ones
     ticket: int = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a plate to enhance."""
+        return bool(self.sources or self.moved)
 
     @property
     def source(self) -> Source:

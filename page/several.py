@@ -1,9 +1,10 @@
 """The second tab: several frames of one plate, or a film, combined into one answer."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,14 +21,13 @@ from enhancing.tracking import Followed, follow
 from page import words
 from page.guard import own
 from page.pictures import MAX_PIXELS, Examples, base_name, save_result, to_preview
-from page.single import QUEUE, STATE_SECONDS, at_strength, result_panel, strength_slider
+from page.tab import QUICK, WORK, Visit, at_strength, cleared, in_turn, lay_out
 
 # others wait meanwhile; enhance.py takes more of all
 MOST_FRAMES, MOST_PLATES = 30, 6
 # of a film: how much is looked at, and how often
 FILM_SECONDS, STEP_SECONDS = 30.0, 0.2
 THUMB_PX = 160
-NO_VIEW: dict[str, Any] = {"frames": []}
 BOX = f"""
 <div class="invite"><p>Drop several pictures of one plate here, or a film or GIF.</p>
   <p class="faint">Whole photos are fine: the plate is found in each. Of a film the first {FILM_SECONDS:.0f} seconds
@@ -53,8 +53,7 @@ class Given(NamedTuple):
 @dataclass(eq=False)
 class Frames:
     """What the visitor gave. sources: the plate in each picture, with the picture's name. followed: the plates of a
-    film. pages: the results, and `chosen` the one that is shown. gone: something else has been given meanwhile.
-    problem: with files that were refused."""
+    film. pages: the results, and `chosen` the one that is shown. problem: with files that were refused."""
 
     files: list[Given]
     sources: list[tuple[str, Source]] = field(default_factory=list)
@@ -62,7 +61,6 @@ class Frames:
     pages: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     chosen: int = 0
-    gone: bool = False
     problem: str = ""
 
     def view(self, status: str = "", problem: str = "") -> dict[str, Any]:
@@ -81,73 +79,53 @@ class Frames:
 
 def build(examiner: Examiner, examples: Examples, folder: str) -> None:
     """Lay out the tab and wire it. folder: for previews and files to download."""
-    state = gr.State(None, time_to_live=STATE_SECONDS)
-    with gr.Row():
-        with gr.Column(min_width=300):
-            frames = gr.HTML(
-                NO_VIEW,
-                html_template=BOX,
-                js_on_load="plates.frames(element, trigger, props, watch)",
-                elem_id="frames",
-                elem_classes="intake",
-            )
-            strength = strength_slider(examiner)
-            gr.HTML('<p class="faint">Nothing at hand? Rendered by this project:</p>')
-            with gr.Row(elem_classes="examples"):
-                frames_ready = gr.Button("Example frames", size="sm", min_width=90, elem_id="example-frames")
-                film_ready = gr.Button("Example film", size="sm", min_width=90, elem_id="example-film")
-        with gr.Column(min_width=300):
-            result = result_panel("burst-result")
+    said, ready = "Nothing at hand? Rendered by this project:", {"Example frames": examples.burst}
+    ready["Example film"] = [examples.film]
+    visit, frames, strength, buttons, shown = lay_out("frames", BOX, "burst-result", examiner, said, list(ready))
 
-    shown, quick = [frames, result], {"api_visibility": "private", "show_progress": "hidden"}
-    queued = {**quick, "concurrency_id": QUEUE, "concurrency_limit": 1, "trigger_mode": "always_last"}
-    # as in the first tab
-    quick |= {"queue": False, "trigger_mode": "multiple"}
+    @in_turn
+    def take(visit: Visit, event: gr.EventData):
+        return _take(folder, visit, event._data.get("files") or [])
 
-    def take(old: Frames | None, event: gr.EventData):
-        return _take(folder, old, event._data.get("files") or [])
+    @in_turn
+    def take_examples(visit: Visit, paths: Sequence[Path]):
+        return _now(visit, Frames([_given(folder, str(path), path.name) for path in paths]))
 
-    def take_examples(paths: Sequence[Path], old: Frames | None):
-        return _replaced(old, Frames([_given(folder, str(path), path.name) for path in paths]))
+    @in_turn
+    def choose(visit: Visit, event: gr.EventData):
+        return _choose(visit, event._data)
 
-    def choose(old: Frames | None, event: gr.EventData):
-        return _choose(old, event._data)
+    @in_turn
+    def again(visit: Visit):
+        return _again(visit)
 
-    def work(frames: Frames | None, strength: float):
-        yield from _work(examiner, folder, frames, strength)
+    def work(visit: Visit, strength: float):
+        yield from _work(examiner, folder, visit, strength)
 
-    changes = (
-        frames.upload(take, state, [state, *shown], **quick),
-        frames.select(choose, state, [state, *shown], **quick),
-        frames_ready.click(partial(take_examples, examples.burst), state, [state, *shown], **quick),
-        film_ready.click(partial(take_examples, [examples.film]), state, [state, *shown], **quick),
-    )
+    changes = [
+        frames.upload(take, visit, [visit, *shown], **QUICK),
+        frames.select(choose, visit, [visit, *shown], **QUICK),
+        # by mouse, keys or typing
+        strength.change(again, visit, [visit, *shown], **QUICK),
+    ]
+    for button, paths in zip(buttons, ready.values(), strict=True):
+        changes.append(button.click(partial(take_examples, paths=paths), visit, [visit, *shown], **QUICK))
     for change in changes:
-        change.then(work, [state, strength], shown, **queued)
-    frames.clear(lambda old: _replaced(old, None), state, [state, *shown], **quick)
-    strength.change(
-        lambda old: (
-            _replaced(old, replace(old, pages=[], labels=[], gone=False)) if old else (None, gr.skip(), gr.skip())
-        ),
-        state,
-        [state, *shown],
-        **quick,
-    ).then(work, [state, strength], shown, **queued)
+        change.then(work, [visit, strength], shown, **WORK)
+    frames.clear(in_turn(cleared), visit, [visit, *shown], **QUICK)
 
 
-def _replaced(old: Frames | None, new: Frames | None, problem: str = ""):
-    """State, view and result: nothing old is left."""
-    if old:
-        old.gone = True
-    if new is None or not new.files:
-        return None, NO_VIEW | {"problem": problem, "at": time.monotonic_ns()}, words.EMPTY
-    new.problem = problem
-    return new, new.view("Combining…", problem), words.BUSY
+def _now(visit: Visit, frames: Frames):
+    """View and result where these are to be combined, and nothing old is left."""
+    if not frames.files:
+        return cleared(visit, frames.problem)
+    visit.now = frames
+    return frames.view("Combining…", frames.problem), words.BUSY
 
 
-def _take(folder: str, old: Frames | None, uploaded: Sequence[dict]):
-    """State, view and result after files came in, each with its path in the folder and the name it had."""
-    files, problems = list(old.files) if old else [], []
+def _take(folder: str, visit: Visit, uploaded: Sequence[dict]):
+    """View and result after files came in, each with its path in the folder and the name it had."""
+    files, problems = list(visit.now.files) if visit.now else [], []
     for each in uploaded:
         name = base_name(str(each.get("name") or each["path"]))
         try:
@@ -156,7 +134,7 @@ def _take(folder: str, old: Frames | None, uploaded: Sequence[dict]):
             problems.append(f"{name}: {error or 'not enough memory'}")
     if len(files) > MOST_FRAMES:
         problems.append(f"at most {MOST_FRAMES} frames are taken")
-    return _replaced(old, Frames(files[:MOST_FRAMES]), "; ".join(problems))
+    return _now(visit, Frames(files[:MOST_FRAMES], problem="; ".join(problems)))
 
 
 def _given(folder: str, path: str, name: str) -> Given:
@@ -170,21 +148,27 @@ def _given(folder: str, path: str, name: str) -> Given:
     return Given(path, name, to_preview(first.picture, folder, THUMB_PX))
 
 
-def _choose(old: Frames | None, wanted: dict):
-    """State, view and result after one frame was removed, or another plate of the film was chosen."""
-    if old is None:
-        return gr.skip(), gr.skip(), gr.skip()
+def _choose(visit: Visit, wanted: dict):
+    """View and result after one frame was removed, or another plate of the film was chosen."""
+    frames: Frames | None = visit.now
     number = wanted.get("remove", wanted.get("plate"))
-    if not isinstance(number, int):
-        return gr.skip(), gr.skip(), gr.skip()
+    if frames is None or not isinstance(number, int):
+        return gr.skip(), gr.skip()
     if "remove" in wanted:
-        return _replaced(old, Frames([each for i, each in enumerate(old.files) if i != number]))
-    old.chosen = max(0, min(number, len(old.pages) - 1))
-    return old, old.view(), old.page()
+        return _now(visit, Frames([each for i, each in enumerate(frames.files) if i != number]))
+    frames.chosen = max(0, min(number, len(frames.pages) - 1))
+    return frames.view(), frames.page()
 
 
-def _work(examiner: Examiner, folder: str, frames: Frames | None, strength: float) -> Iterator[tuple]:
+def _again(visit: Visit):
+    """View and result where the same frames are to be combined at another strength."""
+    frames: Frames | None = visit.now
+    return _now(visit, replace(frames, pages=[], labels=[])) if frames else (gr.skip(), gr.skip())
+
+
+def _work(examiner: Examiner, folder: str, visit: Visit, strength: float) -> Iterator[tuple]:
     """View and result, with progress on the way."""
+    frames: Frames | None = visit.now
     if frames is None or frames.pages:
         return
     # many views replace second opinions on one, as in enhance.py
@@ -195,7 +179,7 @@ def _work(examiner: Examiner, folder: str, frames: Frames | None, strength: floa
         if films and len(frames.files) > 1:
             problem = "A film is taken alone: remove the other files."
         elif films:
-            yield from _work_on_film(at, folder, frames, films[0])
+            yield from _work_on_film(at, folder, visit, films[0])
             if not frames.pages:
                 problem, nothing = words.NO_PLATE_IN_FILM, words.nothing_html(words.NO_PLATE)
         elif len(frames.files) < 2:
@@ -205,9 +189,8 @@ def _work(examiner: Examiner, folder: str, frames: Frames | None, strength: floa
             nothing = words.nothing_html(words.NO_PLATE)
     except (ValueError, OSError, MemoryError) as error:
         problem = str(error) or "not enough memory"
-    if not frames.gone:
-        problem = "; ".join(filter(None, (frames.problem, problem)))
-        yield frames.view(problem=problem), frames.page() if frames.pages else nothing
+    problem = "; ".join(filter(None, (frames.problem, problem)))
+    yield visit.shown(frames, frames.view(problem=problem), frames.page() if frames.pages else nothing)
 
 
 def _work_on_pictures(examiner: Examiner, folder: str, frames: Frames) -> str:
@@ -230,33 +213,38 @@ def _work_on_pictures(examiner: Examiner, folder: str, frames: Frames) -> str:
     return "; ".join(problems)
 
 
-def _work_on_film(examiner: Examiner, folder: str, frames: Frames, film: Given) -> Iterator[tuple]:
-    """Combines the best views of each plate in it. Yields progress."""
+def _work_on_film(examiner: Examiner, folder: str, visit: Visit, film: Given) -> Iterator[tuple]:
+    """Combines the best views of each plate in it, as long as it is wanted. Yields progress."""
+    frames: Frames = visit.now
+
+    def is_wanted(_: Frame) -> bool:
+        # at another strength, too: the plates stay the same
+        return visit.now is not None and visit.now.files is frames.files
+
     if not frames.followed:
         with open_film(film.path, end_s=FILM_SECONDS) as opened:
             step = STEP_SECONDS if looks_like_film(film.path) else 0.0
             seen = [0.0]
-            looked = _thinned(opened.frames, step, frames, seen)
+            looked = _thinned(takewhile(is_wanted, opened.frames), step, seen)
             for followed in follow(looked, plates_in_frames(examiner.detector)):
                 frames.followed.append(followed)
-                yield frames.view(f"Second {seen[0]:.0f}: {len(frames.followed)} plates so far…"), gr.skip()
+                view = frames.view(f"Second {seen[0]:.0f}: {len(frames.followed)} plates so far…")
+                yield visit.shown(frames, view, gr.skip())
     best = sorted(frames.followed, key=lambda each: -len(each.track.sightings))[:MOST_PLATES]
     for number, followed in enumerate(best, start=1):
-        if frames.gone:
+        if visit.now is not frames:
             return
         views, results, burst = combine_views(examiner, followed)
         names = [clock(view.seconds) for view in views]
         stem = f"{Path(film.name).stem}-plate-{number}.png" if len(best) > 1 else film.name
         _add_page(folder, frames, stem, names, results, burst)
-        yield frames.view(f"Plate {number} of {len(best)}…"), frames.page()
+        yield visit.shown(frames, frames.view(f"Plate {number} of {len(best)}…"), frames.page())
 
 
-def _thinned(frames: Iterator[Frame], step: float, given: Frames, seen: list[float]) -> Iterator[Frame]:
-    """Frames at least `step` seconds apart, as long as they are wanted; the time of the last one is in seen[0]."""
+def _thinned(frames: Iterable[Frame], step: float, seen: list[float]) -> Iterator[Frame]:
+    """Frames at least `step` seconds apart; the time of the last one is in seen[0]."""
     following = 0.0
     for frame in frames:
-        if given.gone:
-            return
         if frame.seconds >= following:
             seen[0], following = frame.seconds, frame.seconds + step
             yield frame

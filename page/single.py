@@ -1,7 +1,5 @@
 """The first tab: one picture. Its plates are found, and the answer appears by itself."""
 
-import time
-from dataclasses import replace
 from functools import partial
 from threading import Lock
 
@@ -12,12 +10,9 @@ from enhancing.opening import NoPlateFound
 from page import words
 from page.guard import own
 from page.pictures import Examples, Photo, accept, base_name, save_result
+from page.tab import QUICK, WORK, Visit, at_strength, cleared, in_turn, lay_out
 from reading.answer import certainty
 
-# one picture at a time goes through the networks, whichever tab it comes from
-QUEUE = "generator"
-STATE_SECONDS = 1800
-NO_VIEW = {"picture": ""}
 BOX = """
 <div class="frame"><img alt=""><svg aria-hidden="true"></svg>
   <canvas width="144" height="144" aria-hidden="true" hidden></canvas></div>
@@ -34,64 +29,48 @@ BOX = """
 
 
 def build(examiner: Examiner, examples: Examples, folder: str) -> gr.State:
-    """Lay out the tab and wire it. folder: for previews and files to download. Returns the state that holds the
-    visitor's `Photo`."""
-    state = gr.State(None, time_to_live=STATE_SECONDS)
-    with gr.Row():
-        with gr.Column(min_width=300):
-            photo = gr.HTML(
-                NO_VIEW,
-                html_template=BOX,
-                js_on_load="plates.photo(element, trigger, props, watch)",
-                elem_id="photo",
-                elem_classes="intake",
-            )
-            strength = strength_slider(examiner)
-            gr.HTML('<p class="faint">No photo at hand? Rendered ones:</p>')
-            with gr.Row(elem_classes="examples"):
-                ready = [gr.Button(label, size="sm", min_width=90) for label in examples.labels]
-        with gr.Column(min_width=300):
-            result = result_panel("result")
+    """Lay out the tab and wire it. folder: for previews and files to download. Returns the state that holds a `Visit`
+    with the visitor's `Photo`."""
+    said = "No photo at hand? Rendered ones:"
+    visit, photo, strength, ready, shown = lay_out("photo", BOX, "result", examiner, said, examples.labels)
 
-    shown, quick = [photo, result], {"api_visibility": "private", "show_progress": "hidden"}
-    queued = {**quick, "concurrency_id": QUEUE, "concurrency_limit": 1, "trigger_mode": "always_last"}
-    # what is quick goes past the queue, so that a new picture clears the old result at once, and none is left out
-    # because another one is being taken
-    quick |= {"queue": False, "trigger_mode": "multiple"}
+    @in_turn
+    def take(visit: Visit, event: gr.EventData):
+        return _take(folder, visit, event._data)
 
-    # of two pictures given at once the second must not be answered first
-    in_turn = Lock()
-
-    def take(old: Photo | None, event: gr.EventData):
-        with in_turn:
-            return _take(folder, old, event._data)
-
-    def example(number: int, old: Photo | None):
+    @in_turn
+    def example(visit: Visit, number: int):
         path = examples.singles[number]
-        return _accepted(folder, old, str(path), path.name)
+        return _accepted(folder, visit, str(path), path.name)
 
-    def clear(old: Photo | None, event: gr.EventData):
-        return _clear(old, str(event._data.get("problem") or ""))
+    @in_turn
+    def clear(visit: Visit, event: gr.EventData):
+        return cleared(visit, str(event._data.get("problem") or ""))
 
-    def look(photo: Photo | None, strength: float):
-        return _look(examiner, folder, photo, strength)
+    def look(visit: Visit, strength: float):
+        return _look(examiner, folder, visit, strength)
 
-    def choose(photo: Photo | None, strength: float, event: gr.EventData):
-        return _choose(examiner, folder, photo, strength, event._data)
+    def choose(visit: Visit, strength: float, event: gr.EventData):
+        return _choose(examiner, folder, visit, strength, event._data)
 
-    def again(photo: Photo | None, strength: float):
-        return _enhanced(examiner, folder, photo, strength)
+    @in_turn
+    def begin(visit: Visit):
+        return _begun(visit)
 
-    taken = [photo.upload(take, state, [state, *shown], **quick)]
+    def again(visit: Visit, strength: float):
+        return _enhanced(examiner, folder, visit, strength)
+
+    taken = [photo.upload(take, visit, [visit, *shown], **QUICK)]
     for number, button in enumerate(ready):
-        taken.append(button.click(partial(example, number), state, [state, *shown], **quick))
+        taken.append(button.click(partial(example, number=number), visit, [visit, *shown], **QUICK))
     for each in taken:
-        each.then(look, [state, strength], shown, **queued)
-    photo.clear(clear, state, [state, *shown], **quick)
-    photo.select(choose, [state, strength], shown, **queued)
+        each.then(look, [visit, strength], shown, **WORK)
+    photo.clear(clear, visit, [visit, *shown], **QUICK)
+    photo.select(choose, [visit, strength], shown, **WORK)
     # by mouse, keys or typing
-    strength.change(again, [state, strength], shown, **queued)
-    return state
+    begun = strength.change(begin, visit, [visit, *shown], **QUICK)
+    begun.then(again, [visit, strength], shown, **WORK)
+    return visit
 
 
 def add_api(examiner: Examiner, folder: str) -> None:
@@ -134,75 +113,44 @@ def _described(examiner: Examiner, folder: str, photo: Photo, corners: list | No
     return {"width": width, "height": height, "plates": plates, "note": words.HINT}
 
 
-def strength_slider(examiner: Examiner) -> gr.Slider:
-    follows = examiner.generator.readable_strength is not None
-    return gr.Slider(
-        0,
-        1,
-        examiner.generator.strength,
-        step=0.05,
-        label="Strength",
-        info="1: the network's drawing alone. Less: more of your picture, and of its doubt."
-        + " Until you move it, pictures that can be read already get less." * follows,
-        buttons=[],
-        elem_classes="strength",
-    )
-
-
-def result_panel(name: str) -> gr.HTML:
-    return gr.HTML(words.EMPTY, js_on_load="plates.result(element, watch)", elem_id=name, elem_classes="result")
-
-
-def at_strength(examiner: Examiner, strength: float) -> Examiner:
-    """Where the slider stands as it stood at first, the strength follows the picture; elsewhere it is what it says."""
-    generator = examiner.generator
-    if strength == generator.strength:
-        return examiner
-    return replace(examiner, generator=replace(generator, strength=strength, readable_strength=None))
-
-
-def _clear(old: Photo | None, problem: str = ""):
-    """State, view and result where there is no picture any more."""
-    if old:
-        old.gone = True
-    return None, NO_VIEW | {"problem": problem, "at": time.monotonic_ns()}, words.EMPTY
-
-
-def _take(folder: str, old: Photo | None, uploaded: dict):
-    """State, view and result after a file came in. uploaded: its path in the folder, and the name it had."""
+def _take(folder: str, visit: Visit, uploaded: dict):
+    """View and result after a file came in. uploaded: its path in the folder, and the name it had."""
     name = base_name(str(uploaded.get("name") or uploaded["path"]))
     try:
         path = own(folder, uploaded["path"])
     except ValueError as error:
-        return _clear(old, f"{name}: {error}")
-    return _accepted(folder, old, path, name)
+        return cleared(visit, f"{name}: {error}")
+    return _accepted(folder, visit, path, name)
 
 
-def _accepted(folder: str, old: Photo | None, path: str, name: str):
+def _accepted(folder: str, visit: Visit, path: str, name: str):
+    # from here on no result of the last picture is shown any more
+    visit.now = None
     try:
-        photo = accept(path, name, folder)
+        visit.now = accept(path, name, folder)
     except (ValueError, MemoryError) as error:
-        return _clear(old, f"{name}: {error or 'not enough memory'}")
-    _clear(old)
-    return photo, photo.view("Looking for the plate…"), words.BUSY
+        return cleared(visit, f"{name}: {error or 'not enough memory'}")
+    return visit.now.view("Looking for the plate…"), words.BUSY
 
 
-def _look(examiner: Examiner, folder: str, photo: Photo | None, strength: float):
+def _look(examiner: Examiner, folder: str, visit: Visit, strength: float):
     """View and result of a picture that was just taken."""
-    if photo is None or photo.gone:
+    photo: Photo | None = visit.now
+    if photo is None:
         return gr.skip(), gr.skip()
     try:
         photo.look(examiner.generator, examiner.detector)
     except NoPlateFound:
-        return photo.view(problem=words.NO_PLATE_HELP), words.nothing_html(words.NO_PLATE)
+        return visit.shown(photo, photo.view(problem=words.NO_PLATE_HELP), words.nothing_html(words.NO_PLATE))
     except (ValueError, MemoryError) as error:
-        return photo.view(problem=f"{photo.name}: {error}"), words.EMPTY
-    return _enhanced(examiner, folder, photo, strength)
+        return visit.shown(photo, photo.view(problem=f"{photo.name}: {error}"), words.EMPTY)
+    return _enhanced(examiner, folder, visit, strength)
 
 
-def _choose(examiner: Examiner, folder: str, photo: Photo | None, strength: float, wanted: dict):
+def _choose(examiner: Examiner, folder: str, visit: Visit, strength: float, wanted: dict):
     """View and result of another plate, of corners that the visitor moved, or of the whole picture as one plate."""
-    if photo is None or photo.gone:
+    photo: Photo | None = visit.now
+    if photo is None:
         return gr.skip(), gr.skip()
     plate, corners = wanted.get("plate"), wanted.get("corners")
     if isinstance(plate, int) and 0 <= plate < len(photo.sources):
@@ -214,19 +162,23 @@ def _choose(examiner: Examiner, folder: str, photo: Photo | None, strength: floa
             photo.mark(examiner.generator, marked)
     except (ValueError, TypeError) as error:
         # where the visitor has put them, to be moved on
-        return photo.view(problem=str(error), corners=marked), words.EMPTY
-    return _enhanced(examiner, folder, photo, strength)
+        return visit.shown(photo, photo.view(problem=str(error), corners=marked), words.EMPTY)
+    return _enhanced(examiner, folder, visit, strength)
 
 
-def _enhanced(examiner: Examiner, folder: str, photo: Photo | None, strength: float):
+def _begun(visit: Visit):
+    """View and result before the same plate is enhanced anew."""
+    return visit.now.view("Restoring…") if visit.now and visit.now.is_ready else gr.skip(), gr.skip()
+
+
+def _enhanced(examiner: Examiner, folder: str, visit: Visit, strength: float):
     """View and result of the chosen plate."""
-    if photo is None or photo.gone or not (photo.sources or photo.moved):
+    photo: Photo | None = visit.now
+    if photo is None or not photo.is_ready:
         return gr.skip(), gr.skip()
     examiner = at_strength(examiner, strength)
     [result] = examiner.enhance([photo.source])
     lines = words.sheet_lines(words.judged(result), result.warnings)
     files = save_result(folder, photo.name, result.source.lq, result.picture, lines, result.disagreement)
-    if photo.gone:
-        return gr.skip(), gr.skip()
     used = examiner.generator.strength_for(certainty(result.look.recognised))
-    return photo.view(), words.result_html(result, files, used)
+    return visit.shown(photo, photo.view(), words.result_html(result, files, used))

@@ -178,7 +178,7 @@ def result_html(result: Result, files: Files, strength: float) -> str:
 def burst_html(results: Sequence[Result], burst: Burst, files: Files, names: Sequence[str]) -> str:
     """Of several frames of one plate."""
     answer = judged_burst(results, burst)
-    header = "<tr><th>frame</th><th>answer alone</th><th>all of it right</th><th>weight</th></tr>"
+    header = "<tr><th>frame</th><th>its answer</th><th>how sure</th><th>weight</th></tr>"
     rows = "".join(
         f'<tr><td class="name" title="{escape(name)}">{escape(name)}</td>'
         f"<td>{escape(result.answer.text or NOTHING)}</td>"

@@ -5,6 +5,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +28,7 @@ from models.detector import Plate
 from models.enhancer import Generator
 from page import limits, pictures, several, single, words
 from page.pictures import FOLDER, accept, read_examples, save_result
+from page.tab import Visit, in_turn
 from page.words import Judged, judged, judged_burst, levels, trust
 from reading.answer import Answer
 from reading.reader import ALPHABET, Reading
@@ -84,25 +88,28 @@ def test_more_than_50_megapixels_are_refused(tmp_path, size):
 
 
 def test_a_refused_file_clears_the_last_one_and_is_named(examiner, tmp_path):
-    first, *_ = single._take(str(tmp_path), None, {"path": save(tmp_path, (64, 32)), "name": "a.png"})
+    visit = Visit()
+    single._take(str(tmp_path), visit, {"path": save(tmp_path, (64, 32)), "name": "a.png"})
+    first = visit.now
     (tmp_path / "plate.png").write_text("no picture")
-    state, view, result = single._take(str(tmp_path), first, {"path": str(tmp_path / "plate.png"), "name": "my b.png"})
-    assert (state, view["picture"], result) == (None, "", words.EMPTY)
+    view, result = single._take(str(tmp_path), visit, {"path": str(tmp_path / "plate.png"), "name": "my b.png"})
+    assert (visit.now, "picture" in view, result) == (None, False, words.EMPTY)
     assert view["problem"].startswith("my b.png: not a picture")
     # what is still under way for the first one is not shown any more
-    assert first.gone
-    assert single._enhanced(examiner, str(tmp_path), first, 0.5) == (gr.skip(), gr.skip())
+    assert visit.shown(first, first.view(), "a result") == (gr.skip(), gr.skip())
+    assert single._enhanced(examiner, str(tmp_path), visit, 0.5) == (gr.skip(), gr.skip())
 
 
 def test_the_visitors_corners_make_the_plate(examiner, tmp_path):
     photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
     photo.look(examiner.generator, None)
     corners = [[200, 110], [100, 110], [100, 80], [200, 80]]
-    view, result = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 0, "corners": corners, "ticket": 3})
+    wanted = {"plate": 0, "corners": corners, "ticket": 3}
+    view, result = single._choose(examiner, str(tmp_path), Visit(photo), 1.0, wanted)
     assert view["plates"] == [corners]
     assert (view["chosen"], view["ticket"], view["offer"]) == (0, 3, ["found"])
     assert "MAKW374" in result
-    view, _ = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 0})
+    view, _ = single._choose(examiner, str(tmp_path), Visit(photo), 1.0, {"plate": 0})
     assert view["plates"] == []
 
 
@@ -113,7 +120,7 @@ SHOWN = [[[1, 1]] * 4, [[0, 0], [900, 0], [900, 9], [0, 9]]]
 def test_corners_that_make_no_plate_are_said(examiner, tmp_path, corners):
     photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
     photo.look(examiner.generator, None)
-    view, result = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 0, "corners": corners})
+    view, result = single._choose(examiner, str(tmp_path), Visit(photo), 1.0, {"plate": 0, "corners": corners})
     assert view["problem"]
     assert result == words.EMPTY
     # what can be shown stays where the visitor has put it
@@ -124,10 +131,10 @@ def test_of_several_plates_one_is_chosen(examiner, tmp_path):
     photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
     corners = [np.array([[x + 50, 60], [x, 60], [x, 40], [x + 50, 40]], float) for x in (10, 200)]
     photo.sources = [make_source(examiner.generator, np.zeros((200, 300, 3), np.uint8), each) for each in corners]
-    view, _ = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 1})
+    view, _ = single._choose(examiner, str(tmp_path), Visit(photo), 1.0, {"plate": 1})
     assert (len(view["plates"]), view["chosen"]) == (2, 1)
     moved = (corners[1] + 5).tolist()
-    view, _ = single._choose(examiner, str(tmp_path), photo, 1.0, {"plate": 1, "corners": moved})
+    view, _ = single._choose(examiner, str(tmp_path), Visit(photo), 1.0, {"plate": 1, "corners": moved})
     assert view["plates"] == [corners[0].tolist(), moved]
 
 
@@ -137,7 +144,7 @@ def test_no_plate_found_is_said_instead_of_a_result(examiner, tmp_path, monkeypa
 
     monkeypatch.setattr(pictures, "load_sources", none)
     photo = accept(save(tmp_path, (600, 600)), "a.png", str(tmp_path))
-    view, result = single._look(examiner, str(tmp_path), photo, 1.0)
+    view, result = single._look(examiner, str(tmp_path), Visit(photo), 1.0)
     assert words.NO_PLATE in result
     assert "<img" not in result
     assert set(view["offer"]) == {"mark", "whole"}
@@ -286,39 +293,94 @@ def given(folder: Path, names: list[str]) -> list[dict]:
 
 
 def test_frames_are_collected_combined_and_removed(examiner, tmp_path):
-    frames, *_ = several._take(str(tmp_path), None, given(tmp_path, ["1.png"]))
-    *_, (view, _) = several._work(examiner, str(tmp_path), frames, 1.0)
+    visit = Visit()
+    several._take(str(tmp_path), visit, given(tmp_path, ["1.png"]))
+    *_, (view, _) = several._work(examiner, str(tmp_path), visit, 1.0)
     assert "at least one more" in view["problem"]
-    more, *_ = several._take(str(tmp_path), frames, given(tmp_path, ["2.png", "3.png"]))
-    assert frames.gone
-    *_, (view, page) = several._work(examiner, str(tmp_path), more, 1.0)
+    several._take(str(tmp_path), visit, given(tmp_path, ["2.png", "3.png"]))
+    *_, (view, page) = several._work(examiner, str(tmp_path), visit, 1.0)
     assert [each["name"] for each in view["frames"]] == ["1.png", "2.png", "3.png"]
     assert "MAKW374" in page
     assert page.count("<td>MAKW374</td>") == 3
-    less, *_ = several._choose(more, {"remove": 1})
-    assert [each.name for each in less.files] == ["1.png", "3.png"]
+    several._choose(visit, {"remove": 1})
+    assert [each.name for each in visit.now.files] == ["1.png", "3.png"]
+
+
+def test_of_two_lists_given_at_once_none_is_lost(tmp_path, monkeypatch):
+    look = several._given
+
+    def slowly(*given):
+        time.sleep(0.05)
+        return look(*given)
+
+    monkeypatch.setattr(several, "_given", slowly)
+    visit = Visit()
+    take = in_turn(lambda visit, uploaded: several._take(str(tmp_path), visit, uploaded))
+    lists = [given(tmp_path, ["1.png", "2.png"]), given(tmp_path, ["3.png"])]
+    with ThreadPoolExecutor(2) as both:
+        views = list(both.map(lambda uploaded: take(visit, uploaded)[1], lists))
+    assert {each.name for each in visit.now.files} == {"1.png", "2.png", "3.png"}
+    assert {len(view["frames"]) for view in views} in ({2, 3}, {1, 3})
+
+
+def test_each_visitor_has_a_visit_of_their_own():
+    first = Visit()
+    other = deepcopy(first)
+    other.now = "a picture"
+    assert first.now is None
+    assert other.turn is not first.turn
 
 
 def test_a_refused_frame_is_named_beside_the_result(examiner, tmp_path):
     (tmp_path / "x.png").write_text("no picture")
     bad = [{"path": str(tmp_path / "x.png"), "name": "letter.png"}]
-    frames, *_ = several._take(str(tmp_path), None, given(tmp_path, ["1.png", "2.png"]) + bad)
-    *_, (view, page) = several._work(examiner, str(tmp_path), frames, 1.0)
+    visit = Visit()
+    several._take(str(tmp_path), visit, given(tmp_path, ["1.png", "2.png"]) + bad)
+    *_, (view, page) = several._work(examiner, str(tmp_path), visit, 1.0)
     assert view["problem"].startswith("letter.png: not a picture")
     assert "MAKW374" in page
 
 
-def test_a_gif_is_a_film(tmp_path, monkeypatch):
-    examiner = examiner_of("MAKW374")
+def gif(folder: Path) -> list[dict]:
     still = Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 192, 3), np.uint8))
-    still.save(tmp_path / "a.gif", save_all=True, append_images=[still.rotate(1), still.rotate(2)], duration=100)
-    corners = np.array([[170, 80], [20, 80], [20, 20], [170, 20]], float)
-    monkeypatch.setattr(several, "plates_in_frames", lambda _: lambda picture: [Plate(corners, 0.9, 0.0, 0.0)])
-    frames, *_ = several._take(str(tmp_path), None, [{"path": str(tmp_path / "a.gif"), "name": "a.gif"}])
-    *_, (view, page) = several._work(examiner, str(tmp_path), frames, 1.0)
+    still.save(folder / "a.gif", save_all=True, append_images=[still.rotate(1), still.rotate(2)], duration=100)
+    return [{"path": str(folder / "a.gif"), "name": "a.gif"}]
+
+
+IN_GIF = Plate(np.array([[170, 80], [20, 80], [20, 20], [170, 20]], float), 0.9, 0.0, 0.0)
+
+
+def test_a_gif_is_a_film(examiner, tmp_path, monkeypatch):
+    monkeypatch.setattr(several, "plates_in_frames", lambda _: lambda picture: [IN_GIF])
+    visit = Visit()
+    several._take(str(tmp_path), visit, gif(tmp_path))
+    *_, (view, page) = several._work(examiner, str(tmp_path), visit, 1.0)
     assert view["problem"] == ""
     assert "MAKW374" in page
     assert "a-enhanced.png" in page
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_film_is_followed_to_its_end_while_it_is_wanted(examiner, tmp_path, monkeypatch, other):
+    """The strength is moved, or something else is given, during the first frame."""
+    visit, looks = Visit(), []
+
+    def look(picture):
+        if not looks and other:
+            several.cleared(visit)
+        elif not looks:
+            several._again(visit)
+        looks.append(picture)
+        return [IN_GIF]
+
+    monkeypatch.setattr(several, "plates_in_frames", lambda _: look)
+    several._take(str(tmp_path), visit, gif(tmp_path))
+    assert {str(shown) for shown in several._work(examiner, str(tmp_path), visit, 1.0)} == {str((gr.skip(), gr.skip()))}
+    assert len(looks) == (1 if other else 3)
+    if not other:
+        *_, (view, page) = several._work(examiner, str(tmp_path), visit, 0.5)
+        assert "MAKW374" in page
+        assert (len(looks), view["problem"]) == (3, "")
 
 
 # --- The limits ---
