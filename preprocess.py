@@ -66,7 +66,7 @@ def preprocess(settings: Settings) -> Summary:
     when the output cannot be written."""
     started = time.monotonic()
     raw, out = separate_folders(settings)
-    photos, unmatched, twice = find_photos(raw, out)
+    photos, unmatched, twice, _ = find_photos(raw, out)
     listed, splits = read_splits(settings.split_files) if settings.split_files else None, None
     if listed:
         splits, lines, contradicted = assign_splits([photo.source for photo in photos], listed)

@@ -31,7 +31,7 @@ import numpy as np
 import PIL
 
 from data.console import say
-from data.files import LOCK, PART, is_local, is_path, replacing, sync, write_bytes
+from data.files import LOCK, PART, is_local, is_path, read_bytes, replacing, sync, write_bytes
 from data.photos import UNREADABLE, Photo
 from data.preprocessing import REJECTED, Finder, Outcome, Recipe, Summary, make_pairs, to_json
 from data.tiles import MANIFEST, SPLITS, Row, format_rows, tile_url
@@ -182,9 +182,8 @@ def write_part(parts: str, number: int, outcomes: list[Outcome]) -> None:
 
 def read_part(parts: str, number: int) -> tuple[list[Outcome], bool]:
     """(what an earlier run did of a bucket, whether every line of it could be read); nothing where there is no part."""
-    system, path = fsspec.core.url_to_fs(part_url(parts, number))
     try:
-        lines = system.cat_file(path).split(b"\n")
+        lines = read_bytes(part_url(parts, number)).split(b"\n")
     except FileNotFoundError:
         return [], True
     outcomes = [_parse(line) for line in lines[:-1]]
@@ -238,7 +237,7 @@ def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) 
     wanted = json.loads(json.dumps({**asdict(recipe), "split_files": split_files}))
     if not system.exists(f"{root}/{SETTINGS}"):
         _start(system, root, out, {**wanted, "buckets": buckets})
-    stored = _read_settings(system, root)
+    stored = _read_settings(f"{out}/{SETTINGS}")
     differing = [name for name, value in wanted.items() if stored.get(name) != value]
     if differing:
         had = ", ".join(f"{name} {stored.get(name)} (now {wanted[name]})" for name in differing)
@@ -249,14 +248,14 @@ def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) 
     return _grown(system, root, out, stored, buckets // stored["buckets"])
 
 
-def _read_settings(system: fsspec.AbstractFileSystem, root: str) -> dict:
+def _read_settings(url: str) -> dict:
     try:
-        stored = json.loads(system.cat_file(f"{root}/{SETTINGS}"))
+        stored = json.loads(read_bytes(url))
         if stored["buckets"] < 1:
             raise ValueError("no buckets")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
-            f"{root}/{SETTINGS} is damaged, so nobody knows how its tiles were made ({error}); give another folder"
+            f"{url} is damaged, so nobody knows how its tiles were made ({error}); give another folder"
         ) from None
     # tiles of before there was a choice are not straightened
     return {"straighten": False} | stored

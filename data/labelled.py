@@ -7,12 +7,10 @@ DIR/NAME + DIR/text.csv (file,text,country)     --lq-only: real low-quality plat
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
-from data.files import has_picture_extension
-from data.photos import TEXTS, Listed, read_texts, rows_of_twice, text_of
+from data.photos import TEXTS, find_photos
 from data.tiles import SCALES, open_tiles, read_manifest, read_tile
 
 
@@ -69,21 +67,14 @@ def from_tiles(folder: str, split: str) -> Material:
 
 
 def from_lq_only(folder: str) -> Material:
-    """The pictures of a folder, each with its text from text.csv where that names it. ValueError where there are
-    none."""
-    root = Path(folder)
-    files = sorted(path for path in root.rglob("*") if has_picture_extension(path.name) and path.is_file())
-    if not files:
-        raise ValueError(f"--lq-only {folder}: no pictures there")
-    texts = read_texts(root / TEXTS) if (root / TEXTS).exists() else {}
-    keys = [path.relative_to(root).as_posix() for path in files]
-    listed = Listed(texts, keys)
+    """The pictures of a folder at any depth, each with its text from text.csv where that names it. ValueError where
+    there are none."""
+    found = find_photos(folder, flag="--lq-only")
     plates = []
-    for key, path in zip(keys, files, strict=True):
-        text, country = text_of(key, listed, texts) or ("", "")
-        plates.append(Plate(key, str(path), text=text, country=country, group=key))
-    unmatched = [texts[name].row for name in listed.unmatched()]
-    return Material(plates, TEXTS if texts else "", unmatched, rows_of_twice(texts))
+    for photo in found.photos:
+        text, country = photo.text or ("", "")
+        plates.append(Plate(photo.source, f"{folder}/{photo.source}", text=text, country=country, group=photo.source))
+    return Material(plates, TEXTS if found.listed else "", found.unmatched, found.twice)
 
 
 def pick(plates: Sequence[Plate], limit: int | None, seed: int) -> list[Plate]:

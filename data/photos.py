@@ -25,7 +25,7 @@ import numpy as np
 
 from data.ccpd import Annotation, is_ccpd_name, parse_name
 from data.console import say
-from data.files import has_picture_extension, is_local, read_text
+from data.files import file_reason, has_picture_extension, is_local, read_text
 from data.io import PictureError, open_picture_8bit
 from data.tiles import SPLITS
 
@@ -55,19 +55,20 @@ class Photo:
 
 class Found(NamedTuple):
     """photos: sorted by path. unmatched: the rows of text.csv files that name no photo, as "text.csv: file". twice:
-    those that give another text than a row before."""
+    those that give another text than a row before. listed: whether there is a text.csv with rows."""
 
     photos: list[Photo]
     unmatched: list[str]
     twice: list[str]
+    listed: bool
 
 
-def find_photos(raw: str, out: str = "") -> Found:
-    """All pictures below `raw`, but none below `out`, a folder of this machine. Raises ValueError when there are
-    none."""
+def find_photos(raw: str, out: str = "", flag: str = "--raw") -> Found:
+    """All pictures below `raw`, but none below `out`, a folder of this machine. Raises ValueError, which names the flag
+    that `raw` came from, when there are none."""
     system, root = fsspec.core.url_to_fs(str(raw))
     if not system.isdir(root):
-        raise ValueError(f"--raw {raw}: no such folder; docs/DATA.md says where to get photos")
+        raise ValueError(f"{flag} {raw}: no such folder; docs/DATA.md says where to get photos")
     stamps: dict[str, str] = {}
     lists: list[str] = []
     for source, stamp in _files(system, root, out):
@@ -81,10 +82,10 @@ def find_photos(raw: str, out: str = "") -> Found:
         url = f"{root}/{source}"
         read_texts(url if is_local(system) else system.unstrip_protocol(url), source[: -len(TEXTS)], texts)
     if not stamps:
-        raise ValueError(f"--raw {raw} holds no pictures; docs/DATA.md says where to get photos")
+        raise ValueError(f"{flag} {raw} holds no pictures; docs/DATA.md says where to get photos")
     listed = Listed(texts, stamps)
     photos = [_photo(source, stamps[source], text_of(source, listed, texts)) for source in sorted(stamps)]
-    return Found(photos, [texts[path].row for path in listed.unmatched()], rows_of_twice(texts))
+    return Found(photos, [texts[path].row for path in listed.unmatched()], rows_of_twice(texts), bool(texts))
 
 
 def _photo(source: str, stamp: str, text: tuple[str, str] | None) -> Photo:
@@ -105,12 +106,16 @@ def _files(system: fsspec.AbstractFileSystem, root: str, out: str) -> Iterator[t
 def _local_files(root: str, out: str) -> Iterator[tuple[str, str]]:
     """Follows links, as data sets are often put together by them, but into no folder twice, and not into `out`."""
     visited = {os.path.realpath(out)} if out else set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=_tell_unreadable, followlinks=True):
         visited.add(os.path.realpath(folder))
         folders[:] = sorted(name for name in folders if os.path.realpath(f"{folder}/{name}") not in visited)
         below = os.path.relpath(folder, root).replace(os.sep, "/")
         for name in names:
             yield name if below == "." else f"{below}/{name}", _local_stamp(f"{folder}/{name}")
+
+
+def _tell_unreadable(error: OSError) -> None:
+    say(f"{error.filename}: this folder is left out: {file_reason(error)}", error=True)
 
 
 def _local_stamp(path: str) -> str:
@@ -254,7 +259,7 @@ def read_splits(folder: str) -> dict[str, str]:
     splits: dict[str, str] = {}
     for split in SPLITS:
         file = os.path.join(folder, f"{split}.txt")
-        if os.path.isfile(file):
+        if os.path.lexists(file):
             # not splitlines(), which also splits at characters that a name may hold
             for line in filter(None, (line.strip() for line in read_text(file).split("\n"))):
                 splits[line] = split if splits.get(line, split) == split else CONTRADICTED

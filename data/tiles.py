@@ -18,7 +18,7 @@ import fsspec
 import numpy as np
 
 from data.ccpd import Corners
-from data.files import has_picture_extension
+from data.files import has_picture_extension, read_text
 from data.io import PictureError, open_picture_8bit
 
 SPLITS = ("train", "val", "test")
@@ -104,15 +104,19 @@ def read_tile(url: str) -> np.ndarray:
 
 
 def read_manifest(folder: str) -> list[Row]:
-    """All rows of the folder's manifest, [] where it has none. Raises ValueError for one with other columns."""
+    """All rows of the folder's manifest, [] where it has none. Raises ValueError for one with other columns, or that is
+    damaged; OSError."""
     system, root = fsspec.core.url_to_fs(str(folder))
+    url = f"{str(folder).rstrip('/')}/{MANIFEST}"
     if not system.exists(f"{root}/{MANIFEST}"):
         return []
-    with system.open(f"{root}/{MANIFEST}", "rb") as file:
-        lines = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""))
+    lines = csv.DictReader(io.StringIO(read_text(url), newline=""))
+    try:
         if tuple(lines.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{folder}/{MANIFEST}: expected the columns {','.join(COLUMNS)}, got {lines.fieldnames}")
+            raise ValueError(f"expected the columns {','.join(COLUMNS)}, got {lines.fieldnames}")
         return [_parse(line) for line in lines]
+    except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
+        raise ValueError(f"{url}, line {lines.line_num}: {error}; preprocess.py writes it anew") from error
 
 
 def _parse(line: dict[str, str]) -> Row:

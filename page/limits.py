@@ -14,6 +14,7 @@ import gradio as gr
 import numpy as np
 
 from data import degrade
+from data.files import read_text
 from data.io import open_picture, to_float, to_uint8
 from enhancing.examining import Examiner, Result, min_effective_width
 from enhancing.opening import make_source
@@ -250,12 +251,12 @@ def figures(report: Path) -> str:
     """The sentences, notes and the table, a column for each method; a note where there is no evaluation, or one that
     cannot be understood."""
     try:
-        metrics = json.loads((report / METRICS).read_text(encoding="utf-8"))
+        metrics = json.loads(read_text(report / METRICS))
         said = [*sentences(metrics), *metrics["notes"]]
         header, *rows = zip(*lines(methods_of(metrics)), strict=True)
     except OSError:
         return words.note(NO_REPORT.format(os.path.relpath(report)))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return words.note(f"{report / METRICS} is not what evaluate.py writes.")
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)

@@ -1,6 +1,7 @@
 """Lists and the photos that they name: written on other machines, for other folders."""
 
 import csv
+import errno
 import os
 import unicodedata
 
@@ -9,6 +10,7 @@ from plate_photos import write_photos
 
 from data.labelled import from_lq_only
 from data.photos import assign_splits, find_photos, read_splits
+from enhancing.finding import find_inputs
 
 
 def touch(folder, *names):
@@ -24,7 +26,7 @@ def write_texts(path, rows, header=("file", "text", "country"), encoding="utf-8"
 
 
 def texts_of(folder):
-    photos, unmatched, _ = find_photos(str(folder))
+    photos, unmatched, *_ = find_photos(str(folder))
     return {photo.source: photo.text[0] for photo in photos if photo.text}, unmatched
 
 
@@ -138,7 +140,37 @@ def test_a_photo_with_two_texts_is_told(tmp_path):
     write_texts(tmp_path / "c/text.csv", [("d.png", "6", "DE"), ("e.png", "4", "DE")])
     assert texts_of(tmp_path) == ({"a.png": "5", "b.png": "2", "c/d.png": "6", "c/e.png": "4"}, [])
     assert find_photos(str(tmp_path)).twice == ["text.csv: a.png", "c/text.csv: d.png"]
-    assert from_lq_only(str(tmp_path)).twice == ["text.csv: a.png"]
+    assert from_lq_only(str(tmp_path)).twice == ["text.csv: a.png", "c/text.csv: d.png"]
+
+
+def test_every_program_finds_the_same_files(tmp_path, monkeypatch, capsys):
+    """Through links, with the texts of any folder; what cannot be read is told."""
+    touch(tmp_path / "elsewhere", "b.png")
+    touch(tmp_path / "top", "a.png", "notes.txt")
+    (tmp_path / "top/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "top/broken.png").symlink_to("nowhere")
+    write_texts(tmp_path / "elsewhere/text.csv", [("b.png", "AB12", "DE")])
+    expected = {"a.png": "", "broken.png": "", "linked/b.png": "AB12"}
+    assert {plate.key: plate.text for plate in from_lq_only(str(tmp_path / "top")).plates} == expected
+    assert sources_of(tmp_path / "top") == list(expected)
+    assert {each.relative for each in find_inputs([str(tmp_path / "top")], "") if not each.skipped} == set(expected)
+
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("linked"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert sources_of(tmp_path / "top") == ["a.png", "broken.png"]
+    assert "linked: this folder is left out: permission denied" in capsys.readouterr().err
+
+
+def test_a_pipe_as_split_list_is_named(tmp_path):
+    os.mkfifo(tmp_path / "train.txt")
+    with pytest.raises(OSError, match="not a regular file"):
+        read_splits(str(tmp_path))
 
 
 def test_the_output_is_not_searched_whatever_leads_there(tmp_path):

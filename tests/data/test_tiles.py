@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,6 +78,21 @@ def test_the_manifest_comes_back(tmp_path):
     assert read_manifest(tmp_path) == ROWS
     assert format_rows(ROWS) == format_rows(ROWS[:1]) + format_rows(ROWS[1:], header=False)
     assert format_rows([]) == ",".join(COLUMNS) + "\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["k,train,a.jpg,,,[[1,2,0,[]", "k", "k,test,a.jpg,,,[],many,[]", 'k,"' + "x" * 200_000]
+)
+def test_a_damaged_manifest_is_named_with_its_line(tmp_path, line):
+    (tmp_path / MANIFEST).write_text(format_rows(ROWS) + line + "\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"manifest\.csv, line [34]: "):
+        read_manifest(tmp_path)
+
+
+def test_a_pipe_as_manifest_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / MANIFEST)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_manifest(tmp_path)
 
 
 def test_no_manifest_and_a_strange_one(tmp_path):
