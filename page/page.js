@@ -337,7 +337,7 @@ const plates = (() => {
   // --- The program behind the page: when it is gone, nothing here does anything ------------------------------------
 
   const away = made("div", { class: "away problem", role: "alert" },
-    "The program behind this page has stopped, or cannot be reached. Start it again: then the page comes back.");
+    "The program behind this page has stopped, or cannot be reached. Start it again, and the page loads anew.");
   let known = null;
 
   async function beat() {
@@ -353,7 +353,7 @@ const plates = (() => {
     else if (!away.isConnected) document.body.append(away);
     setTimeout(beat, BEAT_MS);
   }
-  document.addEventListener("DOMContentLoaded", beat);
+  setTimeout(beat, BEAT_MS);
 
   // --- The start: what Gradio moves while it puts the page together is not seen -------------------------------------
 

@@ -176,12 +176,12 @@ def test_a_picture_written_into_the_request_or_elsewhere_is_not_taken(client, se
 def test_the_handlers_look_for_themselves(page, secret):
     """The guard is one wall, and not the only one."""
     from page import several, single
+    from page.tab import Visit
 
-    for state, view, _ in (
-        single._take(str(page[1]), None, one(str(secret))),
-        several._take(str(page[1]), None, two(str(secret))["files"]),
-    ):
-        assert state is None
+    for take, given in ((single._take, one(str(secret))), (several._take, two(str(secret))["files"])):
+        visit = Visit()
+        view, _ = take(str(page[1]), visit, given)
+        assert visit.now is None
         assert NOT_OURS in view["problem"]
 
 
