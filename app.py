@@ -6,17 +6,18 @@ opens http://127.0.0.1:7860 with the shipped generator. Pictures stay on this ma
 does. Exit code: 0 stopped by the user, 2 the page could not be opened. A restored plate is a hint, not evidence.
 """
 
-import argparse
 import os
 import signal
 import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from data.console import prepare_libraries, printable
-from data.settings import Parser
+from data.console import prepare_console, prepare_libraries, say
+from data.settings import field, parse, path, require
 
 REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
 MAX_FILE_SIZE = "100mb"
@@ -25,7 +26,21 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 SESSIONS = 50
 
 
-def serve(options: argparse.Namespace) -> None:
+@dataclass(frozen=True)
+class Settings:
+    checkpoint: str | None = field(
+        None, type=path, metavar="FILE", help="a .keras or .onnx generator instead of the shipped one"
+    )
+    host: str = field("127.0.0.1", metavar="ADDRESS", help="address to listen on; 0.0.0.0 lets others in")
+    port: int = field(7860, metavar="N", help="port to listen on")
+    report: str = field(str(REPORT), type=path, metavar="DIR", help="folder of evaluate.py, whose figures are shown")
+    browser: bool = field(False, help="also open it in a browser")
+
+    def __post_init__(self) -> None:
+        require(0 <= self.port <= 65535, "--port", "0 to 65535", self.port)
+
+
+def serve(settings: Settings) -> None:
     """Serve the page until Ctrl-C, a plain kill or a closed terminal. Raises ValueError or OSError where it cannot be
     opened."""
     from data.files import temporary_folder
@@ -33,8 +48,8 @@ def serve(options: argparse.Namespace) -> None:
     from models.shipped import default_checkpoint
 
     # before the networks are loaded, which takes a while
-    check_port(options.host, options.port)
-    checkpoint = options.checkpoint or default_checkpoint()
+    check_port(settings.host, settings.port)
+    checkpoint = settings.checkpoint or default_checkpoint()
     examiner = make_examiner(checkpoint, read=True, ask_again=True, find=True)
     stop = threading.Event()
     # else a kill would leave the temporary files
@@ -45,7 +60,7 @@ def serve(options: argparse.Namespace) -> None:
             signal.signal(number, lambda *_: stop.set())
     # for uploads and results: all of it is deleted in the end
     with temporary_folder(tempfile.gettempdir(), "plates-page-") as folder:
-        page = open_page(options, examiner, folder)
+        page = open_page(settings, examiner, folder)
         print(f"The page is at {page.local_url} (Ctrl-C ends it)", flush=True)
         try:
             stop.wait()
@@ -54,9 +69,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises OSError where nothing can listen there, ValueError for what is no port."""
-    if not 0 <= port <= 65535:
-        raise ValueError(f"--port is 0 to 65535, got {port}")
+    """Raises OSError where nothing can listen there."""
     try:
         family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
         socket.create_server(address[:2], family=family).close()
@@ -64,7 +77,7 @@ def check_port(host: str, port: int) -> None:
         raise OSError(f"cannot listen on {host}, port {port}: {error.strerror}: give another --port") from error
 
 
-def open_page(options: argparse.Namespace, examiner, folder: str):
+def open_page(settings: Settings, examiner, folder: str):
     """Build the page and start its server, in threads of its own. folder: for all that is uploaded and made."""
     prepare_libraries()
     os.environ["GRADIO_TEMP_DIR"] = folder
@@ -72,15 +85,15 @@ def open_page(options: argparse.Namespace, examiner, folder: str):
     os.environ["FORWARDED_ALLOW_IPS"] = ""
     # Gradio looks whether its page answers; a proxy for the web could not reach it
     for name in ("no_proxy", "NO_PROXY"):
-        os.environ[name] = ",".join(filter(None, (os.environ.get(name), options.host, *LOCAL)))
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), settings.host, *LOCAL)))
     from page.guard import Guard, GuardedApp, Uploads
     from page.layout import assets, build_page, theme
 
-    page = build_page(examiner, folder, Path(options.report))
+    page = build_page(examiner, folder, Path(settings.report))
     page.launch(
-        server_name=options.host,
-        server_port=options.port,
-        inbrowser=options.browser,
+        server_name=settings.host,
+        server_port=settings.port,
+        inbrowser=settings.browser,
         max_file_size=MAX_FILE_SIZE,
         theme=theme(),
         **assets(),
@@ -91,31 +104,20 @@ def open_page(options: argparse.Namespace, examiner, folder: str):
         quiet=True,
         state_session_capacity=SESSIONS,
         prevent_thread_lock=True,
-        _app=GuardedApp(Guard(options.host, Uploads(folder))),
+        _app=GuardedApp(Guard(settings.host, Uploads(folder))),
     )
     return page
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    first, *rest = __doc__.splitlines()
-    parser = Parser(description=first, epilog=rest[-1], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--checkpoint", help="a .keras or .onnx generator; None: the shipped one that is recommended")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in")
-    parser.add_argument("--port", type=int, default=7860, help="port to listen on")
-    parser.add_argument("--report", default=str(REPORT), help="folder of evaluate.py, whose figures are shown")
-    parser.add_argument("--browser", action="store_true", help="also open it in a browser")
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> int:
-    options = parse_arguments(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    prepare_console()
     try:
-        serve(options)
+        serve(parse(Settings, __doc__, argv))
     except (ValueError, OSError) as error:
-        print(f"app: {printable(error)}", file=sys.stderr)
+        say(f"app: {error}", error=True)
         return 2
     except ImportError as error:
-        print(f"app: {printable(error)}: pip install -r requirements-enhance.txt", file=sys.stderr)
+        say(f"app: {error}: pip install -r requirements-enhance.txt", error=True)
         return 2
     return 0
 

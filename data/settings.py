@@ -74,7 +74,7 @@ def parse(
     return cls(**values)
 
 
-class Parser(argparse.ArgumentParser):
+class _Parser(argparse.ArgumentParser):
     """Its errors repeat what was given, which may be the name of somebody else's file."""
 
     def error(self, message: str) -> NoReturn:
@@ -87,7 +87,7 @@ def make_parser(cls: type, description: str, prog: str | None = None) -> argpars
     The flags of a class that `cls` inherits from stand in a group of their own, titled with its docstring.
     """
     formatter = argparse.RawDescriptionHelpFormatter
-    parser = Parser(prog=prog, description=description, formatter_class=formatter)
+    parser = _Parser(prog=prog, description=description, formatter_class=formatter)
     hints, groups = typing.get_type_hints(cls), {cls: parser}
     # what must be given comes first
     for each in sorted(dataclasses.fields(cls), key=_is_required, reverse=True):

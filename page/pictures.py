@@ -28,7 +28,7 @@ SHOWN_PX = 768
 # of a visitor's file name, in the names of results
 MOST_LETTERS = 80
 
-# --- Examples: made by tools/page_examples.py --------------------------------------------------------------------
+# --- Examples: made by tools/page_pictures.py --------------------------------------------------------------------
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "examples"
 INDEX = "examples.json"
@@ -57,7 +57,7 @@ def read_examples(folder: Path = FOLDER) -> Examples:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"no examples in {folder}: make them with python -m tools.page_examples --out {folder}"
+            f"no examples in {folder}: make them with python -m tools.page_pictures --examples {folder}"
         ) from error
     return Examples(
         singles=[folder / each["file"] for each in index["singles"]],

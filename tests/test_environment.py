@@ -78,7 +78,7 @@ EVALUATE = "import evaluate; evaluate.main(['--tiles', '{tiles}', '--split', 'tr
         (ENHANCE, "onnxruntime"),
         (EVALUATE.replace("{more}", "'--no-ocr', '--checkpoint', '{out}/tiny.onnx'"), "onnxruntime"),
         ("import app; app.main(['--checkpoint', '{out}/tiny.onnx'])", "onnxruntime"),
-        ("import app; app.open_page(app.parse_arguments([]), None, '{out}')", "gradio"),
+        ("import app; app.open_page(app.Settings(), None, '{out}')", "gradio"),
         ("import export; export.read_onnx('{out}/tiny.onnx')", "onnxruntime"),
         (READ, "onnxruntime"),
     ],

@@ -7,18 +7,27 @@ Longer training may gain on rendered plates and lose on real ones; the mean of b
 different starts cannot be averaged.
 """
 
-import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from data.console import prepare_console, say
-from data.settings import Parser
+from data.settings import field, parse, path
 from models.loading import import_keras
 
 
-def average(paths: list[str], out: str) -> None:
+@dataclass(frozen=True)
+class Settings:
+    archives: tuple[str, ...] = field(
+        flag="archives", type=path, nargs="+", metavar="FILE", help="generators (.keras), trained on from the same one"
+    )
+    out: str = field(type=path, metavar="FILE", help="the archive to write (.keras)")
+
+
+def average(paths: Sequence[str], out: str) -> None:
     """Write the mean, and a .json that names its sources. Raises ValueError for files that are missing or of another
     architecture."""
     import_keras()
@@ -26,15 +35,15 @@ def average(paths: list[str], out: str) -> None:
     from models.shipped import read_info
     from training.networks import as_shipped, load_given, write_archive
 
-    models = [load_given(path, "FILE", "a generator that a run has left") for path in paths]
+    models = [load_given(each, "FILE", "a generator that a run has left") for each in paths]
     shapes = [[(each.path, tuple(each.shape)) for each in model.variables] for model in models]
-    for path, own in zip(paths, shapes, strict=True):
+    for given, own in zip(paths, shapes, strict=True):
         if own != shapes[0]:
             raise ValueError(
-                f"{path} has other layers than {paths[0]}: only generators of one architecture can be averaged"
+                f"{given} has other layers than {paths[0]}: only generators of one architecture can be averaged"
             )
     means = [np.mean(weights, axis=0) for weights in zip(*(model.get_weights() for model in models), strict=True)]
-    about = read_info(Path(paths[0])) | {"mean_of": paths}
+    about = read_info(Path(paths[0])) | {"mean_of": list(paths)}
     # the first one's
     about.pop("validation", None)
     models[0].set_weights(as_shipped(means, about.get("precision", "")))
@@ -42,22 +51,15 @@ def average(paths: list[str], out: str) -> None:
     write_archive(models[0], Path(out), about)
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="python -m training.average", description=__doc__.split("\n")[0])
-    parser.add_argument("archives", nargs="+", metavar="FILE", help="generators (.keras), trained on from the same one")
-    parser.add_argument("--out", required=True, metavar="FILE", help="the archive to write (.keras)")
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     prepare_console()
-    flags = parse(argv)
     try:
-        average(flags.archives, flags.out)
+        settings = parse(Settings, __doc__, argv, prog="python -m training.average")
+        average(settings.archives, settings.out)
     except (ValueError, OSError) as error:
         say(f"training.average: {error}", error=True)
         return 2
-    say(f"{flags.out}: the mean of {len(flags.archives)} generators")
+    say(f"{settings.out}: the mean of {len(settings.archives)} generators")
     return 0
 
 

@@ -441,7 +441,7 @@ def test_the_examples_are_there_and_small():
 
 
 def test_missing_examples_are_said(tmp_path):
-    with pytest.raises(ValueError, match="page_examples"):
+    with pytest.raises(ValueError, match="page_pictures"):
         read_examples(tmp_path)
 
 
@@ -471,7 +471,7 @@ def test_the_page_can_be_built_without_any_evaluation(examiner, tmp_path):
 
 
 def test_it_listens_to_this_machine_alone():
-    assert app.parse_arguments([]).host == "127.0.0.1"
+    assert app.Settings().host == "127.0.0.1"
 
 
 def test_a_port_that_is_taken_is_said_at_once(capsys):

@@ -37,7 +37,7 @@ def page(tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = app.parse_arguments(["--port", str(port)])
+    settings = app.Settings(port=port)
     examiner = Examiner(Generator(lambda batch: batch), reader=SilentReader(), ask_again=True)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("GRADIO_TEMP_DIR", "FORWARDED_ALLOW_IPS", "no_proxy", "NO_PROXY"):
@@ -46,7 +46,7 @@ def page(tmp_path_factory):
         # a proxy that does not answer is no hindrance
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
             patch.setenv(name, "http://127.0.0.1:9")
-        started = app.open_page(options, examiner, str(folder))
+        started = app.open_page(settings, examiner, str(folder))
         yield f"http://127.0.0.1:{port}", folder
         started.close(verbose=False)
 

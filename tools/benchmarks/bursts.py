@@ -7,16 +7,18 @@ renders plates, makes of each a burst of frames that differ in place, turn, shak
 faults (those of the frozen benchmark preset), and prints a Markdown table. Nothing is left on disk.
 """
 
-import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from data import degrade
+from data.console import prepare_console, say
 from data.io import to_float
-from data.settings import Parser
+from data.settings import field, parse, path, require
 from data.straighten import crop_plate
 from data.synthetic.rendering import render
 from enhancing.burst import combine
@@ -26,7 +28,7 @@ from enhancing.opening import make_source
 from enhancing.writing import write_picture
 from evaluation.metrics import estimate
 from models.enhancer import load_generator
-from models.shipped import default_checkpoint
+from models.shipped import check_checkpoint, default_checkpoint
 from reading.answer import vote
 from reading.matching import is_two_line, match
 from reading.reader import Reader
@@ -40,6 +42,19 @@ WAYS = (
 )
 # how far frames of a hand-held or mounted camera lie apart in a tile
 SHIFT_PX, TURN_DEG, ZOOM = 5.0, 1.5, 0.03
+
+
+@dataclass(frozen=True)
+class Settings:
+    checkpoint: str | None = field(None, type=path, metavar="FILE", help="generator (default: the shipped one)")
+    count: int = field(200, metavar="N", help="number of bursts")
+    frames: int = field(5, metavar="N", help="frames of each burst")
+    seed: int = field(77, metavar="N", help="another seed, other plates")
+    show: str | None = field(None, type=path, metavar="DIR", help="folder for pictures of the first twelve bursts")
+
+    def __post_init__(self) -> None:
+        require(self.count >= 1, "--count", "at least 1", self.count)
+        require(self.frames >= 1, "--frames", "at least 1", self.frames)
 
 
 def frames_of(rng: np.random.Generator, tile: np.ndarray, count: int) -> list[np.ndarray]:
@@ -78,14 +93,15 @@ def plates(seed: int, count: int):
             yield np.random.default_rng([seed, index]), to_float(crop_plate(photo, corners)[0]), text, country
 
 
-def measure(examiner: Examiner, seed: int, count: int, frames: int, show: str | None) -> dict[str, list[float]]:
+def measure(examiner: Examiner, settings: Settings) -> dict[str, list[float]]:
     """For each way of reading, the share of right plates per burst (one frame: the mean over its frames)."""
     right: dict[str, list[float]] = {name: [] for name in WAYS}
-    for number, (rng, tile, text, country) in enumerate(tqdm(plates(seed, count), total=count, unit="burst")):
-        sources = [make_source(examiner.generator, frame) for frame in frames_of(rng, tile, frames)]
+    shown = tqdm(plates(settings.seed, settings.count), total=settings.count, unit="burst")
+    for number, (rng, tile, text, country) in enumerate(shown):
+        sources = [make_source(examiner.generator, frame) for frame in frames_of(rng, tile, settings.frames)]
         results = examiner.enhance(sources)
         burst = combine(results, examiner)
-        raw = vote([result.reading_before for result in results], [1] * frames).text
+        raw = vote([result.reading_before for result in results], [1] * settings.frames).text
         combined = examiner.reader.read([burst.picture])[0].text
 
         def is_right(read: str, text: str = text, country: str = country) -> float:
@@ -95,28 +111,28 @@ def measure(examiner: Examiner, seed: int, count: int, frames: int, show: str | 
         right[WAYS[1]].append(float(np.mean([is_right(result.reading.text) for result in results])))
         for name, read in zip(WAYS[2:], (raw, burst.vote.text, combined), strict=True):
             right[name].append(is_right(read))
-        if show and number < 12:
-            write_picture(show, f"{number:02d}-{text}.png", burst_sheet(results, burst))
+        if settings.show and number < 12:
+            write_picture(settings.show, f"{number:02d}-{text}.png", burst_sheet(results, burst))
     return right
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = Parser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--checkpoint", help="None: the shipped generator that is recommended")
-    parser.add_argument("--count", type=int, default=200, help="of bursts")
-    parser.add_argument("--frames", type=int, default=5, help="of each burst")
-    parser.add_argument("--seed", type=int, default=77, help="another seed, other plates")
-    parser.add_argument("--show", help="a folder for pictures of the first twelve bursts")
-    arguments = parser.parse_args(argv)
-    generator = load_generator(arguments.checkpoint or default_checkpoint())
-    examiner = Examiner(generator, reader=Reader(keep_steps=True), ask_again=True)
-    right = measure(examiner, arguments.seed, arguments.count, arguments.frames, arguments.show)
-    print(f"\n{arguments.count} synthetic bursts of {arguments.frames} frames; plates read right")
-    print("\n| | % | 95 % interval |\n| --- | ---: | ---: |")
+def main(argv: Sequence[str] | None = None) -> int:
+    prepare_console()
+    try:
+        settings = parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.bursts")
+        generator = load_generator(check_checkpoint(settings.checkpoint or default_checkpoint()))
+        examiner = Examiner(generator, reader=Reader(keep_steps=True), ask_again=True)
+        right = measure(examiner, settings)
+    except (ValueError, OSError) as error:
+        say(f"bursts: {error}", error=True)
+        return 2
+    say(f"{settings.count} synthetic bursts of {settings.frames} frames; plates read right")
+    say("| | % | 95 % interval |")
+    say("| --- | ---: | ---: |")
     for name, shares in right.items():
         found = estimate(shares)
         low, high = found["ci95"]
-        print(f"| {name} | {100 * found['value']:.1f} | {100 * low:.1f} to {100 * high:.1f} |")
+        say(f"| {name} | {100 * found['value']:.1f} | {100 * low:.1f} to {100 * high:.1f} |")
     return 0
 
 

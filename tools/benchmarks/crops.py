@@ -7,30 +7,41 @@ The crops need no text beside them: those that the reader reads, at the width of
 taken for known. These are the easy ones, and the truth is the reader's; but no renderer drew them.
 """
 
-import argparse
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
 
 from data import degrade
-from data.console import say
+from data.console import prepare_console, say
 from data.io import open_picture, to_uint8
 from data.presets import PRESETS
-from data.settings import Parser
+from data.settings import field, parse, path
 from data.synthetic.registrations import ROMANIAN_COUNTIES
 from enhancing.calibrate import Given, trials_table, try_strengths
 from enhancing.finding import find_inputs
 from enhancing.opening import make_source
 from models.enhancer import Generator, load_generator
-from models.shipped import default_checkpoint
+from models.shipped import check_checkpoint, default_checkpoint
 from reading.matching import comparable
 from reading.reader import Reader
 
 ROMANIAN = rf"(B[0-9]{{2,3}}|({'|'.join(ROMANIAN_COUNTIES)})[0-9]{{2}})[A-Z]{{3}}"
 # at the left of each plate, and often read along
 BAND = "RO"
+
+
+@dataclass(frozen=True)
+class Settings:
+    pictures: str = field(type=path, metavar="DIR", help="real crops of plates, readable ones among them")
+    checkpoint: str | None = field(None, type=path, metavar="FILE", help="generator (default: the shipped one)")
+    pattern: str = field(ROMANIAN, metavar="REGEX", help="well-formed numbers")
+    preset: str = field("street", choices=sorted(PRESETS), help="preset of the damage")
+    variants: int = field(4, metavar="N", help="damages of each crop")
+    seed: int = field(9, metavar="N", help="seed of the damage")
 
 
 def known_crops(generator: Generator, reader: Reader, folder: str, pattern: str) -> list[tuple[str, np.ndarray]]:
@@ -54,27 +65,26 @@ def damaged(
     return plates
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--pictures", required=True, metavar="DIR", help="real crops of plates, readable ones among them"
-    )
-    parser.add_argument("--checkpoint", metavar="FILE", help="generator (default: the shipped one)")
-    parser.add_argument("--pattern", default=ROMANIAN, help="well-formed numbers (default: Romanian ones)")
-    parser.add_argument("--preset", default="street", choices=sorted(PRESETS), help="damage (default: street)")
-    parser.add_argument("--variants", type=int, default=4, metavar="N", help="damages of each crop (default: 4)")
-    parser.add_argument("--seed", type=int, default=9, metavar="N", help="of the damage (default: 9)")
-    flags = parser.parse_args(argv)
+def benchmark(settings: Settings) -> None:
+    """Prints the table. Raises ValueError or OSError."""
+    generator = load_generator(check_checkpoint(settings.checkpoint or default_checkpoint()))
+    reader = Reader()
+    known = known_crops(generator, reader, settings.pictures, settings.pattern)
+    if not known:
+        raise ValueError(f"no crop in {settings.pictures} is read as a number like {settings.pattern}")
+    given = damaged(generator, known, settings.preset, settings.variants, settings.seed)
+    say(f"{len(known)} crops, {settings.variants} damages of each by {settings.preset}")
+    for line in trials_table(try_strengths(generator, reader, given)).splitlines():
+        say(line)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    prepare_console()
     try:
-        generator, reader = load_generator(flags.checkpoint or default_checkpoint()), Reader()
-        known = known_crops(generator, reader, flags.pictures, flags.pattern)
-        if not known:
-            raise ValueError(f"no crop in {flags.pictures} is read as a number like {flags.pattern}")
-        trials = try_strengths(generator, reader, damaged(generator, known, flags.preset, flags.variants, flags.seed))
+        benchmark(parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.crops"))
     except (ValueError, OSError) as error:
         say(f"crops: {error}", error=True)
         return 2
-    print(f"{len(known)} crops, {flags.variants} damages of each by {flags.preset}", trials_table(trials), sep="\n\n")
     return 0
 
 

@@ -7,31 +7,44 @@ was found drawn into them.
 """
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from data.ccpd import is_ccpd_name, parse_name
-from data.console import say
+from data.console import prepare_console, say
 from data.io import open_picture_8bit
-from data.settings import Parser
+from data.settings import field, parse, path
 from data.straighten import plate_size
 from models.detector import Detector, Plate, load_detector, quad_iou
 
 
+@dataclass(frozen=True)
+class Settings:
+    real: str = field(type=path, metavar="DIR", help="real pictures, laid out as in the project's own tests")
+    detector: str | None = field(
+        None, type=path, metavar="FILE", help="another network than the shipped one (.onnx or .keras)"
+    )
+    drawn: str | None = field(
+        None, type=path, metavar="DIR", help="folder for the photos with what was found drawn into them"
+    )
+
+
 @dataclass
 class Found:
-    """Counts over one set of photos."""
+    """Counts over one set of photos. errors: of each corner's coordinates, as a share of the plate's height."""
 
     photos: int = 0
     plates: int = 0
     found: int = 0
     false: int = 0
-    missed: list[str] = field(default_factory=list)
-    errors: list[float] = field(default_factory=list)  # of each corner's coordinates, as a share of the plate's height
+    missed: list[str] = dataclasses.field(default_factory=list)
+    errors: list[float] = dataclasses.field(default_factory=list)
 
 
 def of_quads(detector: Detector, files: list[Path], drawn: Path | None, least: float = 0.7) -> Found:
@@ -146,19 +159,19 @@ def pictures_without_plates(shared: Path) -> list[Path]:
     return [*files, *sorted((shared / "cases/scene").glob("noplate*"))]
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m tools.benchmarks.detector", description=__doc__.split("\n")[0])
-    parser.add_argument("--detector", type=Path, help="another network than the shipped one (.onnx or .keras)")
-    parser.add_argument(
-        "--real", type=Path, required=True, help="folder with real pictures, laid out as in the project's own tests"
-    )
-    parser.add_argument("--drawn", type=Path, help="folder for the photos with what was found drawn in")
-    flags = parser.parse_args(argv)
-    detector = load_detector(flags.detector) if flags.detector else load_detector()
-    for line in measure_real(detector, flags.real, flags.drawn):
-        say(line)
+def main(argv: Sequence[str] | None = None) -> int:
+    prepare_console()
+    try:
+        settings = parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.detector")
+        detector = load_detector(Path(settings.detector)) if settings.detector else load_detector()
+        drawn = Path(settings.drawn) if settings.drawn else None
+        for line in measure_real(detector, Path(settings.real), drawn):
+            say(line)
+    except (ValueError, OSError) as error:
+        say(f"detector: {error}", error=True)
+        return 2
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())
