@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from data.io import to_float
+
 # weights of R, G and B in the brightness of a stored pixel (ITU-R BT.601); OpenCV and Pillow take the same
 LUMA = (0.299, 0.587, 0.114)
 
@@ -30,8 +32,7 @@ class Quality:
 
 def measure(picture: np.ndarray) -> Quality:
     """Of (H, W, 3) uint8, or float32 in [0, 1]."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    grey = grey / 255 if picture.dtype == np.uint8 else grey
+    grey = to_float(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
     contrast = float(grey.std())
     sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).std()) / contrast if contrast > 1e-6 else 0.0
     return Quality(float(grey.mean()), contrast, sharpness)

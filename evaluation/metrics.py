@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from reading.answer import Answer, judged
 from reading.matching import Match, is_readable, is_two_line, match
 
 PSNR_CAP_DB = (
@@ -109,6 +110,30 @@ def harm(
     return {
         name: {**estimate(hit[among], groups[among], resamples, seed), "count": int(hit[among].sum())}
         for name, (hit, among) in shares.items()
+    }
+
+
+def trust(
+    answers: Sequence[Answer],
+    texts: Sequence[str],
+    countries: Sequence[str],
+    groups: Sequence[str] | None = None,
+    resamples: int = BOOTSTRAP_RESAMPLES,
+    seed: int = 0,
+) -> dict:
+    """Whether answers are right as often as they say. An answer is sure where each of its characters has a probability
+    above 0.9. `confidently_wrong`: of all, the share that is sure and wrong; `right_of_sure`: of the sure ones, the
+    share that is right, province included; `reliability`: of their characters."""
+    known = list(zip(answers, texts, countries, strict=True))
+    sure = [given.is_sure(CONFIDENT) for given, _, _ in known]
+    right = [match(given.best_text, text, country, province=True).right for given, text, country in known]
+    wrong = [is_sure and not is_right for is_sure, is_right in zip(sure, right, strict=True)]
+    of_sure = [is_right for is_sure, is_right in zip(sure, right, strict=True) if is_sure]
+    characters = [judged(given, text, country) for given, text, country in known]
+    return {
+        "confidently_wrong": {**estimate(wrong, groups, resamples, seed), "count": sum(wrong)},
+        "right_of_sure": estimate(of_sure, resamples=resamples, seed=seed),
+        "reliability": reliability(*map(np.concatenate, zip(*characters, strict=True))) if characters else [],
     }
 
 

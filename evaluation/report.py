@@ -16,9 +16,8 @@ from data.console import cell
 from data.files import write_bytes
 from data.labelled import Failure, Material, load
 from evaluation import figures, tables
-from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates, reliability
+from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates, trust
 from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, PICTURE_FIGURES, Table, recognised, render
-from reading.answer import judged
 from reading.matching import is_readable, match
 
 # of the parts by difficulty, which are many
@@ -237,23 +236,15 @@ def method_figures(table: Table, method: str, read: bool, resamples: int, seed: 
 
 
 def _answers(table: Table, method: str, resamples: int, seed: int) -> dict:
-    """How well a method's answers are: rates of its likeliest characters, what is wrong but sure (all characters above
-    CONFIDENT), and how often characters are right that were given with a probability."""
+    """How good a method's answers are: rates of their likeliest characters, and whether they are right as often as they
+    say."""
     kept = [i for i, plate in enumerate(table.plates) if is_readable(plate.text, plate.country)]
     plates, answers = [table.plates[i] for i in kept], [table.scores[method][i].answer for i in kept]
     texts, countries, groups = (
         zip(*[(p.text, p.country, p.group) for p in plates], strict=True) if plates else ([],) * 3
     )
     rates = reading_rates([each.best_text for each in answers], texts, countries, groups, resamples, seed)
-    matches = [match(a.best_text, p.text, p.country, province=True) for a, p in zip(answers, plates, strict=True)]
-    wrong = [a.is_sure(CONFIDENT) and not m.right for a, m in zip(answers, matches, strict=True)]
-    of_sure = [m.right for a, m in zip(answers, matches, strict=True) if a.is_sure(CONFIDENT)]
-    given = [judged(a, p.text, p.country) for a, p in zip(answers, plates, strict=True)]
-    return rates | {
-        "confidently_wrong": {**estimate(wrong, groups, resamples, seed), "count": sum(wrong)},
-        "right_of_sure": estimate(of_sure, resamples=resamples, seed=seed),
-        "reliability": reliability(*map(np.concatenate, zip(*given, strict=True))) if given else [],
-    }
+    return rates | trust(answers, texts, countries, groups, resamples, seed)
 
 
 def _readings(table: Table, method: str, resamples: int, seed: int) -> dict:

@@ -306,7 +306,7 @@ def _between(network, first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def difficulty_of(pair: Pair, input_psnr: float | None) -> dict[str, float]:
     """The measures that can be had for one plate: without a manifest no blur length, without a clean side no PSNR."""
-    measures = {"brightness": float(pair.lq.mean() / 255)}
+    measures = {"brightness": float(to_float(pair.lq).mean())}
     if input_psnr is not None:
         measures["input_psnr"] = input_psnr
     plate = pair.plate

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data.console import prepare_libraries
@@ -21,3 +22,9 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real material at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The same numbers for each test, whatever ran before it."""
+    return np.random.default_rng(0)

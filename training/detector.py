@@ -28,16 +28,21 @@ import numpy as np
 
 from data.console import ended_early, follow_parent, prepare_console, say
 from data.files import PART, only_run_in, open_regular, read_text, replacing
+from data.io import to_float
 from data.settings import field, parse, path, require
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import STRIDE, UNIT
 from models.loading import import_keras
 
-VALIDATION = 200  # scenes
+# scenes
+VALIDATION = 200
 VEHICLES, BACKGROUNDS = 5000, 1600
-WARM_UP, DECAY = 300, 0.35  # steps; share of the steps
-TARGETS = 13  # heat, 8 corners, two lines, turned over, weight of the corners, weight of the heat
-LEAST_SPREAD_PX = 4.5  # of a middle's heat: a cell is the finest that it can resolve
+# steps; share of the steps
+WARM_UP, DECAY = 300, 0.35
+# heat, 8 corners, two lines, turned over, weight of the corners, weight of the heat
+TARGETS = 13
+# of a middle's heat: a cell is the finest that it can resolve
+LEAST_SPREAD_PX = 4.5
 # of log.csv; "heat" and the two after it are the terms of the loss
 COLUMNS = (
     *("step", "heat", "corners", "flags", "learning_rate", "seconds_per_step"),
@@ -88,7 +93,8 @@ def targets_of(scene: Scene) -> np.ndarray:
         maps[kept, 1:9] = offsets.reshape(rows, columns, 8)[kept]
         maps[kept, 9], maps[kept, 10] = two, over
         height = np.linalg.norm(points[1] - points[2]) + np.linalg.norm(points[0] - points[3])
-        maps[kept, 11] = UNIT / max(6.0, height / 2)  # errors count as shares of the plate's height
+        # errors count as shares of the plate's height
+        maps[kept, 11] = UNIT / max(6.0, height / 2)
     return maps
 
 
@@ -269,7 +275,7 @@ def validate(model, bank: Bank, seed: int) -> dict[str, float]:
     scores, hits, errors, plates = [], [], [], 0
     for index in range(VALIDATION):
         scene = make_scene(bank, seed, index)
-        maps = np.asarray(model(np.float32(scene.picture[None]) / 255, training=False))[0]
+        maps = np.asarray(model(to_float(scene.picture[None]), training=False))[0]
         found = decode(maps, 0.1)
         free = list(scene.corners)
         plates += len(free)

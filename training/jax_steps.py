@@ -14,10 +14,7 @@ import losses
 from data.dataset import Batches
 from training.networks import Networks
 from training.objective import stage_one
-from training.settings import ScheduleSettings
-
-# Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+from training.settings import BETA_1, BETA_2, EPSILON, ScheduleSettings
 
 
 class Slot:

@@ -20,6 +20,9 @@ POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 # of the settings that a recipe has for several programs, in a file for --config
 SECTION = "generator"
 
+# of Adam (Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1)
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
 P = TypeVar("P")
 
 

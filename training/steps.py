@@ -17,7 +17,7 @@ import losses
 from data.dataset import Batches
 from training.networks import Networks
 from training.objective import stage_one
-from training.settings import ScheduleSettings
+from training.settings import BETA_1, BETA_2, EPSILON, ScheduleSettings
 
 LAST_LAYER = "difference"
 
@@ -232,8 +232,6 @@ def _prefixed(prefix: str, groups: dict[str, list]) -> dict[str, list]:
     return {f"{prefix}/{name}": variables for name, variables in groups.items()}
 
 
-# Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 FIRST_LOSS_SCALE = 2.0**15
 # steps without overflow after which the loss scale is doubled (NVIDIA's and Keras' value)
 SCALE_UP_STEPS = 2000

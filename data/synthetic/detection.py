@@ -20,34 +20,44 @@ import numpy as np
 
 from data.console import follow_parent
 from data.files import reserve, sync, write_text
+from data.io import to_uint8
 from data.operations import disc_kernel, line_kernel, path_kernel
 from data.synthetic.backgrounds import colour, draw_background, logo, sign, stripes, words
 from data.synthetic.canvas import clouds
 from data.synthetic.vehicles import SIZE, CutOut, draw_vehicle
 
-SCENE = (192, 256)  # height, width
+# (height, width)
+SCENE = (192, 256)
 BACKGROUND = (512, 512)
-NARROWEST, WIDEST = 18, 150  # px that a plate to be found is wide in a scene; the detector looks at several sizes
-OUTSIDE = 128  # what lies outside of the picture
-TURNED_OVER = 0.08  # scenes upside down
-NO_PLATE, HUGE, TIGHT = 0.3, 0.05, 0.18  # shares of the scenes
+# px that a plate to be found is wide in a scene; the detector looks at several sizes
+NARROWEST, WIDEST = 18, 150
+# level of what lies outside of the picture
+OUTSIDE = 128
+# shares of the scenes: upside down; without a plate; with one too close to be found; cut tightly around one
+TURNED_OVER, NO_PLATE, HUGE, TIGHT = 0.08, 0.3, 0.05, 0.18
 
 
 @dataclass(frozen=True)
 class Bank:
-    vehicles: np.ndarray  # (N, 448, 512, 4) uint8
-    corners: np.ndarray  # (N, 4, 2)
-    two_lines: np.ndarray  # (N,) bool
-    backgrounds: np.ndarray  # (M, 512, 512, 3) uint8
+    """vehicles: (N, 448, 512, 4) uint8, with corners (N, 4, 2) and two_lines (N,) bool of their plates. backgrounds:
+    (M, 512, 512, 3) uint8."""
+
+    vehicles: np.ndarray
+    corners: np.ndarray
+    two_lines: np.ndarray
+    backgrounds: np.ndarray
 
 
 @dataclass(frozen=True)
 class Scene:
+    """corners: (N, 4, 2) of the plates to be found; two_lines, turned_over: (N,) bool of the same. ignored: (M, 4, 2)
+    of plates partly hidden, which may be found or not."""
+
     picture: np.ndarray
-    corners: np.ndarray  # (N, 4, 2)
-    two_lines: np.ndarray  # (N,) bool
-    turned_over: np.ndarray  # (N,) bool
-    ignored: np.ndarray  # (M, 4, 2): corners of plates partly hidden, which may be found or not
+    corners: np.ndarray
+    two_lines: np.ndarray
+    turned_over: np.ndarray
+    ignored: np.ndarray
 
 
 # --- The bank ---------------------------------------------------------------------------------------------------------
@@ -128,7 +138,8 @@ def make_scene(bank: Bank, seed: int, index: int) -> Scene:
             _distract(rng, picture, [])
         if rng.random() < 0.35:
             _vehicle_without_plate(rng, bank, picture)
-    elif kind < NO_PLATE + HUGE:  # too close: not to be found at this size
+    elif kind < NO_PLATE + HUGE:
+        # too close: not to be found at this size
         _put(rng, bank, picture, [], np.exp(rng.uniform(np.log(210), np.log(800))), (0.5, 0.5))
     else:
         wanted = 1 if tight else 1 + (rng.random() < 0.3) + (rng.random() < 0.15)
@@ -182,14 +193,16 @@ def _put(rng, bank: Bank, picture: np.ndarray, plates: list, width_px: float, sp
     number = rng.integers(len(bank.vehicles))
     source, corners = bank.vehicles[number], bank.corners[number].astype(np.float64)
     plate_only = rng.random() < 0.2
-    if plate_only:  # with some of what is around it
+    if plate_only:
+        # with some of what is around it
         middle = corners.mean(axis=0)
         reach = middle + (corners - middle) * rng.uniform(1, 1.5, 2)
         opacity = np.zeros(source.shape[:2], np.uint8)
         cv2.fillConvexPoly(opacity, reach.round().astype(np.int32), 255, cv2.LINE_AA)
         source = np.dstack([source[..., :3], opacity])
     scale = width_px / _width(corners)
-    while scale < 0.6:  # halved first: a warp alone would skip pixels
+    # halved first: a warp alone would skip pixels
+    while scale < 0.6:
         source = cv2.resize(source, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         corners, scale = corners / 2, scale * 2
     turn = rng.uniform(-0.45, 0.45) if rng.random() < 0.25 else rng.normal(0, 0.06)
@@ -341,7 +354,7 @@ def _curves(rng: np.random.Generator) -> np.ndarray:
         value = 0.5 + rng.uniform(0.5, 1.4) * (value - 0.5)
     if rng.random() < 0.02:
         value = 1 - value
-    return (value.clip(0, 1) * 255).round().astype(np.uint8)[:, None]
+    return to_uint8(value)[:, None]
 
 
 def _uneven(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:

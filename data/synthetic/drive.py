@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from data.files import replacing
-from data.io import to_uint8
+from data.io import to_float, to_uint8
 from data.synthetic.canvas import Pen, clouds, smooth
 from data.synthetic.plates import DESIGNS, draw_face
 from data.synthetic.registrations import RULES
@@ -156,7 +156,7 @@ def _car(rng: np.random.Generator, size: tuple[int, int], aside: float, faces: t
     far, near = (focal * face.size_mm[0] / (rng.uniform(*share) * size[1]) for share in (FAR_SHARE, NEAR_SHARE))
     turn = rng.normal(0, 0.12)
     return Car(
-        cut_outs=_halved(np.dstack([photo, opacity]).astype(np.float32) / 255),
+        cut_outs=_halved(to_float(np.dstack([photo, opacity]))),
         plate_mm=plate_mm,
         text=face.text,
         country=face.country,

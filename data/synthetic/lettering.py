@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data.ccpd import PROVINCES
+from data.io import to_float
 
 FONT_FOLDER = Path(__file__).resolve().parents[1] / "fonts"
 # Noto Sans CJK SC, cut down to the characters of Chinese plates
@@ -48,7 +49,7 @@ def _drawn(font: str, char: str, weight: int) -> np.ndarray:
     face = ImageFont.truetype(FONT_FOLDER / font, int(CHARACTER_PX * 1.4))
     canvas = Image.new("L", (3 * CHARACTER_PX, 3 * CHARACTER_PX))
     ImageDraw.Draw(canvas).text((CHARACTER_PX // 2, CHARACTER_PX // 2), char, font=face, fill=255)
-    pixels = np.asarray(canvas.crop(canvas.getbbox())).astype(np.float32) / 255
+    pixels = to_float(np.asarray(canvas.crop(canvas.getbbox())))
     if weight:
         size = 2 * abs(weight) + 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
@@ -120,7 +121,7 @@ def draw_text(
         mask = cv2.warpAffine(mask, matrix, (int(2 * half), int(2 * half)))
         left, top = round(float(centre[0]) - half), round(float(centre[1]) - half)
     room = picture[max(0, top) : max(0, top + mask.shape[0]), max(0, left) : max(0, left + mask.shape[1])]
-    mask = mask[max(0, -top) :, max(0, -left) :][: room.shape[0], : room.shape[1], None].astype(np.float32) / 255
+    mask = to_float(mask[max(0, -top) :, max(0, -left) :][: room.shape[0], : room.shape[1], None])
     if room.size:
         room[:] = room + mask * (np.float32(colour) - room)
 

@@ -59,6 +59,7 @@ def photograph(rng: np.random.Generator, face: Face, corners: np.ndarray, size: 
         plate *= _plate_lamps(rng, plate.shape[:2])
         gain *= np.float32(rng.uniform(0.8, 1.0))
         car = cv2.convertScaleAbs(car, alpha=rng.uniform(0.15, 0.5))
+    # into a buffer, and by a product, not the quotient of `to_float`: the frozen benchmark was drawn so
     photo = np.multiply(car, np.float32(1 / 255), out=_buffer((*size, 3), 0), dtype=np.float32)
     mount(rng, photo, plate, corners, face.size_mm[0])
     photo *= gain

@@ -19,9 +19,11 @@ from data.synthetic.plates import BLACK, DESIGNS, DRAWN_SHARE, WHITE, chinese_tw
 from data.synthetic.registrations import FREE_RULES
 from data.synthetic.scene import photograph, place
 
-SIZE = (448, 512)  # height, width
+# (height, width)
+SIZE = (448, 512)
 PLATE_PX = (95, 175)
-NO_COUNTRY, TWO_LINES = 0.22, 0.14  # shares of the designs
+# shares of the designs
+NO_COUNTRY, TWO_LINES = 0.22, 0.14
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class CutOut:
 def draw_vehicle(rng: np.random.Generator) -> CutOut:
     width_px = np.exp(rng.uniform(*np.log(PLATE_PX)))
     face = draw_some_face(rng, width_px)
-    mm_wide = 520 * rng.uniform(0.85, 1.1)  # most plates take the room that their cars have for them
+    # most plates take the room that their cars have for them
+    mm_wide = 520 * rng.uniform(0.85, 1.1)
     corners = place(rng, SIZE, width_px, face.ink.shape[1] / face.ink.shape[0])
     middle = np.array(SIZE[::-1]) * (0.5 + rng.normal(0, 0.05), rng.uniform(0.58, 0.75))
     corners += middle - corners.mean(axis=0)
@@ -58,7 +61,8 @@ def _silhouette(rng: np.random.Generator, photo: np.ndarray, plate_mm: np.ndarra
     pen, mask = Pen(photo, to_photo), Pen(np.zeros_like(photo), to_photo)
     aside = rng.normal(0, 60) if rng.random() < 0.9 else rng.uniform(-500, 500)
     half, belt, sill = rng.uniform(780, 980), rng.uniform(-520, -330), rng.uniform(130, 320)
-    tall = rng.random() < 0.25  # vans, buses, lorries
+    # vans, buses, lorries
+    tall = rng.random() < 0.25
     roof = belt - (rng.uniform(600, 1300) if tall else rng.uniform(380, 560))
     taper = rng.uniform(0.9, 1.0) if tall else rng.uniform(0.62, 0.85)
     paint = PAINTS[rng.integers(len(PAINTS))] * rng.uniform(0.5, 1.1)
@@ -72,7 +76,8 @@ def _silhouette(rng: np.random.Generator, photo: np.ndarray, plate_mm: np.ndarra
     ]
     panes = texture(rng, photo.shape[:2], (rng.uniform(15, 90),) * 3, colour(rng, 0.1))
     pen.fill_from(glass, panes)
-    if rng.random() < 0.3:  # writing above or on the windscreen: a bus's line, a taxi's sign
+    # writing above or on the windscreen: a bus's line, a taxi's sign
+    if rng.random() < 0.3:
         spot = pen.pixels(np.array([[aside, roof + rng.uniform(-60, 200)]]))[0, 0] / 16
         draw_text(rng, photo, random_line(rng), spot, rng.uniform(60, 200) * pen.px_per_mm, colour(rng, 0.7), turn=0)
     for side in (-1, 1):

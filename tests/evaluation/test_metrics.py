@@ -12,14 +12,14 @@ from evaluation.metrics import (
     reading_rates,
     reliability,
     ssim,
+    trust,
 )
+from reading.answer import Answer
 from reading.reader import Reading
-
-RNG = np.random.default_rng(0)
 
 
 def pictures(n=3, height=24, width=40):
-    return RNG.random((n, height, width, 3), dtype="float32")
+    return np.random.default_rng(0).random((n, height, width, 3), dtype="float32")
 
 
 def test_psnr_of_a_known_offset():
@@ -34,7 +34,7 @@ def test_psnr_and_ssim_are_those_of_tensorflow():
     import tensorflow as tf
 
     first = pictures()
-    second = np.clip(first + RNG.normal(0, 0.1, first.shape), 0, 1).astype("float32")
+    second = np.clip(first + np.random.default_rng(1).normal(0, 0.1, first.shape), 0, 1).astype("float32")
     np.testing.assert_allclose(psnr_db(first, second), tf.image.psnr(first, second, 1.0), rtol=1e-5)
     np.testing.assert_allclose(ssim(first, second), tf.image.ssim(first, second, 1.0), atol=1e-4)
 
@@ -160,3 +160,13 @@ def test_reliability_counts_what_is_right_in_each_part():
     assert (high["low"], high["n"]) == (0.9, 4)
     assert high["given"] == pytest.approx(0.955)
     assert high["right"] == pytest.approx(0.75)
+
+
+def test_trust_is_of_answers_each_of_whose_characters_is_sure():
+    given = [("AB12", [0.92] * 4), ("CD33", [0.92, 0.92, 0.92, 0.4]), ("EF5X", [0.95] * 4)]
+    answers = [Answer(tuple(((char, p),) for char, p in zip(text, each, strict=True))) for text, each in given]
+    result = trust(answers, ["AB12", "CD34", "EF56"], ["DE"] * 3)
+    assert (result["right_of_sure"]["value"], result["right_of_sure"]["n"]) == (0.5, 2)
+    assert (result["confidently_wrong"]["count"], result["confidently_wrong"]["n"]) == (1, 3)
+    assert [(part["n"], part["right"]) for part in result["reliability"]] == [(1, 0), (11, pytest.approx(10 / 11))]
+    assert trust([], [], [])["reliability"] == []

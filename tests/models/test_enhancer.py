@@ -26,8 +26,6 @@ from models.enhancer import (
 )
 from models.loading import cpu_has_bfloat16
 
-RNG = np.random.default_rng(0)
-
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
@@ -40,16 +38,16 @@ def identity(scale=1):
     return Generator(lambda batch: batch.repeat(scale, 1).repeat(scale, 2), scale)
 
 
-def test_a_tile_is_given_to_the_network_as_it_is(archive):
+def test_a_tile_is_given_to_the_network_as_it_is(archive, rng):
     generator = load_generator(archive, "float32")
-    tile = RNG.random((1, 96, 192, 3), dtype="float32")
+    tile = rng.random((1, 96, 192, 3), dtype="float32")
     expected = keep_colours(tile[0], np.clip(keras.saving.load_model(archive)(tile), 0, 1)[0])[None]
     np.testing.assert_allclose(restore(generator, tile), expected, atol=1e-6)
     np.testing.assert_allclose(enhance(generator, list(tile))[0], expected[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1, 2])
-def test_a_tall_picture_gets_a_second_pass_over_its_central_strip(scale):
+def test_a_tall_picture_gets_a_second_pass_over_its_central_strip(scale, rng):
     sizes = []
 
     def enlarge_and_mark(batch):
@@ -60,7 +58,7 @@ def test_a_tall_picture_gets_a_second_pass_over_its_central_strip(scale):
         return drawn
 
     generator = Generator(enlarge_and_mark, scale, window_px=64)
-    tall = RNG.uniform(0.2, 0.8, (1, 96 // scale, 192 // scale, 3)).astype("float32")
+    tall = rng.uniform(0.2, 0.8, (1, 96 // scale, 192 // scale, 3)).astype("float32")
     seen = run_with_strip(generator, tall)[0]
     assert sizes == [(96 // scale, 192 // scale), (64 // scale, 192 // scale)]
     whole = tall[0].repeat(scale, 0).repeat(scale, 1)
@@ -74,22 +72,22 @@ def test_a_tall_picture_gets_a_second_pass_over_its_central_strip(scale):
 
 
 @pytest.mark.parametrize("height", [48, 64])
-def test_a_picture_no_taller_than_the_window_gets_one_pass(height):
+def test_a_picture_no_taller_than_the_window_gets_one_pass(height, rng):
     shown = []
 
     def note(batch):
         shown.append(batch.shape)
         return batch
 
-    batch = RNG.random((2, height, 192, 3), dtype="float32")
+    batch = rng.random((2, height, 192, 3), dtype="float32")
     np.testing.assert_array_equal(run_with_strip(Generator(note, window_px=64), batch), batch)
     assert shown == [batch.shape]
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
 @pytest.mark.parametrize("size", [(1, 1), (7, 13), (31, 16), (33, 200)])
-def test_padding_is_cut_back(scale, size):
-    batch = RNG.random((2, *size, 3), dtype="float32")
+def test_padding_is_cut_back(scale, size, rng):
+    batch = rng.random((2, *size, 3), dtype="float32")
     np.testing.assert_allclose(restore(identity(scale), batch), identity(scale).run(batch), atol=1e-5)
 
 
@@ -118,24 +116,24 @@ def test_every_scale_gives_the_same_working_size(scale):
     assert enhance(identity(scale), [np.zeros((20, 40, 3), "float32")])[0].shape == (96, 192, 3)
 
 
-def test_a_result_does_not_depend_on_its_neighbours(archive):
+def test_a_result_does_not_depend_on_its_neighbours(archive, rng):
     generator = load_generator(archive, "float32")
     pictures = [
-        RNG.random((h, w, 3), dtype="float32") for h, w in ((40, 100), (96, 192), (48, 96), (300, 200), (40, 100))
+        rng.random((h, w, 3), dtype="float32") for h, w in ((40, 100), (96, 192), (48, 96), (300, 200), (40, 100))
     ]
     together = enhance(generator, pictures, batch_size=2)
     for picture, result in zip(pictures, together, strict=True):
         np.testing.assert_allclose(enhance(generator, [picture])[0], result, atol=1e-5)
 
 
-def test_output_stays_a_picture():
+def test_output_stays_a_picture(rng):
     wild = Generator(lambda batch: batch * 9 - 4)
     # so large that chance makes no cast
-    result = restore(wild, RNG.random((1, 128, 128, 3)))
+    result = restore(wild, rng.random((1, 128, 128, 3)))
     assert result.min() == 0
     assert result.max() == 1
     # a cast: faint colours are greyed
-    in_red_light = restore(wild, RNG.random((1, 16, 16, 3)) * (1, 0.6, 0.6))
+    in_red_light = restore(wild, rng.random((1, 16, 16, 3)) * (1, 0.6, 0.6))
     assert in_red_light.min() >= 0
     assert in_red_light.max() <= 1
 
@@ -153,9 +151,9 @@ def test_faint_colours_are_greyed_where_a_strong_cast_was_taken_away():
         assert left[band].min() > 0.95 if sure else left[band].min() > 0.8
 
 
-def test_a_small_change_of_colour_is_left_out_and_a_great_one_made_smaller(monkeypatch):
+def test_a_small_change_of_colour_is_left_out_and_a_great_one_made_smaller(monkeypatch, rng):
     monkeypatch.setattr("models.enhancer.DOUBT_OF_CAST", 0.0)
-    lq = 0.3 + 0.3 * RNG.random((24, 48, 3), dtype="float32")
+    lq = 0.3 + 0.3 * rng.random((24, 48, 3), dtype="float32")
     brighter = 1.5 * lq - 0.2
     np.testing.assert_allclose(keep_colours(lq, brighter), brighter, atol=1e-5)
     for cast, left in ((0.01, 0.0), (0.1, 0.1 - SMALL_CAST)):
@@ -183,9 +181,9 @@ def test_what_can_be_read_gets_less_strength():
     assert replace(generator, readable_strength=None).strength_for(1) == 0.7
 
 
-def test_a_blend_lies_between_the_result_and_the_brightness_matched_input():
-    lq = 0.2 + 0.1 * RNG.random((24, 48, 3), dtype="float32")
-    sr = RNG.random((48, 96, 3), dtype="float32") ** 2
+def test_a_blend_lies_between_the_result_and_the_brightness_matched_input(rng):
+    lq = 0.2 + 0.1 * rng.random((24, 48, 3), dtype="float32")
+    sr = rng.random((48, 96, 3), dtype="float32") ** 2
     relit, half = mix(lq, sr, 0.0), mix(lq, sr, 0.5)
     # not exactly: it is clipped
     np.testing.assert_allclose(relit.mean((0, 1)), sr.mean((0, 1)), atol=0.03)
@@ -196,9 +194,9 @@ def test_a_blend_lies_between_the_result_and_the_brightness_matched_input():
     np.testing.assert_allclose(mix(flat, sr, 0.0), np.broadcast_to(sr.mean((0, 1)), sr.shape), atol=1e-3)
 
 
-def test_the_strength_is_that_of_the_json_or_the_one_asked_for(tmp_path):
+def test_the_strength_is_that_of_the_json_or_the_one_asked_for(tmp_path, rng):
     path = write_onnx(tmp_path / "net.onnx", gain=0.5)
-    tile = RNG.random((32, 64, 3), dtype="float32")
+    tile = rng.random((32, 64, 3), dtype="float32")
     whole = restore_each(load_generator(path, strength=1.0), [tile])[0]
     path.with_suffix(".json").write_text('{"strength": 0.25}')
     np.testing.assert_allclose(restore_each(load_generator(path), [tile])[0], mix(tile, whole, 0.25), atol=1e-6)
@@ -209,12 +207,12 @@ def test_the_strength_is_that_of_the_json_or_the_one_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
-def test_grey_in_grey_out(strength):
+def test_grey_in_grey_out(strength, rng):
     tinting = Generator(
         lambda batch: batch * np.float32([0.9, 1.3, 0.6]) + np.float32([0.1, 0, 0.05]), strength=strength
     )
-    grey = np.repeat(RNG.random((48, 96, 1), dtype="float32") * 0.5, 3, axis=2)
-    large = np.repeat(RNG.integers(0, 200, (150, 300, 1), dtype=np.uint8), 3, axis=2)
+    grey = np.repeat(rng.random((48, 96, 1), dtype="float32") * 0.5, 3, axis=2)
+    large = np.repeat(rng.integers(0, 200, (150, 300, 1), dtype=np.uint8), 3, axis=2)
     result = enhance(tinting, [grey, large / np.float32(255)])
     for picture in result:
         assert np.ptp(picture, axis=2).max() == 0
@@ -223,21 +221,21 @@ def test_grey_in_grey_out(strength):
     assert np.ptp(colourful, axis=2).max() > 0.1
 
 
-def test_a_large_picture_keeps_its_own_detail_and_not_its_noise():
+def test_a_large_picture_keeps_its_own_detail_and_not_its_noise(rng):
     stripes = np.zeros((240, 960, 3), np.float32)
     stripes[:, ::8] = stripes[:, 1::8] = 0.4
     stripes += 0.1
     sr = resize(stripes, 48, 192) * 2
     inner = np.s_[8:-8, 8:-8]
     np.testing.assert_allclose(at_own_size(sr, stripes)[inner].std(), 2 * stripes.std(), rtol=0.1)
-    flat = np.full((240, 960, 3), 0.3, np.float32) + RNG.normal(0, 0.05, (240, 960, 1)).astype("float32")
+    flat = np.full((240, 960, 3), 0.3, np.float32) + rng.normal(0, 0.05, (240, 960, 1)).astype("float32")
     noisy = at_own_size(resize(flat, 48, 192), flat)
     assert noisy[inner].std() < 0.5 * flat.std()
 
 
-def test_bands_of_a_large_picture_show_no_seams(monkeypatch):
-    picture = RNG.integers(0, 255, (300, 400, 3), dtype=np.uint8)
-    sr = RNG.random((96, 128, 3), dtype="float32")
+def test_bands_of_a_large_picture_show_no_seams(monkeypatch, rng):
+    picture = rng.integers(0, 255, (300, 400, 3), dtype=np.uint8)
+    sr = rng.random((96, 128, 3), dtype="float32")
     whole = at_own_size(sr, picture)
     monkeypatch.setattr("models.enhancer.BAND_ROWS", 32)
     np.testing.assert_allclose(at_own_size(sr, picture).astype(int), whole, atol=1)
@@ -248,8 +246,8 @@ def test_nothing_in_nothing_out():
     assert restore_each(identity(), []) == []
 
 
-def test_bfloat16_is_close_and_a_bfloat16_archive_computes_in_float32_when_asked(archive, tmp_path):
-    tile = RNG.random((1, 32, 32, 3), dtype="float32")
+def test_bfloat16_is_close_and_a_bfloat16_archive_computes_in_float32_when_asked(archive, tmp_path, rng):
+    tile = rng.random((1, 32, 32, 3), dtype="float32")
     exact = restore(load_generator(archive, "float32"), tile)
     half = load_generator(archive, "bfloat16")
     assert str(half.backend) == "Keras, bfloat16"
@@ -273,8 +271,8 @@ def test_auto_precision_follows_the_cpu(tmp_path):
     assert not cpu_has_bfloat16(tmp_path / "absent")
 
 
-def test_a_model_in_memory_is_the_same_generator(archive):
-    batch = RNG.random((1, 20, 24, 3), dtype="float32")
+def test_a_model_in_memory_is_the_same_generator(archive, rng):
+    batch = rng.random((1, 20, 24, 3), dtype="float32")
     direct = from_model(keras.saving.load_model(archive))
     np.testing.assert_allclose(restore(direct, batch), restore(load_generator(archive, "float32"), batch), atol=1e-6)
     assert from_model(tiny_model(scale=4)).scale == 4

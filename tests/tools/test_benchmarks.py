@@ -9,7 +9,7 @@ from data.labelled import Pair, Plate
 from reading.answer import Answer
 from reading.reader import Reading
 from tools.benchmarks import speed
-from tools.benchmarks.real import WAYS, Seen, characters_given, lines, rates, sure_ones
+from tools.benchmarks.real import WAYS, Seen, lines, rates
 
 
 @pytest.fixture
@@ -46,14 +46,6 @@ def test_rates_by_way(pairs, seen):
     assert len(rows) == len(WAYS)
     assert rows[2].startswith("| some | result | 2 | 50.0 ")
     assert "| 1 of 1 |" in rows[2]
-
-
-def test_characters_given_and_which_are_right(pairs, seen):
-    probabilities, right = characters_given(pairs, seen)
-    assert probabilities.tolist() == [0.92] * 7 + [0.4]
-    assert right.tolist() == [True] * 7 + [False]
-    # the second one's last character is in doubt
-    assert sure_ones(pairs, seen) == [True]
 
 
 # --- Speed ------------------------------------------------------------------------------------------------------------

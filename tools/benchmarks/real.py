@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
 from data.console import prepare_console, say
@@ -26,11 +25,11 @@ from data.settings import field, parse, path
 from enhancing.examining import Examiner, make_examiner
 from enhancing.opening import NoPlateFound, find_sources, make_source
 from evaluation.figures import reliability_diagram
-from evaluation.metrics import CONFIDENT, estimate, harm, reading_rates, reliability
+from evaluation.metrics import CONFIDENT, harm, reading_rates, trust
 from evaluation.scoring import known_pairs
 from models.enhancer import BATCH_SIZE
 from models.shipped import check_checkpoint, default_checkpoint
-from reading.answer import Answer, judged
+from reading.answer import Answer
 from reading.matching import match
 from reading.reader import Reading
 
@@ -94,20 +93,6 @@ def rates(pairs: Sequence[Pair], seen: Sequence[Seen]) -> dict:
     }
 
 
-def characters_given(pairs: Sequence[Pair], seen: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
-    """Of all characters of all answers: the probability (N,), and whether it is right (N,) bool."""
-    given = [judged(each.answer, pair.plate.text, pair.plate.country) for pair, each in zip(pairs, seen, strict=True)]
-    probabilities, right = zip(*given, strict=True)
-    return np.concatenate(probabilities), np.concatenate(right)
-
-
-def sure_ones(pairs: Sequence[Pair], seen: Sequence[Seen]) -> list[bool]:
-    """Of the plates of whose answer each character has more than `CONFIDENT`, whether all of it is right."""
-    every = zip(pairs, seen, strict=True)
-    sure = [(pair.plate, each.answer) for pair, each in every if each.answer.is_sure(CONFIDENT)]
-    return [match(given.best_text, plate.text, plate.country, province=True).right for plate, given in sure]
-
-
 def lines(name: str, figures: dict) -> list[str]:
     """The rows of the table."""
     rows = []
@@ -128,21 +113,22 @@ def benchmark(settings: Settings) -> int:
     checkpoint = check_checkpoint(settings.checkpoint or default_checkpoint())
     examiner = make_examiner(checkpoint, read=True, find=True)
     known = {Path(folder).resolve().name: known_pairs(folder, examiner.reader) for folder in settings.pictures}
-    figures, given, sure, failed, table = {}, [], [], 0, [HEAD, "| --- | --- " + "| ---: " * 5 + "|"]
+    figures, all_pairs, all_seen, failed, table = {}, [], [], 0, [HEAD, "| --- | --- " + "| ---: " * 5 + "|"]
     for name, (pairs, failures) in known.items():
         seen = look(examiner, pairs)
         figures[name] = rates(pairs, seen)
-        given.append(characters_given(pairs, seen))
-        sure += sure_ones(pairs, seen)
+        all_pairs += pairs
+        all_seen += seen
         failed += len(failures)
         for failure in failures:
             say(f"{failure.file}: {failure.reason}", error=True)
         table += lines(name, figures[name])
-    bins = reliability(*(np.concatenate(some) for some in zip(*given, strict=True)))
-    trust = {"reliability": bins, "right_of_sure": estimate(sure)}
+    plates = [pair.plate for pair in all_pairs]
+    found = trust([each.answer for each in all_seen], [p.text for p in plates], [p.country for p in plates])
+    bins, sure = found["reliability"], found["right_of_sure"]
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "real.json", json.dumps(trust | {"sets": figures}, indent=2) + "\n")
+    write_text(out / "real.json", json.dumps(found | {"sets": figures}, indent=2) + "\n")
     reliability_diagram({"answer": bins}).savefig(out / "reliability.png")
     for line in table:
         say(line)
@@ -151,8 +137,8 @@ def benchmark(settings: Settings) -> int:
             f"characters given with {part['low']:.1f} to {part['high']:.1f}: {part['n']}, mean {part['given']:.3f}, "
             f"right {part['right']:.3f}"
         )
-    if sure:
-        say(f"plates with all characters above {CONFIDENT}: {len(sure)}, right {np.mean(sure):.3f}")
+    if sure["n"]:
+        say(f"plates with all characters above {CONFIDENT}: {sure['n']}, right {sure['value']:.3f}")
     say(f"wrote real.json and reliability.png in {out}")
     return int(failed > 0)
 
