@@ -45,7 +45,7 @@ class Row:
     degradation: list[dict] = field(default_factory=list)
 
 
-class Pair(NamedTuple):
+class PairFiles(NamedTuple):
     key: str
     hr: str
     lq: str
@@ -55,7 +55,7 @@ class Pair(NamedTuple):
 class Tiles:
     """The pairs of one split, sorted by key; `manifest`: whether the folder has one."""
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PairFiles, ...]
     manifest: bool
 
 
@@ -79,7 +79,7 @@ def open_tiles(folder: str, split: str, clean_only: bool = False) -> Tiles:
         raise ValueError(
             f"{folder}: {len(lonely)} tiles lack a partner, the first is {side}/{lonely[0]} without {other}/"
         )
-    return Tiles(tuple(Pair(key, hr[key], lq[key]) for key in sorted(hr)), system.exists(f"{root}/{MANIFEST}"))
+    return Tiles(tuple(PairFiles(key, hr[key], lq[key]) for key in sorted(hr)), system.exists(f"{root}/{MANIFEST}"))
 
 
 def _pictures(system: fsspec.AbstractFileSystem, folder: str) -> dict[str, str]:

@@ -120,8 +120,11 @@ def test_no_script_lets_a_name_steer_the_terminal(tmp_path, command):
 
 PROGRAMS = [
     *("training.average", "training.detector", "training.recogniser", "enhancing.calibrate", "data.degrade"),
-    *(f"tools.{path.stem}" for path in sorted((ROOT / "tools").glob("[a-z]*.py"))),
-    *(f"tools.benchmarks.{path.stem}" for path in sorted((ROOT / "tools" / "benchmarks").glob("[a-z]*.py"))),
+    *(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in sorted((ROOT / "tools").rglob("[a-z]*.py"))
+        if "__main__" in path.read_text(encoding="utf-8")
+    ),
 ]
 
 

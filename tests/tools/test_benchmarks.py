@@ -8,7 +8,7 @@ import pytest
 from data.labelled import Pair, Plate
 from reading.answer import Answer
 from reading.reader import Reading
-from tools.benchmarks import speed
+from tools.benchmarks import parts, speed
 from tools.benchmarks.real import WAYS, Seen, lines, rates
 
 
@@ -51,7 +51,7 @@ def test_rates_by_way(pairs, seen):
 # --- Speed ------------------------------------------------------------------------------------------------------------
 
 
-def speed_report(**parts) -> dict:
+def speed_report(**measured) -> dict:
     about = {
         "cpu": "CPU",
         "cores": 2,
@@ -60,7 +60,7 @@ def speed_report(**parts) -> dict:
         "python": "3.11",
         "packages": {"numpy": "2"},
     }
-    known = {name: {"load": 0.5, "figures": some, "problem": ""} for name, some in parts.items()}
+    known = {name: {"load": 0.5, "figures": some, "problem": ""} for name, some in measured.items()}
     return {"machine": about | {"code": "abc", "date": "2026-11-28"}, "parts": known}
 
 
@@ -85,19 +85,19 @@ def test_the_document_has_the_marks():
 def test_the_share_of_batches_is_of_the_time_of_all_cores(monkeypatch):
     monkeypatch.setattr(speed.os, "cpu_count", lambda: 2)
     steps = [("training, pretrain, float32", 50, "windows/s", ""), ("training, pretrain, mixed_bfloat16", 25, "", "")]
-    parts = speed_report(batches=[("making a window of stage one", 10, "ms", "")], train=steps)["parts"]
+    report = speed_report(batches=[("making a window of stage one", 10, "ms", "")], train=steps)
     # 20 ms on two cores beside 10 ms of one
-    assert [figure.value for figure in speed.share_of_batches(parts)] == [pytest.approx(20)]
+    assert [figure.value for figure in speed.share_of_batches(report["parts"])] == [pytest.approx(20)]
     assert list(speed.share_of_batches({})) == []
 
 
 def test_a_process_is_measured_with_what_it_starts():
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(3_000_000))'])"
-    spent = speed.run_script("-c", code)
+    spent = parts.run_script("-c", code)
     assert min(spent.cpu, spent.seconds) > 0.03
     assert spent.mebibytes > 5
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-        speed.run_script("-c", "1 / 0")
+        parts.run_script("-c", "1 / 0")
 
 
 def test_parts_that_are_not_asked_for_keep_their_figures(tmp_path, monkeypatch):

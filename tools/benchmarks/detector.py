@@ -36,7 +36,7 @@ class Settings:
 
 
 @dataclass
-class Found:
+class Counts:
     """Counts over one set of photos. errors: of each corner's coordinates, as a share of the plate's height."""
 
     photos: int = 0
@@ -47,9 +47,9 @@ class Found:
     errors: list[float] = dataclasses.field(default_factory=list)
 
 
-def of_quads(detector: Detector, files: list[Path], drawn: Path | None, least: float = 0.7) -> Found:
+def of_quads(detector: Detector, files: list[Path], drawn: Path | None, least: float = 0.7) -> Counts:
     """CCPD's photos: found is a quadrangle whose IoU with the annotated one is at least `least`."""
-    counts = Found()
+    counts = Counts()
     for file in files:
         picture = open_picture_8bit(str(file))
         truth = np.array(parse_name(file.name).corners)
@@ -64,10 +64,10 @@ def of_quads(detector: Detector, files: list[Path], drawn: Path | None, least: f
     return counts
 
 
-def of_boxes(detector: Detector, folder: Path, drawn: Path | None, least: float = 0.5) -> Found:
+def of_boxes(detector: Detector, folder: Path, drawn: Path | None, least: float = 0.5) -> Counts:
     """Photos with boxes.csv (file,x,y,width,height): found is a box whose IoU with the plate's is above `least`. What
     overlaps no box is counted as false, and has to be looked at: not every plate in these photos is annotated."""
-    counts = Found()
+    counts = Counts()
     with (folder / "boxes.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for name in sorted({row["file"] for row in rows}):
@@ -84,9 +84,9 @@ def of_boxes(detector: Detector, folder: Path, drawn: Path | None, least: float 
     return counts
 
 
-def of_nothing(detector: Detector, files: list[Path], drawn: Path | None) -> Found:
+def of_nothing(detector: Detector, files: list[Path], drawn: Path | None) -> Counts:
     """Pictures without plates: everything found is false."""
-    counts = Found()
+    counts = Counts()
     for file in files:
         picture = open_picture_8bit(str(file))
         plates = detector.detect(picture)
@@ -95,7 +95,7 @@ def of_nothing(detector: Detector, files: list[Path], drawn: Path | None) -> Fou
     return counts
 
 
-def _count(counts: Found, file: Path, plates: int, found: int, false: int) -> None:
+def _count(counts: Counts, file: Path, plates: int, found: int, false: int) -> None:
     counts.photos += 1
     counts.plates += plates
     counts.found += found
@@ -126,7 +126,7 @@ def _draw(folder: Path | None, file: Path, picture: np.ndarray, plates: list[Pla
     cv2.imwrite(str(folder / f"{file.parent.parent.name}-{file.parent.name}-{file.stem[:40]}.jpg"), canvas)
 
 
-def describe(name: str, counts: Found) -> str:
+def describe(name: str, counts: Counts) -> str:
     line = f"{name}: {counts.photos} photos, {counts.found} of {counts.plates} plates found, {counts.false} false"
     if counts.errors:
         errors = np.array(counts.errors)
