@@ -17,7 +17,7 @@ Share = tuple[float, float, Design]
 Hanzi = Callable[[np.random.Generator], tuple[str, int]]
 
 WHITE, BLACK, RED = (0.93, 0.93, 0.92), (0.07, 0.07, 0.08), (0.7, 0.06, 0.08)
-YELLOW, GOLD = (0.95, 0.75, 0.1), (0.95, 0.72, 0.1)
+YELLOW = (0.95, 0.75, 0.1)
 EU_BLUE: Colour = (0.05, 0.16, 0.55)
 EU_COUNTRIES = ("DE", "RO", "PL", "FR", "IT", "ES", "NL", "PT", "SE", "CZ", "HU", "BE")
 # faces are drawn a little larger than they appear, so that turning them costs no sharpness
