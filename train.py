@@ -36,7 +36,7 @@ from training.tile_pairs import cache_tiles, find_pairs, tile_size
 
 def train(settings: Settings, resume: bool = False) -> None:
     """Train as `settings` say. Raises ValueError for what is wrong with them, and Interrupted or TrainingFailed."""
-    run = Path(settings.run)
+    folder = Path(settings.run)
     # the data
     pairs, held_out = find_pairs(settings.part(DataSettings))
     tile = tile_size(pairs.hr_urls[0])
@@ -45,7 +45,7 @@ def train(settings: Settings, resume: bool = False) -> None:
     # the machine
     import_keras()
     strategy, devices = choose_strategy()
-    precision, reason = stored_precision(run) if resume else choose_precision(settings.precision)
+    precision, reason = stored_precision(folder) if resume else choose_precision(settings.precision)
     seed_everything(settings.seed, settings.deterministic)
     say(f"devices: {devices}; precision: {precision} ({reason})")
 
@@ -59,15 +59,15 @@ def train(settings: Settings, resume: bool = False) -> None:
         begin(settings, precision, devices, trainer.state())
 
     about = describe(settings, tile, precision, characters_of(trainer.generator))
-    with sitting(settings, trainer, pairs, held_out, about) as course:
+    with open_run(settings, trainer, pairs, held_out, about) as run:
         if resume:
-            course.load()
+            run.load()
         # stage one: the MSE alone
-        course.train("pretrain")
+        run.train("pretrain")
         # stage two: against the discriminator
-        course.train("adversarial")
-        course.finish()
-    say(f"done: {run} holds pretrain.keras and generator.keras, log.csv, curves.png, samples and tensorboard")
+        run.train("adversarial")
+        run.finish()
+    say(f"done: {folder} holds pretrain.keras and generator.keras, log.csv, curves.png, samples and tensorboard")
 
 
 def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int, precision: str):
@@ -96,25 +96,25 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
 
 
 @contextmanager
-def sitting(settings: Settings, trainer, pairs, held_out, about: dict) -> Iterator:
+def open_run(settings: Settings, trainer, pairs, held_out, about: dict) -> Iterator:
     """A run (`training.loop.Run`) with all that is closed after it: worker processes, journal, cache, signal handlers.
     about: of the networks, for the .json beside each."""
     from training.loop import Run, stoppable
-    from training.validation import Shipping, choose_selection, make_validator
+    from training.validation import ShippedWeights, choose_selection, make_validator
 
     watch, folder = settings.part(WatchSettings), Path(settings.run)
     validator = make_validator(settings.tiles, held_out, watch) if is_chief() and held_out else None
     select, reason = choose_selection(watch.select, validator)
-    shipping = Shipping(trainer, validator, select, about)
-    for line in filter(None, (reason, *shipping.watch(watch.real if is_chief() else ()))):
+    shipped = ShippedWeights(trainer, validator, select, about)
+    for line in filter(None, (reason, *shipped.watch(watch.real if is_chief() else ()))):
         say(line)
-    journal = Journal(folder, shipping.columns()) if is_chief() else None
+    journal = Journal(folder, shipped.columns()) if is_chief() else None
     cache = folder / f"cache-{worker_name()}"
     try:
         pairs = cache_tiles(pairs, cache) if settings.cache else pairs
         with Batches(pairs, settings.workers) as batches:
             balance = from_settings(settings.part(BalanceSettings))
-            run = Run(folder, settings.part(ScheduleSettings), watch, balance, trainer, batches, shipping, journal)
+            run = Run(folder, settings.part(ScheduleSettings), watch, balance, trainer, batches, shipped, journal)
             with stoppable(run):
                 yield run
     finally:

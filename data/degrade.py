@@ -100,16 +100,16 @@ def blur_length(steps: list[Step]) -> float:
     """
     variance, factor = 0.0, 1.0
     for step in steps:
-        stage = step["stage"]
-        if stage == "down":
+        operation = step["stage"]
+        if operation == "down":
             factor *= step["factor"]
-        elif stage == "up":
+        elif operation == "up":
             factor = 1.0
-        elif stage == "defocus":
+        elif operation == "defocus":
             variance += (factor * step["radius"]) ** 2 / 4
-        elif stage == "gaussian":
+        elif operation == "gaussian":
             variance += (factor * step["sigma"]) ** 2
-        elif stage in ("motion", "shake"):
+        elif operation in ("motion", "shake"):
             variance += (factor * step["length"]) ** 2 / 12
     return float(np.sqrt(12 * variance))
 

@@ -3,17 +3,17 @@
 Pictures are NHWC float32 RGB in [0, 1]; the output is not clipped. The body works at a quarter of the output's
 resolution (an eighth for scale 8) whatever the input's size, so the cost does not depend on the scale:
 
-    scale 1   SpaceToDepth(4) -> body -> two x2 stages       (the default: same size in and out)
-    scale 2   SpaceToDepth(2) -> body -> two x2 stages
-    scale 4                      body -> two x2 stages       (SRGAN, Ledig et al. 2017, arXiv 1609.04802, Fig. 4)
-    scale 8                      body -> three x2 stages
+    scale 1   SpaceToDepth(4) -> body -> two enlargements     (the default: same size in and out)
+    scale 2   SpaceToDepth(2) -> body -> two enlargements
+    scale 4                      body -> two enlargements     (SRGAN, Ledig et al. 2017, arXiv 1609.04802, Fig. 4)
+    scale 8                      body -> three enlargements
 
 Deviations from SRGAN, each for a reason: no batch norm (it shifts colours at test time; EDSR, arXiv 1707.02921, and
 ESRGAN, arXiv 1809.00219, dropped it); leaky ReLU for PReLU (one pass over memory less, and fused into the convolution
 on CPUs); the body gets the picture without its illumination, and predicts what to add and a new illumination
-(`models/layers.py`), so an untrained generator already returns its input; x2 stages that repeat pixels and convolve,
-where SRGAN's sub-pixel convolutions left a grid of four pixels that a reader took for strokes (Odena et al. 2016,
-"Deconvolution and checkerboard artifacts"), and that narrow as the resolution grows.
+(`models/layers.py`), so an untrained generator already returns its input; enlargements by two that repeat pixels and
+convolve, where SRGAN's sub-pixel convolutions left a grid of four pixels that a reader took for strokes (Odena et al.
+2016, "Deconvolution and checkerboard artifacts"), and that narrow as the resolution grows.
 
 A generator may carry a recogniser (`models/recogniser.py`), frozen: what that sees in each column scales and shifts the
 input of every block (the spatial feature transform of Wang et al. 2018, arXiv 1804.02815, Eq. 3), so that the body
@@ -38,7 +38,7 @@ STEM_KERNEL = {1: 3, 2: 5, 4: 9, 8: 9}
 RESIDUAL_SCALE = 0.2
 # channels that each convolution of a dense block adds; ESRGAN's value
 DENSE_GROWTH = 32
-# of the x2 stages, for very narrow test networks and scale 8
+# of the enlargements, for very narrow test networks and scale 8
 MIN_CHANNELS = 8
 # of the illumination layer
 ILLUMINATION_FEATURES = 64

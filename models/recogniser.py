@@ -16,7 +16,7 @@ from models.layers import FusedBatchNormalization, SpaceToDepth, Standardise, sc
 
 # of the picture, folded into channels at once: a character is 16 pixels wide or so, columns stay narrow
 COLUMN_PX = 4
-# of each stage of the cells: characters keep their width, and lose height
+# of each level of the cells: characters keep their width, and lose height
 STRIDES = ((1, 1), (2, 1), (2, 1))
 NAME = "recogniser"
 # the layer that names characters, of no use to a generator
@@ -29,7 +29,7 @@ NAMES = "names"
 
 @dataclass(frozen=True)
 class Shape:
-    """How wide and how deep a recogniser is: the three stages of its cells, and its columns.
+    """How wide and how deep a recogniser is: the three levels of its cells, and its columns.
 
     widths, column_width: features. blocks, column_blocks: residual blocks. Each block of the columns reaches two
     columns further to both sides, since long blur spreads a character over its neighbours.
@@ -80,12 +80,12 @@ def shape_of(model: keras.Model) -> Shape | None:
     if f"{PREFIX}columns" not in named:
         return None
 
-    def count(stage: str) -> int:
-        return sum(re.fullmatch(rf"{PREFIX}{stage}_[0-9]+", name) is not None for name in named)
+    def count(part: str) -> int:
+        return sum(re.fullmatch(rf"{PREFIX}{part}_[0-9]+", name) is not None for name in named)
 
-    stages = [f"conv{stage}" for stage in range(1, len(STRIDES) + 1)]
-    widths = tuple(named[f"{PREFIX}{stage}"].filters for stage in stages)
-    return Shape(widths, tuple(map(count, stages)), named[f"{PREFIX}columns"].filters, count("columns"))
+    levels = [f"conv{level}" for level in range(1, len(STRIDES) + 1)]
+    widths = tuple(named[f"{PREFIX}{level}"].filters for level in levels)
+    return Shape(widths, tuple(map(count, levels)), named[f"{PREFIX}columns"].filters, count("columns"))
 
 
 def recogniser_of(generator: keras.Model) -> tuple[keras.Model, str] | None:
@@ -110,11 +110,11 @@ def layers_of_recogniser(model: keras.Model) -> list[keras.Layer]:
 def read_cells(evened, shape: Shape):
     """Pictures without their illumination, (N, H, W, 3) -> the features of each cell, (N, H/16, W/4, 128)."""
     x = SpaceToDepth(COLUMN_PX, name=f"{PREFIX}fold")(evened)
-    for stage, (width, strides, blocks) in enumerate(zip(shape.widths, STRIDES, shape.blocks, strict=True), start=1):
-        x = layers.ReLU()(_normed_conv(x, layers.Conv2D, width, 3, f"conv{stage}", strides))
-        x = _in_context(x, f"context{stage}")
+    for level, (width, strides, blocks) in enumerate(zip(shape.widths, STRIDES, shape.blocks, strict=True), start=1):
+        x = layers.ReLU()(_normed_conv(x, layers.Conv2D, width, 3, f"conv{level}", strides))
+        x = _in_context(x, f"context{level}")
         for block in range(1, blocks + 1):
-            x = _residual(x, layers.Conv2D, width, 3, f"conv{stage}_{block}")
+            x = _residual(x, layers.Conv2D, width, 3, f"conv{level}_{block}")
     return x
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.console import prepare_console, say
+from data.files import replacing
 from data.io import to_uint8
 from data.settings import field, parse, path, require
 from enhancing.drawing import sheet
@@ -59,7 +60,9 @@ def draw(settings: Settings) -> None:
     examiner = Examiner(generator, load_second(checkpoint, generator), Reader(keep_steps=True), ask_again=True)
     shown = [panel for file in tqdm(chosen, unit="picture") for panel in panels(examiner, file)]
     drawn = cv2.resize(to_uint8(sheet(shown, [], COLUMNS)), None, fx=SHRINK, fy=SHRINK, interpolation=cv2.INTER_AREA)
-    Image.fromarray(drawn).save(Path(settings.out), quality=88)
+    form = "PNG" if settings.out.lower().endswith(".png") else "JPEG"
+    with replacing(settings.out) as file:
+        Image.fromarray(drawn).save(file, format=form, quality=88)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

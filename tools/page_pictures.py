@@ -166,7 +166,8 @@ def _save(shot: bytes, file: Path) -> None:
     """In few colours, but all of the rare ones, such as the bar beside the warning: a third of the size."""
     with Image.open(io.BytesIO(shot)) as picture:
         few = picture.convert("RGB").quantize(SCREEN_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(file, optimize=True)
+    with replacing(file) as stream:
+        few.save(stream, format="PNG", optimize=True)
 
 
 def one_picture(page) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.console import prepare_console, say
-from data.files import read_text, write_text
+from data.files import read_text, write_bytes, write_text
 from data.settings import field, parse, path
 
 # in the folder of the runs: minutes that each finished step took
@@ -129,7 +129,7 @@ def install(settings: Settings, recipe: dict) -> None:
     for name in NETWORKS:
         folder = runs / "generator" if name in GENERATORS else runs
         for suffix in (".onnx",) if name in ONNX_ALONE else (".keras", ".onnx"):
-            shutil.copyfile(folder / f"{name}{suffix}", target / f"{name}{suffix}")
+            write_bytes(target / f"{name}{suffix}", (folder / f"{name}{suffix}").read_bytes())
         about = json.loads(read_text(folder / f"{name}.json"))
         if name in GENERATORS:
             about["recommended"] = name == recipe["recommended"]

@@ -16,7 +16,7 @@ from training.journal import Bar, Clock, Journal
 from training.objective import Balance, Terms
 from training.run_folder import STATE_NAME, load_state, restore, save_state
 from training.settings import ScheduleSettings, WatchSettings
-from training.validation import Shipping
+from training.validation import ShippedWeights
 
 STAGES = ("pretrain", "adversarial")
 ARCHIVES = {"pretrain": "pretrain.keras", "adversarial": "generator.keras"}
@@ -56,11 +56,11 @@ class Run:
         balance: Balance,
         trainer,
         batches: Batches,
-        shipping: Shipping,
+        shipped: ShippedWeights,
         journal: Journal | None,
     ) -> None:
         self.folder, self.schedule, self.watch, self.balance = folder, schedule, watch, balance
-        self.trainer, self.batches, self.shipping, self.journal = trainer, batches, shipping, journal
+        self.trainer, self.batches, self.shipped, self.journal = trainer, batches, shipped, journal
         self.chief = journal is not None
         self.progress = Progress()
         self.terms = Terms(half=trainer.g_adam.scale_loss)
@@ -76,10 +76,10 @@ class Run:
         self.saved_at = time.monotonic()
         if not self.chief:
             return
-        shipping, best = self.shipping, {}
-        self.progress.balance, self.progress.figures = self.balance.state(), shipping.figures
-        if shipping.best_weights:
-            best, self.progress.best = {"best": shipping.best_weights}, shipping.best
+        shipped, best = self.shipped, {}
+        self.progress.balance, self.progress.figures = self.balance.state(), shipped.figures
+        if shipped.best_weights:
+            best, self.progress.best = {"best": shipped.best_weights}, shipped.best
         save_state(self.folder / STATE_NAME, {**self.trainer.state(), **best}, vars(self.progress))
 
     def load(self) -> None:
@@ -91,8 +91,8 @@ class Run:
         if self.progress.balance:
             self.balance = Balance(**self.progress.balance)
         if best:
-            self.shipping.best, self.shipping.best_weights = self.progress.best, best
-        self.shipping.figures = self.progress.figures
+            self.shipped.best, self.shipped.best_weights = self.progress.best, best
+        self.shipped.figures = self.progress.figures
         if self.journal is not None:
             self.journal.keep_until(self._done())
 
@@ -122,12 +122,12 @@ class Run:
     def _enter(self, stage: str) -> None:
         """Stage two starts from what stage one ships, with a fresh optimiser."""
         if self.schedule.pretrain_steps and self.schedule.steps(stage):
-            weights = self.shipping.chosen_weights()
+            weights = self.shipped.chosen_weights()
             # only the chief has validated
             if self._is_cluster():
                 weights = self.trainer.of_the_chief(weights, self.chief)
             self.trainer.restart_from(weights)
-        self.shipping.forget_best()
+        self.shipped.forget_best()
         self.progress.stage, self.progress.step, self.progress.best = stage, 0, None
 
     def _take_steps(self, stage: str, steps: int, bar) -> None:
@@ -226,8 +226,8 @@ class Run:
         if stage == "adversarial":
             norms = self.trainer.gradient_norms(batch)
             figures = {f"gradient_{name}": float(norm) for name, norm in norms.items()}
-        if self.shipping.validates():
-            validation, samples = self.shipping.validate()
+        if self.shipped.validates():
+            validation, samples = self.shipped.validate()
             if samples is not None:
                 self.journal.add_samples(*samples, stage, self.progress.step, self._whole_step())
             figures |= {name: figure for name, figure in validation.items() if figure is not None}
@@ -252,7 +252,7 @@ class Run:
         final = ARCHIVES[stage] if self.schedule.adversarial_steps or stage == "adversarial" else None
         # without a stage two, stage one's generator is the result
         for name in {final} if final else ARCHIVES.values():
-            self.shipping.write(self.folder / name, stage, self.progress.step, self.progress.warnings)
+            self.shipped.write(self.folder / name, stage, self.progress.step, self.progress.warnings)
 
     def _whole_step(self) -> int:
         """Steps of both stages, for axes that they share."""

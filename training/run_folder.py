@@ -118,16 +118,8 @@ def save_state(path: Path, groups: dict[str, list], meta: dict) -> None:
     remains."""
     arrays = {f"{group}/{i}": _array(v) for group, variables in groups.items() for i, v in enumerate(variables)}
     text = json.dumps({"format": FORMAT, "arrays": len(arrays), **meta})
-    write_atomically(path, lambda file: np.savez(file, meta=np.array(text), **arrays))
-
-
-def write_atomically(path: Path, write) -> None:
-    """Call `write(binary file)` on a temporary neighbour of `path`, then move it into place."""
-    try:
-        with replacing(path, durable=True) as file:
-            write(file)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with replacing(path, durable=True) as file:
+        np.savez(file, meta=np.array(text), **arrays)
 
 
 def load_state(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:

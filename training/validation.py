@@ -161,8 +161,10 @@ def choose_selection(wanted: str, validator: Validator | None) -> tuple[str, str
     return wanted, ""
 
 
-class Shipping:
-    """validator: None without validation tiles, and in workers that are not the chief. about: for the JSON beside
+class ShippedWeights:
+    """The weights of a stage that ship: validates the current ones, remembers the best by --select, and writes them.
+
+    validator: None without validation tiles, and in workers that are not the chief. about: for the JSON beside
     archives."""
 
     def __init__(self, trainer, validator: Validator | None, select: str, about: dict) -> None:

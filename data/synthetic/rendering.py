@@ -165,7 +165,8 @@ def draw_sheet(path: Path, seed: int, variety: str = "benchmark", columns: int =
         small = cv2.resize(photo, None, fx=fit, fy=fit, interpolation=cv2.INTER_AREA)
         top, left = (index // columns) * (height + 4), (index % columns) * (width + 4)
         sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
-    Image.fromarray(sheet).save(path)
+    with replacing(path) as file:
+        Image.fromarray(sheet).save(file, format="PNG")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tiny_runs import as_flags, make_tiles, tiny_settings
 import train
 from models.generator import build_generator
 from models.loading import load_archive
-from training.validation import Shipping, choose_selection
+from training.validation import ShippedWeights, choose_selection
 
 ABOUT = {"precision": "float32", "tile": [16, 32], "window_px": 0}
 READS, READS_NOTHING = SimpleNamespace(read=[0, 1]), SimpleNamespace(read=[])
@@ -53,12 +53,12 @@ def test_the_best_weights_so_far_are_shipped(select, best):
     generator = build_generator(filters=4, blocks=0)
     variables = [each.value for each in generator.trainable_variables]
     trainer = SimpleNamespace(generator=generator, averages=None, g_variables=variables)
-    shipping = Shipping(trainer, ScriptedValidator(found), select, ABOUT)
+    shipped = ShippedWeights(trainer, ScriptedValidator(found), select, ABOUT)
     for number in range(len(found)):
         variables[0].assign(np.full(variables[0].shape, number, np.float32))
-        shipping.validate()
-    assert np.all(shipping.chosen_weights()[0] == best)
-    assert shipping.figures == found[best]
+        shipped.validate()
+    assert np.all(shipped.chosen_weights()[0] == best)
+    assert shipped.figures == found[best]
 
 
 @pytest.mark.parametrize(("precision", "shortened"), [("mixed_bfloat16", True), ("float32", False)])
@@ -69,7 +69,9 @@ def test_kernels_are_shipped_as_training_computed_with_them(tmp_path, precision,
     for variable in variables:
         variable.assign(rng.normal(size=variable.shape))
     trainer = SimpleNamespace(generator=generator, averages=None, g_variables=variables)
-    Shipping(trainer, None, "last", {**ABOUT, "precision": precision}).write(tmp_path / "it.keras", "pretrain", 1, [])
+    ShippedWeights(trainer, None, "last", {**ABOUT, "precision": precision}).write(
+        tmp_path / "it.keras", "pretrain", 1, []
+    )
     with zipfile.ZipFile(tmp_path / "it.keras") as packed:
         weights = packed.getinfo("model.weights.h5")
     assert weights.compress_size < 0.6 * weights.file_size

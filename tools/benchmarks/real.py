@@ -18,7 +18,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from data.console import prepare_console, say
-from data.files import write_text
+from data.files import replacing, write_text
 from data.io import to_float
 from data.labelled import Pair
 from data.settings import field, parse, path
@@ -129,7 +129,8 @@ def benchmark(settings: Settings) -> int:
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "real.json", json.dumps(found | {"sets": figures}, indent=2) + "\n")
-    reliability_diagram({"answer": bins}).savefig(out / "reliability.png")
+    with replacing(out / "reliability.png") as file:
+        reliability_diagram({"answer": bins}).savefig(file, format="png")
     for line in table:
         say(line)
     for part in bins:
