@@ -1,7 +1,7 @@
 """What `make bench` measures: one function for each part, which runs in a process of its own.
 
-A part takes an empty folder, and yields lines of the table. Its imports stand inside it, so that no figure carries the
-memory of another part.
+A part takes an empty folder, and yields lines of the table. It imports the libraries that run networks by itself, so
+that no figure carries the memory of another part.
 """
 
 import contextlib
