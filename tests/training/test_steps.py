@@ -5,9 +5,8 @@ import tensorflow as tf
 from tiny_runs import tiny_part
 
 import losses
-from models.discriminator import build_discriminator
-from models.features import build_features
 from models.generator import build_generator
+from models.loss_networks import build_discriminator, build_features
 from training.networks import Networks
 from training.settings import ScheduleSettings
 from training.steps import Trainer

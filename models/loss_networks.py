@@ -1,13 +1,45 @@
-"""VGG19 features for the perceptual loss (Johnson et al. 2016, arXiv 1603.08155; SRGAN, arXiv 1609.04802, Eq. 5)."""
+"""The networks that only the loss needs: the discriminator, and VGG19's features.
+
+The discriminator tells whether a tile is a clean photo or the generator's work (SRGAN, arXiv 1609.04802, Fig. 4). In
+VGG19's features clean and restored pictures are compared (Johnson et al. 2016, arXiv 1603.08155; SRGAN, Eq. 5).
+"""
 
 from pathlib import Path
 
 import keras
 from keras import layers
 
+# SRGAN, section 2.1.1
+LEAK = 0.2
 # Divided by 255 the features are in the unit of pictures in [0, 1]: 0.1 VGG is then about 0.6 on degraded tiles, beside
 # an MSE of 0.07. SRGAN's 12.75 is meant for a deeper layer, and would make this term 3,400 times the MSE.
 FEATURE_UNIT = 255.0
+
+
+def build_discriminator(tile: tuple[int, int] = (96, 192), filters: int = 64) -> keras.Model:
+    """Pictures (N, height, width, 3) float32 in [0, 1] -> (N, 1) logits; above 0 means "real".
+
+    Eight convolutions, channels doubling as the resolution halves; batch norm in all but the first. Deviation from
+    SRGAN: global average pooling instead of flattening, which keeps the dense layer small and independent of the tile's
+    size. The batch norm is synchronised, since replicas that each normalise by their own share of the batch learn other
+    weights than one device with all of it.
+    """
+    picture = keras.Input((*tile, 3), name="picture")
+    x = layers.Rescaling(2.0, offset=-1.0, name="centre")(picture)
+    x = layers.LeakyReLU(LEAK)(
+        layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal", name="conv1")(x)
+    )
+    widths = (filters, 2 * filters, 2 * filters, 4 * filters, 4 * filters, 8 * filters, 8 * filters)
+    for index, width in enumerate(widths, start=2):
+        strides = 2 if index % 2 == 0 else 1
+        x = layers.Conv2D(
+            width, 3, strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"conv{index}"
+        )(x)
+        x = layers.BatchNormalization(synchronized=True, name=f"norm{index}")(x)
+        x = layers.LeakyReLU(LEAK)(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.LeakyReLU(LEAK)(layers.Dense(16 * filters, name="dense")(x))
+    return keras.Model(picture, layers.Dense(1, dtype="float32", name="logit")(x), name="discriminator")
 
 
 def build_features(weights: str = "imagenet", layer: str = "block2_conv2") -> keras.Model:
