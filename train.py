@@ -134,7 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = None
     try:
         settings, resume = parse(__doc__, argv)
-        with held(Path(settings.run), resume) if is_chief() else nullcontext():
+        # before the first step, too, so that a run that has not begun leaves nothing
+        with console.ended_early(), held(Path(settings.run), resume) if is_chief() else nullcontext():
             train(settings, resume)
     except (Exception, KeyboardInterrupt) as error:
         code, text = explain(error, settings.batch_size if settings else 0)

@@ -54,10 +54,12 @@ def held(folder: Path, resume: bool) -> Iterator[None]:
 
 
 def check_folder(folder: Path, resume: bool) -> None:
-    """Raises ValueError for a new run in a folder that holds something already."""
+    """Raises ValueError for a new run in a folder that holds something already, other than the beginning of a run that
+    was killed before it had a config.json."""
     if resume or not folder.exists():
         return
-    if not folder.is_dir() or any(each.name != LOCK for each in folder.iterdir()):
+    beginning = (LOCK, INIT_NAME, STATE_NAME)
+    if not folder.is_dir() or any(each.name not in beginning and each.suffix != PART for each in folder.iterdir()):
         raise ValueError(
             f"--run {folder} is not empty; --resume goes on with the run in it, another name starts a new one"
         )

@@ -4,7 +4,8 @@ import errno
 import numpy as np
 import pytest
 
-from training.run_folder import load_state, restore, save_state
+from data.files import LOCK
+from training.run_folder import INIT_NAME, STATE_NAME, check_folder, held, load_state, restore, save_state
 
 
 class Variable:
@@ -88,3 +89,14 @@ def test_a_state_with_any_byte_changed_is_read_as_it_was_or_named(tmp_path, grou
 def test_a_missing_state_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"s\.npz is missing"):
         load_state(tmp_path / "s.npz")
+
+
+def test_what_a_run_killed_before_its_beginning_leaves_is_no_run(tmp_path):
+    """It cannot be resumed without a config.json, and so must not stand in the way of another one."""
+    for name in (LOCK, STATE_NAME, INIT_NAME, ".1234.part"):
+        (tmp_path / name).write_bytes(b"")
+    with held(tmp_path, resume=False):
+        (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="is not empty"):
+        check_folder(tmp_path, resume=False)
+    assert not list(tmp_path.glob("*.part"))

@@ -213,6 +213,14 @@ def test_a_cache_that_the_disk_has_no_room_for_is_explained(tiles, tmp_path, mon
     assert not list((tmp_path / "run").glob("cache*"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_the_first_step_leaves_nothing(tiles, tmp_path, monkeypatch, capsys, terminal, number):
+    monkeypatch.setattr(train, "choose_strategy", lambda: os.kill(os.getpid(), number))
+    assert train.main(as_flags(tiny_settings(tiles, tmp_path / "run"))) == 1
+    assert "interrupted before the first step" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_empty_folder_of_the_user_stays_where_a_run_cannot_begin(tiles, tmp_path):
     (tmp_path / "run").mkdir()
     assert train.main(as_flags(tiny_settings(tiles, tmp_path / "run", vgg_weights="/no/such.h5"))) == 2
