@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.console import ended_early, prepare_console, say
+from data.files import looks_like_film
 from data.settings import field, parse, path, require
 from enhancing.finding import (
     FilmJob,
@@ -172,11 +173,26 @@ def find(settings: Settings) -> list[Found]:
     found = list(find_inputs(settings.inputs, settings.out))
     if settings.limit:
         found = [each for each in found if not each.skipped][: settings.limit]
-    if all(each.problem for each in found):
+    if not any(not each.problem and not unreadable(each) for each in found):
         for each in found[:10]:
-            say(f"{each.path}: {each.problem}", error=True)
+            say(f"{each.path}: {each.problem or unreadable(each)}", error=True)
         raise ValueError(f"no picture in {' '.join(settings.inputs)}")
     return found
+
+
+def unreadable(found: Found) -> str:
+    """Why a file that was found is neither a film nor a picture by its header; "" for one that may be either. It is
+    asked until one is good, before the networks are loaded."""
+    if looks_like_film(found.path):
+        return ""
+    # late: what is wrong with the arguments is said before a decoder is loaded
+    from data.io import PictureError, picture_size
+
+    try:
+        picture_size(found.path)
+    except PictureError as error:
+        return str(error)
+    return ""
 
 
 def check_out(settings: Settings) -> None:

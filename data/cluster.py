@@ -33,7 +33,7 @@ POLL_S, WATCH_S = 0.05, 1
 # without any worker that can work
 PATIENCE_S = 20
 # for the first worker of a cluster that has none yet
-FIRST_WORKER_S = 40
+FIRST_WORKER_S = 30
 NO_WORKERS_YET = f"no worker came to --scheduler within {FIRST_WORKER_S} s; start some, then start again"
 # for a result on its way
 RESULT_S = 5

@@ -49,6 +49,8 @@ MAX_FRAMES = 1_000_000
 STILL_S = 0.1
 # width, height, orientation, strips of pixels; and of the pixels: width, height, colour space
 EXIF_OF_PIXELS = (0x0100, 0x0101, 0x0111, 0x0112, 0x0117, 0xA001, 0xA002, 0xA003)
+# TIFF's NewSubfileType, and where a raw picture keeps its larger ones
+REDUCED_COPY, SUB_IFDS = 254, 330
 MAX_EXIF_BYTES = 1 << 16
 PILLOW_BLOCK_BYTES = 64 << 20
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -169,15 +171,21 @@ def _moving(image: Image.Image, path: str) -> Iterator[None]:
 def picture_size(source: Source) -> tuple[int, int]:
     """(height, width) as stored, from the file's header alone. Raises PictureError."""
     _prepare_pillow()
+    start = b""
     try:
-        with open_file(source) as file, Image.open(file, formats=_formats()) as image:
-            return image.height, image.width
-    except OSError as error:
-        if error.errno:
-            raise PictureError(file_reason(error), passing=True) from error
-        raise PictureError("not a picture") from error
+        with open_file(source) as file:
+            start = file.read(32)
+            if not start:
+                raise PictureError("empty file")
+            file.seek(0)
+            with Image.open(file, formats=_formats()) as image:
+                return image.height, image.width
+    except PictureError:
+        raise
     except Exception as error:
-        raise PictureError("damaged picture", str(error)[:200]) from error
+        if isinstance(error, OSError) and error.errno:
+            raise PictureError(file_reason(error), passing=True) from error
+        raise _explained(start, error) from error
 
 
 def read_exif(source: Source) -> bytes:
@@ -258,7 +266,10 @@ def _picture_bytes(source: Source) -> bytes:
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
+    """Raises PictureError for a picture that is too large, or is a small preview in the file of a camera's raw one."""
     width, height = image.size
+    if image.format == "TIFF" and image.tag_v2.get(REDUCED_COPY, 0) & 1 and SUB_IFDS in image.tag_v2:
+        raise PictureError("a camera's raw picture", "only a small preview in it could be read: convert it first")
     if not width or not height:
         raise PictureError("a picture without pixels")
     if width * height > max_pixels:
@@ -310,10 +321,14 @@ def _decode_plain_jpeg(image: Image.Image, content: bytes) -> np.ndarray | None:
 def _in_srgb(image: Image.Image) -> Image.Image:
     """The picture in sRGB, by its embedded profile; as it is where it has none, or none that fits its mode."""
     profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "RGBA", "L", "LA", "CMYK"):
+    if profile and image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if not profile or image.mode not in ("RGB", "RGBA", "L", "LA", "CMYK", *SIXTEEN_BIT_MODES):
         return image
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if image.mode in SIXTEEN_BIT_MODES:
+            return _sixteen_bits_in_srgb(image, source)
         mode = "RGBA" if image.mode in ("RGBA", "LA") else "RGB"
         alpha = image.getchannel("A") if mode == "RGBA" else None
         colours = image.convert({"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode))
@@ -324,6 +339,14 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     if alpha is not None:
         converted.putalpha(alpha)
     return converted
+
+
+def _sixteen_bits_in_srgb(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image:
+    """A grey picture of 16 bits in sRGB. Pillow knows grey of 8 bits alone, so its 256 levels are interpolated."""
+    levels = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    curve = np.asarray(ImageCms.profileToProfile(levels, source, _srgb(), outputMode="RGB"))[0, :, 1]
+    table = np.interp(np.arange(1 << 16), np.arange(256) * 257, curve * 257.0)
+    return Image.fromarray(np.rint(table).astype(np.uint16)[np.asarray(image)])
 
 
 @lru_cache(maxsize=1)

@@ -123,12 +123,12 @@ def test_workers_that_die_before_they_finish_anything_end_the_run(fleet):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(asyncio.TimeoutError(), "no worker came to --scheduler within 40 s"), (OSError(), GONE)]
+    ("error", "told"), [(asyncio.TimeoutError(), "no worker came to --scheduler within 30 s"), (OSError(), GONE)]
 )
 def test_a_cluster_that_gets_no_worker_is_not_waited_for(error, told):
     class Client:
         def wait_for_workers(self, count, timeout):
-            assert (count, timeout) == (1, 40)
+            assert (count, timeout) == (1, 30)
             raise error
 
     with pytest.raises(RuntimeError, match=told):

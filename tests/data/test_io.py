@@ -1,6 +1,7 @@
 import contextlib
 import errno
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from odd_files import png_of
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from data.files import looks_like_picture, read_bytes, read_text, replacing, write_bytes
 from data.io import (
@@ -353,6 +354,44 @@ def test_an_embedded_profile_is_applied(tmp_path):
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     Image.fromarray(COLOURS).save(tmp_path / "srgb.png", icc_profile=srgb.tobytes())
     np.testing.assert_allclose(open_picture(tmp_path / "srgb.png").astype(int), COLOURS, atol=1)
+
+
+def linear_grey() -> bytes:
+    """The ICC profile of a grey whose levels are amounts of light: header, white point, and a curve of gamma 1."""
+    white = struct.pack(">4s4x3i", b"XYZ ", *(round(value * 65536) for value in (0.9642, 1.0, 0.8249)))
+    curve = struct.pack(">4s4xI", b"curv", 0)
+    start = 128 + 4 + 2 * 12
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", start, len(white), b"kTRC", start + len(white), len(curve))
+    content = tags + white + curve
+    header = struct.pack(
+        ">I4sI4s4s4s12x4s28x12s48x", 128 + len(content), b"", 0x02100000, b"mntr", b"GRAY", b"XYZ ", b"acsp", white[8:]
+    )
+    return header + content
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "I;16"])
+def test_a_profile_is_applied_in_every_mode(tmp_path, mode):
+    """Swapped colours make blue red, and a linear grey is lighter than the number of its level says."""
+    if mode == "P":
+        picture, expected = Image.new("RGB", (30, 20), (0, 0, 200)).quantize(), (200, 0, 0)
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        profile = srgb.replace(b"rXYZ", b"aXYZ").replace(b"bXYZ", b"rXYZ").replace(b"aXYZ", b"bXYZ")
+    else:
+        level, expected = np.array(128 * 257 if mode == "I;16" else 128, np.uint16), (188, 188, 188)
+        picture = Image.fromarray(np.full((20, 30), level).astype(np.uint16 if mode == "I;16" else np.uint8))
+        profile = linear_grey()
+    assert picture.mode == mode
+    picture.save(tmp_path / "a.png", icc_profile=profile)
+    pixel = to_uint8(open_picture(tmp_path / "a.png"))[0, 0]
+    assert np.abs(pixel.astype(int) - expected).max() <= 3
+
+
+def test_the_small_preview_in_a_raw_picture_is_not_taken_for_it(tmp_path):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[254], tags[330] = 1, 8
+    Image.fromarray(COLOURS).save(tmp_path / "a.dng", format="TIFF", tiffinfo=tags)
+    with pytest.raises(PictureError, match="a camera's raw picture: only a small preview"):
+        open_picture(tmp_path / "a.dng")
 
 
 def test_profiles_of_real_cases(shared):

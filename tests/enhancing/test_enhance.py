@@ -501,6 +501,16 @@ def test_an_onnx_file_needs_no_tensorflow(generator, tmp_path):
     assert str(tmp_path / "o" / "a.png") in out
 
 
+def test_files_that_are_no_pictures_are_refused_before_the_networks_are_loaded(generator, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/noise.jpg").write_bytes(bytes(range(128, 256)) * 9)
+    (tmp_path / "in/IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(500))
+    _, error = in_a_process(tmp_path / "in", "--out", tmp_path / "o", forbidden=("onnxruntime", "keras"), expected=2)
+    assert "noise.jpg: not a picture" in error
+    assert "IMG_1.HEIC: HEIC cannot be read here: pip install pillow-heif" in error
+    assert "no picture in" in error
+
+
 HEAVY = ("numpy", "cv2", "PIL", "fsspec", "onnxruntime", "keras", "tensorflow", "dask")
 
 
