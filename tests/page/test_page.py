@@ -183,6 +183,10 @@ def test_the_strength_is_set_by_keys_and_by_typing(page, crop, checkpoint, tmp_p
         page.locator(".strength input[type=range]").first,
         page.locator(".strength input[type=number]").first,
     )
+    # its box holds all of it
+    inner, outer = number.bounding_box(), number.locator("..").bounding_box()
+    assert outer["y"] <= inner["y"]
+    assert inner["y"] + inner["height"] <= outer["y"] + outer["height"]
     shown = after.get_attribute("src")
     slider.focus()
     page.keyboard.press("ArrowLeft")
@@ -294,6 +298,46 @@ def test_of_two_pictures_given_at_once_the_last_is_answered(page, crop, photo, a
     _until(page, lambda: page.inner_text("#photo .name") == crop.name)
     answered(page)
     assert page.locator("#result .downloads a").first.get_attribute("download") == "a plate & more-enhanced.png"
+
+
+def test_a_new_picture_hides_the_old_result_at_once(page, crop, photo):
+    give(page, photo)
+    answered(page)
+    waiting = []
+    page.route("**/gradio_api/upload", lambda route: waiting.append(route))
+    give(page, crop)
+    _until(page, lambda: waiting)
+    assert page.locator("#result .plate").is_hidden()
+    assert page.locator("#result .downloads").is_hidden()
+    waiting[0].continue_()
+    page.unroute("**/gradio_api/upload")
+    _until(page, lambda: page.locator("#result .downloads a").first.get_attribute("download").startswith("a plate"))
+    answered(page)
+
+
+def test_of_two_lists_given_at_once_none_is_lost(page):
+    frames = read_examples().burst
+    page.get_by_role("tab", name=TABS[1]).click()
+    give(page, *frames[:2], where="#frames")
+    give(page, *frames[2:], where="#frames")
+    _until(page, lambda: page.locator("#frames li").count() == len(frames))
+    answered(page, "#burst-result")
+
+
+def test_that_its_program_is_gone_is_said_until_it_is_back(page):
+    is_there, id_of = page.locator("gradio-app:not([inert])"), "**/gradio_api/app_id"
+    # it has to have been there once
+    page.wait_for_event("response", lambda answer: answer.url.endswith("app_id"))
+    page.route(id_of, lambda route: route.abort())
+    page.wait_for_selector(".away")
+    assert is_there.count() == 0
+    page.unroute(id_of)
+    _until(page, lambda: page.locator(".away").count() == 0)
+    assert is_there.count() == 1
+    # another one knows nothing of this visitor
+    with page.expect_event("load"):
+        page.route(id_of, lambda route: route.fulfill(json={"app_id": "another"}), times=1)
+    page.wait_for_selector("#photo .choose")
 
 
 # what Gradio says of errors
