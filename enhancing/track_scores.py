@@ -24,6 +24,7 @@ from enhancing.burst import combine
 from enhancing.examining import Examiner, Result
 from enhancing.opening import make_source
 from evaluation.metrics import estimate
+from evaluation.tables import share
 from reading.answer import vote
 from reading.matching import is_readable, match
 
@@ -123,10 +124,5 @@ def _table(rows: Sequence[tuple[LabelledTrack, dict[str, list[str]]]]) -> str:
 def for_terminal(metrics: dict) -> str:
     lines = [f"{metrics['tracks']} tracks of {metrics['frames']} frames in all; right, characters (95 % interval)"]
     for way, rates in metrics["ways"].items():
-        lines.append(f"{way:22}" + "   ".join(_percent(rates[name]) for name in ("plate_acc", "char_acc")))
+        lines.append(f"{way:22}{share(rates['plate_acc']):18}  {share(rates['char_acc'])}")
     return "\n".join(lines)
-
-
-def _percent(share: dict) -> str:
-    low, high = (100 * bound for bound in share["ci95"])
-    return f"{100 * share['value']:5.1f} % ({low:.0f}-{high:.0f})"

@@ -27,6 +27,7 @@ from enhancing.examining import Examiner
 from enhancing.opening import make_source
 from enhancing.writing import write_picture
 from evaluation.metrics import estimate
+from evaluation.tables import share
 from models.enhancer import load_generator
 from models.shipped import check_checkpoint, default_checkpoint
 from reading.answer import vote
@@ -126,13 +127,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         say(f"bursts: {error}", error=True)
         return 2
-    say(f"{settings.count} synthetic bursts of {settings.frames} frames; plates read right")
-    say("| | % | 95 % interval |")
-    say("| --- | ---: | ---: |")
+    say(f"{settings.count} synthetic bursts of {settings.frames} frames")
+    say("| | right (95 % interval) |")
+    say("| --- | ---: |")
     for name, shares in right.items():
-        found = estimate(shares)
-        low, high = found["ci95"]
-        say(f"| {name} | {100 * found['value']:.1f} | {100 * low:.1f} to {100 * high:.1f} |")
+        say(f"| {name} | {share(estimate(shares))} |")
     return 0
 
 

@@ -27,6 +27,7 @@ from enhancing.opening import NoPlateFound, find_sources, make_source
 from evaluation.figures import reliability_diagram
 from evaluation.metrics import CONFIDENT, harm, reading_rates, trust
 from evaluation.scoring import known_pairs
+from evaluation.tables import share
 from models.enhancer import BATCH_SIZE
 from models.shipped import check_checkpoint, default_checkpoint
 from reading.answer import Answer
@@ -34,7 +35,7 @@ from reading.matching import match
 from reading.reader import Reading
 
 WAYS = ("input", "whole", "result", "answer")
-HEAD = "| pictures | way | n | plates, % | characters, % | flips | wrong but sure, % |"
+HEAD = "| pictures | way | n | plates | characters | flips | wrong but sure |"
 
 
 class Seen(NamedTuple):
@@ -98,14 +99,9 @@ def lines(name: str, figures: dict) -> list[str]:
     rows = []
     for way, known in figures.items():
         flips = "" if way == "input" else f"{known['flip_rate']['count']} of {known['flip_rate']['n']}"
-        cells = [name, way, str(known["plate_acc"]["n"]), _percent(known["plate_acc"]), _percent(known["char_acc"])]
-        rows.append("| " + " | ".join([*cells, flips, _percent(known["confidently_wrong"])]) + " |")
+        cells = [name, way, str(known["plate_acc"]["n"]), share(known["plate_acc"]), share(known["char_acc"])]
+        rows.append("| " + " | ".join([*cells, flips, share(known["confidently_wrong"])]) + " |")
     return rows
-
-
-def _percent(estimate: dict) -> str:
-    low, high = (100 * bound for bound in estimate["ci95"])
-    return f"{100 * estimate['value']:.1f} ({low:.0f} to {high:.0f})"
 
 
 def benchmark(settings: Settings) -> int:
