@@ -95,7 +95,7 @@ def test_nothing_is_sent_by_what_is_loaded(tmp_path, call, imported):
     assert told(code, (imported,), list(SILENCE)) == [imported, *SILENCE.values()]
 
 
-GRADIO_MODULES = ("guard", "layout", "limits", "several", "single")
+GRADIO_MODULES = ("guard", "layout", "limits", "several", "single", "tab")
 GUARDED = {f"page.{name}" for name in GRADIO_MODULES}
 SENDING = {"onnxruntime", "rapidocr", "gradio", "huggingface_hub"}
 # each of them is called or imported by a function that has prepared the libraries
