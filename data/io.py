@@ -410,6 +410,8 @@ def _explained(content: bytes, error: Exception) -> PictureError:
                 "not a picture", "an EPS file is a program, and is not run: convert it to a picture first"
             )
         if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
+            if "HEIF" in _formats():
+                return PictureError("truncated file", "it ends too early, or is no HEIC")
             return PictureError("HEIC cannot be read here", "pip install pillow-heif adds it")
         return PictureError("not a picture", "whatever its extension says")
     if isinstance(error, EOFError) or "truncated" in message or "unexpected end" in message:

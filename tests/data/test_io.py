@@ -440,6 +440,13 @@ def test_names_and_first_bytes_tell_pictures(tmp_path, name, content, expected):
     assert looks_like_picture(str(tmp_path / name)) == expected
 
 
+def test_a_heic_that_is_cut_off_needs_no_package_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("data.io._formats", lambda: ("PNG", "HEIF"))
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x1cftypheic" + bytes(180))
+    with pytest.raises(PictureError, match="truncated file"):
+        open_picture(tmp_path / "a.heic")
+
+
 def test_heic_is_named_as_what_it_is(tmp_path):
     (tmp_path / "IMG.HEIC").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + bytes(100))
     with pytest.raises(PictureError, match=r"HEIC cannot be read here|damaged"):
