@@ -18,7 +18,7 @@ from data.files import read_text
 from data.io import open_picture, to_float, to_uint8
 from enhancing.examining import Examiner, Result, min_effective_width
 from enhancing.opening import make_source
-from evaluation.tables import lines, methods_of, sentences
+from evaluation.tables import methods_of, share
 from models.enhancer import resize
 from page import words
 from page.pictures import Examples
@@ -115,7 +115,7 @@ def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path, vis
             max_length=16,
         )
     found = gr.HTML('<p class="placeholder">The curves will stand here.</p>', elem_id="curves", elem_classes="curves")
-    with gr.Accordion("What the tests of the shipped generator found", open=False, elem_id="measured"):
+    with gr.Accordion("What the tests found", open=False, elem_id="measured"):
         _measured(report)
 
     def show(name: str, said: str, visit: Visit):
@@ -229,6 +229,23 @@ def _small(picture: np.ndarray) -> str:
 # --- What tests measured -----------------------------------------------------------------------------------------
 
 METRICS = "metrics.json"
+# evaluate.py's words, and the visitor's; the shipped networks by what they do here
+METHODS = {
+    "input": "as they are",
+    "baseline": "contrast and edges raised",
+    "pretrain": "enhanced",
+    "generator": "enhanced, second network",
+    "clean": "the sharp plates",
+}
+# what is said of a method, its figure, and whether that is of sharp plates
+FIGURES = (
+    ("All of the plate read right", "plate_acc", False),
+    ("Characters read right", "char_acc", False),
+    ("Not read before, right after", "gain_rate", False),
+    ("Read right before, wrong after", "flip_rate", False),
+    ("Wrong, and the reader is sure", "confidently_wrong", False),
+    ("Sharp plates, right after enhancing", "plate_acc", True),
+)
 # evaluate.py's own, and the shipped one beside docs/evaluation
 GRIDS = ("grid.png", "../grid_benchmark.jpg")
 NO_REPORT = "No evaluation lies in {}: make one with evaluate.py --out, or name another folder with --report."
@@ -248,19 +265,26 @@ def _measured(report: Path) -> None:
 
 
 def figures(report: Path) -> str:
-    """The sentences, notes and the table, a column for each method; a note where there is no evaluation, or one that
-    cannot be understood."""
+    """What a visitor may want to know, a row for each method; a note where there is no evaluation, or one that cannot
+    be understood. report.html of evaluate.py has all figures."""
     try:
         metrics = json.loads(read_text(report / METRICS))
-        said = [*sentences(metrics), *metrics["notes"]]
-        header, *rows = zip(*lines(methods_of(metrics)), strict=True)
+        said = [f"Of {metrics['tiles']['n']} damaged plates whose text is known. In brackets: 95 % intervals."]
+        said += metrics["notes"]
+        header = ("", *(title for title, *_ in FIGURES))
+        rows = [(METHODS.get(name, name), *_shares(figures)) for name, figures in methods_of(metrics).items()]
     except OSError:
         return words.note(NO_REPORT.format(os.path.relpath(report)))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return words.note(f"{report / METRICS} is not what evaluate.py writes.")
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return "".join(f"<p>{escape(sentence)}</p>" for sentence in said) + words.scrolled(f"<tr>{head}</tr>{body}")
+
+
+def _shares(figures: dict) -> list[str]:
+    """Of one method, as text."""
+    return [share((figures.get("on_clean", {}) if sharp else figures).get(name)) for _, name, sharp in FIGURES]
 
 
 def grid(report: Path) -> Path | None:
