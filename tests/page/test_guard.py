@@ -135,6 +135,15 @@ def test_the_api_takes_a_picture_and_gives_json_and_png(client, page):
     assert plate["corners"] == asked["data"][1]
 
 
+def test_programs_can_rely_on_the_apis_signature(client):
+    known = client.get("/gradio_api/info").json()["named_endpoints"]
+    assert list(known) == ["/enhance"]
+    parameters = [(each["parameter_name"], each.get("parameter_default")) for each in known["/enhance"]["parameters"]]
+    assert parameters == [("picture", None), ("corners", None), ("strength", None)]
+    assert [each["parameter_has_default"] for each in known["/enhance"]["parameters"]] == [False, True, True]
+    assert len(known["/enhance"]["returns"]) == 1
+
+
 def test_the_api_says_what_it_cannot_do(client, secret):
     [path] = upload(client, b"no picture").json()
     for picture, corners, words in (
