@@ -44,9 +44,9 @@ def in_turn(change: Callable) -> Callable:
     """An event that changes what a visitor has given waits for those before it. change: returns view and result."""
 
     @wraps(change)
-    def call(visit: Visit, *more):
+    def call(visit: Visit, *more, **named):
         with visit.turn:
-            return visit, *change(visit, *more)
+            return visit, *change(visit, *more, **named)
 
     return call
 

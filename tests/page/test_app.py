@@ -316,6 +316,7 @@ def test_of_two_lists_given_at_once_none_is_lost(tmp_path, monkeypatch):
     monkeypatch.setattr(several, "_given", slowly)
     visit = Visit()
     take = in_turn(lambda visit, uploaded: several._take(str(tmp_path), visit, uploaded))
+    assert take(Visit(), uploaded=[])[1]["problem"] == ""
     lists = [given(tmp_path, ["1.png", "2.png"]), given(tmp_path, ["3.png"])]
     with ThreadPoolExecutor(2) as both:
         views = list(both.map(lambda uploaded: take(visit, uploaded)[1], lists))
