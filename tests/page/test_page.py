@@ -446,7 +446,7 @@ def test_everybody_can_use_it(browser, server, scheme, width, height):
     for tab in TABS:
         page.get_by_role("tab", name=tab).click()
         if tab == TABS[1]:
-            page.click("#example-frames")
+            page.get_by_role("button", name="Example frames").click()
             answered(page, "#burst-result")
         if tab == TABS[2]:
             page.wait_for_selector("#curves .kind")
