@@ -237,8 +237,8 @@ def test_interrupted_and_resumed_is_a_straight_run(tmp_path, monkeypatch):
     training.train(training.Settings(out=str(tmp_path / "straight.keras"), **few))
     save = training.save_state
 
-    def save_and_stop(path, variables, step):
-        save(path, variables, step)
+    def save_and_stop(path, variables, step, settings):
+        save(path, variables, step, settings)
         if step == 2:
             raise KeyboardInterrupt
 
