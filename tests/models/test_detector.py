@@ -250,7 +250,8 @@ def test_interrupted_and_resumed_is_a_straight_run(tmp_path, monkeypatch):
     about = training.train(halves)
     assert set(about["validation"]) == {"recall", "threshold", "corner_error"}
     one, other = (np.load(tmp_path / name / "state.npz") for name in ("straight", "halves"))
-    for name in one.files:
+    # their settings differ in the archive's name
+    for name in set(one.files) - {"settings"}:
         np.testing.assert_allclose(one[name], other[name], atol=1e-5)
     assert (tmp_path / "halves/log.csv").read_text().count("\n") == 4
     assert load_detector(tmp_path / "halves.keras").detect(np.zeros((50, 90, 3), np.uint8)) == []
