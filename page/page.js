@@ -10,6 +10,8 @@ const plates = (() => {
   // px of the screen, that a handle needs beside its corner
   const EDGE = 30;
   const PAUSE_MS = 500;
+  // that the next files wait for the page to show what came of the last ones
+  const LONGEST_ANSWER_MS = 5000;
   // between two looks whether the program behind the page is there
   const BEAT_MS = 3000;
   // the page is shown when nothing has been added to it for so long, or after the longest time
@@ -31,14 +33,18 @@ const plates = (() => {
     return element;
   }
 
-  // Files that are chosen, dropped or pasted are uploaded; `take` gets their paths and names.
+  // Files that are chosen, dropped or pasted are uploaded; `take` gets their paths and names. Returns what is to be called
+  // when the page shows what came of them: of two events at once, Gradio may leave out what follows the first.
   function intake(element, kind, tell, take) {
     const input = element.querySelector("input[type=file]");
-    let turn = Promise.resolve();
+    let turn = Promise.resolve(), shown = () => {};
     // one after another, so that the last one given is the last to come in
     function send(files) {
       const given = [...files];
-      turn = turn.then(() => upload(given));
+      turn = turn.then(() => upload(given)).then(() => new Promise((done) => {
+        shown = done;
+        setTimeout(done, LONGEST_ANSWER_MS);
+      }));
     }
     async function upload(files) {
       const heavy = files.find((each) => each.size > MOST_BYTES[kind]);
@@ -79,6 +85,7 @@ const plates = (() => {
     document.addEventListener("paste", (event) => {
       if (seen(element) && event.clipboardData.files.length) { event.preventDefault(); send(event.clipboardData.files); }
     });
+    return () => shown();
   }
 
   function teller(element) {
@@ -103,7 +110,7 @@ const plates = (() => {
     const tell = teller(element);
     let view = props.value, corners = null, timer = 0, held = false, asked = 0;
 
-    intake(element, "photo", tell, (files) => {
+    const shown = intake(element, "photo", tell, (files) => {
       asked = 0;
       // what was refused leaves nothing old behind
       trigger(files.length ? "upload" : "clear", files[0] || { problem: part(".problem").textContent });
@@ -116,6 +123,7 @@ const plates = (() => {
     function show(next) {
       view = { picture: "", plates: [], chosen: null, problem: "", status: "", offer: "", ...next };
       element.classList.remove("uploading");
+      shown();
       tell(view.status, view.problem);
       corners = view.chosen === null ? null : view.plates[view.chosen].map((corner) => [...corner]);
       element.classList.toggle("filled", view.picture !== "");
@@ -261,7 +269,7 @@ const plates = (() => {
   function frames(element, trigger, props, watch) {
     const part = (selector) => element.querySelector(selector);
     const tell = teller(element);
-    intake(element, "frames", tell, (files) => {
+    const shown = intake(element, "frames", tell, (files) => {
       // what was refused leaves the others as they are
       if (files.length) trigger("upload", { files });
       else element.classList.remove("uploading");
@@ -273,6 +281,7 @@ const plates = (() => {
     function show() {
       const view = { frames: [], status: "", problem: "", ...props.value };
       element.classList.remove("uploading");
+      shown();
       tell(view.status, view.problem);
       element.classList.toggle("filled", view.frames.length > 0);
       part(".frames").replaceChildren(...view.frames.map((each, i) => {
