@@ -315,7 +315,6 @@ def test_a_new_picture_hides_the_old_result_at_once(page, crop, photo):
     answered(page)
 
 
-@pytest.mark.xfail(reason="about every second time all files are listed, but no result comes: not understood yet")
 def test_of_two_lists_given_at_once_none_is_lost(page):
     frames = read_examples().burst
     page.get_by_role("tab", name=TABS[1]).click()
