@@ -38,17 +38,25 @@ def straighten(picture: np.ndarray, corners: np.ndarray, tile: tuple[int, int] =
     if (seen >= 0).all() and (seen <= picture.shape[1::-1]).all():
         return drawn_out
     inside = warp(np.ones(picture.shape[:2], np.float32), matrix, tile, cv2.BORDER_CONSTANT).clip(0, 1)
-    soft = _softened(drawn_out)
+    soft = _softened(drawn_out if tile[1] <= TILE[1] else _at_usual_size(picture, corners, tile), tile)
     mixed = soft + inside[..., None] * (drawn_out.astype(np.float32) - soft)
     return mixed.round().astype(np.uint8) if picture.dtype == np.uint8 else mixed
 
 
-def _softened(tile: np.ndarray) -> np.ndarray:
-    """Blurred over a twelfth of its width, at an eighth of its size: nothing is lost, and the time does not grow."""
+def _at_usual_size(picture: np.ndarray, corners: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
+    """What a tile of the usual width draws out: the last pixel of a large picture may differ from all that lies near
+    it, and a plate's surroundings must be the same at each size."""
+    usual = max(1, round(tile[0] * TILE[1] / tile[1])), TILE[1]
+    return warp(picture, to_tile(corners, usual), usual, cv2.BORDER_REPLICATE)
+
+
+def _softened(tile: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Blurred over a twelfth of its width, at an eighth of its size: nothing is lost, and the time does not grow. Then
+    brought to `size`, (height, width)."""
     height, width = tile.shape[:2]
     small = cv2.resize(tile, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), max(0.5, small.shape[1] / 12))
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(small, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def to_tile(corners: np.ndarray, tile: tuple[int, int] = TILE) -> np.ndarray:

@@ -75,6 +75,18 @@ def test_outside_is_soft():
     assert np.abs(np.diff(tile[40:56].astype(int), axis=1)).max() > 60
 
 
+def test_what_lies_outside_does_not_depend_on_the_size_of_the_tile():
+    """A plate with a dark frame that fills its crop up to a bright last pixel."""
+    picture = np.full((240, 960, 3), 235, np.uint8)
+    picture[1:-1, 1:-1] = 20
+    picture[9:-9, 9:-9] = 235
+    corners = np.array([[960.0, 240.0], [0.0, 240.0], [0.0, 0.0], [960.0, 0.0]])
+    tile = straighten(picture, corners).astype(float)
+    large = cv2.resize(straighten(picture, corners, (480, 960)), (192, 96), interpolation=cv2.INTER_AREA)
+    assert abs(large.mean() - tile.mean()) < 2
+    assert np.abs(large[:24] - tile[:24]).max() < 8
+
+
 def test_floats_stay_floats_in_range():
     picture = checks(60, 200, 8).astype(np.float32) / 255
     tile = straighten(picture, UPRIGHT)
