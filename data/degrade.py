@@ -8,7 +8,7 @@ them JSON: the same picture and steps give the same tile again.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from data import operations
-from data.console import prepare_console, say
+from data.console import say
 from data.files import replacing
 from data.io import to_float, to_uint8
 from data.presets import PRESETS
 from data.sampler import Step, draw
-from data.settings import field, parse, path, require
+from data.settings import field, path, require, run_module
 from data.tiles import TILE, read_tile
 
 # `up` is missing here, since it alone needs to know the size that the picture had at first
@@ -216,20 +216,17 @@ def _middle(image: str) -> np.ndarray:
     return to_float(np.asarray(tile))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Draw the sheet. 0: drawn, 2: the picture cannot be read or the sheet not written."""
-    prepare_console()
-    try:
-        settings = parse(SheetSettings, SheetSettings.__doc__, argv, prog="python -m data.degrade")
-        sheet = draw_sheet(_middle(settings.image), settings.preset, settings.seed)
-        Path(settings.out).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(settings.out) as file:
-            sheet.save(file, format="PNG")
-    except (OSError, ValueError) as error:
-        say(f"data.degrade: no sheet drawn: {error}", error=True)
-        return 2
+def write_sheet(settings: SheetSettings) -> None:
+    """Raises ValueError or OSError where the picture cannot be read, or the sheet not be written."""
+    sheet = draw_sheet(_middle(settings.image), settings.preset, settings.seed)
+    Path(settings.out).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(settings.out) as file:
+        sheet.save(file, format="PNG")
     say(f"sheet written to {settings.out}")
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_module("data.degrade", write_sheet, SheetSettings, SheetSettings.__doc__, argv)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@
 
     settings = parse(Settings, __doc__, argv)
 
+A module that is a program ends with `run_module`, which does this and turns errors into exit codes.
+
 A field without a default is required. A switch that is on by default gets the flag --no-NAME. Every program also takes
 --config FILE: a JSON object of field names and values, which flags override; a file for several programs has one such
 object per program, under the name that the program gives as `section`.
@@ -26,7 +28,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from data.console import printable
+from data.console import ended_early, prepare_console, printable, say
 from data.files import read_text
 
 S = TypeVar("S")
@@ -72,6 +74,30 @@ def parse(
     if lacking:
         parser.error(f"the following arguments are required: {', '.join(lacking)}")
     return cls(**values)
+
+
+def run_module(
+    module: str,
+    work: Callable[[S], int | None],
+    cls: type[S],
+    description: str,
+    argv: Sequence[str] | None = None,
+    section: str = "",
+    when_stopped: str = "",
+) -> int:
+    """What `python -m MODULE` does: the work, with the settings that the command line asks for. Returns the exit code:
+    the work's own, if it has one; 2, after a line that says why, where it raises ValueError or OSError; 130 where the
+    user stopped it. when_stopped: what the user must then know."""
+    prepare_console()
+    try:
+        with ended_early():
+            return work(parse(cls, description, argv, f"python -m {module}", section)) or 0
+    except (ValueError, OSError) as error:
+        say(f"{module}: {error}", error=True)
+        return 2
+    except KeyboardInterrupt:
+        say("; ".join(filter(None, (f"{module}: stopped", when_stopped))), error=True)
+        return 130
 
 
 class _Parser(argparse.ArgumentParser):

@@ -27,10 +27,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data.console import prepare_console, say
 from data.files import read_text, write_text
 from data.labelled import Pair, Plate, from_tiles, load, pick
-from data.settings import field, parse, path, require
+from data.settings import field, path, require, run_module
 from enhancing.examining import Examiner, as_read
 from enhancing.opening import NoPlateFound, Source, find_sources
 from evaluation.scoring import known_pairs
@@ -217,16 +216,7 @@ class Settings:
         require(self.strength is None or 0 <= self.strength <= 1, "--strength", "a number of 0 to 1", self.strength)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    prepare_console()
-    try:
-        return calibrate(parse(Settings, __doc__, argv, prog="python -m enhancing.calibrate"))
-    except (ValueError, OSError) as error:
-        say(f"calibrate: {error}", error=True)
-        return 2
-
-
-def calibrate(settings: Settings) -> int:
+def calibrate(settings: Settings) -> None:
     """Try the strengths, measure at the best ones, print the tables, write the JSON. Raises ValueError or OSError."""
     generator, reader = load_generator(settings.checkpoint), Reader(keep_steps=True)
     pairs, _ = load(known_plates(settings.tiles, settings.split, settings.limit, settings.seed))
@@ -251,7 +241,10 @@ def calibrate(settings: Settings) -> int:
     print(f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
     trust = ", ".join(f"{source} {weight:g}" for source, weight in rule.weights.items())
     print(f"answer: {trust}; temperature {rule.temperature:g}")
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_module("enhancing.calibrate", calibrate, Settings, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ import cv2
 from PIL import Image
 from tqdm import tqdm
 
-from data.console import prepare_console, say
 from data.files import replacing
 from data.io import to_uint8
-from data.settings import field, parse, path, require
+from data.settings import field, path, require, run_module
 from enhancing.drawing import sheet
 from enhancing.examining import Examiner
 from enhancing.finding import find_inputs
@@ -66,13 +65,7 @@ def draw(settings: Settings) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    prepare_console()
-    try:
-        draw(parse(Settings, __doc__, argv, prog="python -m tools.gallery"))
-    except (ValueError, OSError) as error:
-        say(f"gallery: {error}", error=True)
-        return 2
-    return 0
+    return run_module("tools.gallery", draw, Settings, __doc__, argv)
 
 
 if __name__ == "__main__":

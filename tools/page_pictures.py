@@ -23,10 +23,9 @@ import numpy as np
 from PIL import Image
 
 from data import degrade
-from data.console import prepare_console, say
 from data.files import replacing, write_text
 from data.io import to_float, to_uint8
-from data.settings import field, parse, path
+from data.settings import field, path, run_module
 from data.straighten import crop_plate
 from data.synthetic.drive import write_drive
 from data.synthetic.rendering import render
@@ -214,18 +213,16 @@ def take_screenshots(address: str, folder: Path) -> None:
         browser.close()
 
 
+def make_pictures(settings: Settings) -> None:
+    """Those that are asked for. Raises ValueError or OSError."""
+    if settings.examples is not None:
+        make_examples(Path(settings.examples))
+    if settings.screenshots is not None:
+        take_screenshots(settings.address, Path(settings.screenshots))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    prepare_console()
-    try:
-        settings = parse(Settings, __doc__, argv, prog="python -m tools.page_pictures")
-        if settings.examples is not None:
-            make_examples(Path(settings.examples))
-        if settings.screenshots is not None:
-            take_screenshots(settings.address, Path(settings.screenshots))
-    except (ValueError, OSError) as error:
-        say(f"page_pictures: {error}", error=True)
-        return 2
-    return 0
+    return run_module("tools.page_pictures", make_pictures, Settings, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.console import prepare_console, say
+from data.console import say
 from data.files import read_text, write_bytes, write_text
-from data.settings import field, parse, path
+from data.settings import field, path, run_module
 
 # in the folder of the runs: minutes that each finished step took
 LEDGER = "steps.json"
@@ -94,6 +94,16 @@ def steps(settings: Settings, recipe: dict) -> list[Step]:
     return found
 
 
+def read_recipe(settings: Settings) -> tuple[dict, list[Step]]:
+    """The recipe with its steps. Raises ValueError that names the file where it cannot be read or lacks something."""
+    try:
+        recipe = json.loads(read_text(settings.recipe))
+        return recipe, steps(settings, recipe)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"--recipe {settings.recipe} cannot be used: {reason}") from error
+
+
 def _photos(part: int, recipe: dict, config: tuple[str, ...], photos: str, minutes: float) -> Step:
     """The renderer cannot go on with half a folder, so the photos come in parts, each with a seed of its own."""
     folder, seed = f"{photos}/part-{part:02d}", str(recipe["photos"]["seed"] + part)
@@ -112,14 +122,14 @@ def left(todo: Sequence[Step], ledger: dict[str, float], every: Sequence[Step]) 
 
 
 def run(step: Step) -> float:
-    """Minutes that it took. Raises RuntimeError where it failed or was stopped."""
+    """Minutes that it took. Raises ChildProcessError where it failed or was stopped."""
     if step.fresh is not None and step.fresh.exists():
         shutil.rmtree(step.fresh)
     started = time.monotonic()
     code = subprocess.run(step.arguments(), check=False).returncode
     # 1: some of many photos could not be used, which preprocess.py has said
     if code and not (code == 1 and step.command[0] == "preprocess.py"):
-        raise RuntimeError(f"step {step.name} ended with exit code {code}; fix that, and the same command goes on")
+        raise ChildProcessError(f"step {step.name} ended with exit code {code}; fix that, and the same command goes on")
     return (time.monotonic() - started) / 60
 
 
@@ -137,11 +147,10 @@ def install(settings: Settings, recipe: dict) -> None:
 
 
 def make(settings: Settings) -> None:
-    """Do what is left, step by step. Raises RuntimeError where a step fails, ValueError and OSError for the recipe."""
-    recipe = json.loads(read_text(settings.recipe))
+    """Do what is left, step by step. Raises ChildProcessError where a step fails, ValueError for the recipe."""
+    recipe, every = read_recipe(settings)
     path_of_ledger = Path(settings.runs) / LEDGER
     ledger = json.loads(read_text(path_of_ledger)) if path_of_ledger.exists() else {}
-    every = steps(settings, recipe)
     todo = [step for step in every if step.name not in ledger]
     while todo:
         say(left(todo, ledger, every))
@@ -156,17 +165,10 @@ def make(settings: Settings) -> None:
         say(f"the networks are in {settings.install}")
 
 
-def main(argv: list[str] | None = None) -> int:
-    prepare_console()
-    try:
-        make(parse(Settings, __doc__, argv, prog="python -m tools.pretrained"))
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
-        say(f"tools.pretrained: {error}", error=True)
-        return 2
-    except KeyboardInterrupt:
-        say("tools.pretrained: stopped; the same command goes on from here", error=True)
-        return 1
-    return 0
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_module(
+        "tools.pretrained", make, Settings, __doc__, argv, when_stopped="the same command goes on from here"
+    )
 
 
 if __name__ == "__main__":

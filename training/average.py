@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.console import prepare_console, say
-from data.settings import field, parse, path
+from data.console import say
+from data.settings import field, path, run_module
 from models.loading import import_keras
 
 
@@ -27,9 +27,10 @@ class Settings:
     out: str = field(type=path, metavar="FILE", help="the archive to write (.keras)")
 
 
-def average(paths: Sequence[str], out: str) -> None:
+def average(settings: Settings) -> None:
     """Write the mean, and a .json that names its sources. Raises ValueError for files that are missing or of another
     architecture."""
+    paths, out = settings.archives, Path(settings.out)
     import_keras()
     # late: keras takes seconds
     from models.shipped import read_info
@@ -47,20 +48,13 @@ def average(paths: Sequence[str], out: str) -> None:
     # the first one's
     about.pop("validation", None)
     models[0].set_weights(as_shipped(means, about.get("precision", "")))
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    write_archive(models[0], Path(out), about)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_archive(models[0], out, about)
+    say(f"{out}: the mean of {len(paths)} generators")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    prepare_console()
-    try:
-        settings = parse(Settings, __doc__, argv, prog="python -m training.average")
-        average(settings.archives, settings.out)
-    except (ValueError, OSError) as error:
-        say(f"training.average: {error}", error=True)
-        return 2
-    say(f"{settings.out}: the mean of {len(settings.archives)} generators")
-    return 0
+    return run_module("training.average", average, Settings, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,12 @@
-"""Renders street photos of licence plates in CCPD's form, for training without any real plate.
+"""Renders photos and films of plates into a folder.
 
-    python -m data.synthetic --out datasets/photos --count 20000
-
-leaves JPEGs named as CCPD names them, and text.csv (file,text,country) with what CCPD's names cannot spell. Every photo
-follows from (seed, its number) alone: the same seed gives the same bytes, whatever the number of workers. With --film,
-films of cars that drive by, see data/synthetic/drive.py.
+Every photo follows from (seed, its number) alone: the same seed gives the same bytes, whatever the number of workers.
 """
 
 import csv
 import io
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,9 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.ccpd import CHINA, PROVINCES, format_name
-from data.console import follow_parent, prepare_console, say
+from data.console import follow_parent
 from data.files import replacing, write_bytes
-from data.settings import field, parse, path, require
 from data.synthetic.drive import write_drive
 from data.synthetic.plates import DESIGNS, draw_face
 from data.synthetic.registrations import FREE_RULES, RULES, VARIED_RULES
@@ -167,50 +160,3 @@ def draw_sheet(path: Path, seed: int, variety: str = "benchmark", columns: int =
         sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
     with replacing(path) as file:
         Image.fromarray(sheet).save(file, format="PNG")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Render street photos of licence plates in CCPD's form, or films of cars that drive by."""
-
-    out: str = field(type=path, metavar="DIR", help="a new folder for the photos")
-    count: int = field(metavar="N", help="how many photos, or films")
-    film: bool = field(False, help="films (MP4) with the place and text of every plate in every frame (CSV)")
-    seed: int = field(0, metavar="N", help="another seed, other photos")
-    any_letters: bool = field(
-        False, help="half of the letters drawn from A to Z, whatever a country's rule (not China's)"
-    )
-    varied: bool = field(
-        False, help="for training: such letters, and countries, typefaces, colours and marks that the benchmark lacks"
-    )
-    workers: int | None = field(None, metavar="N", help="processes (default: one per core)")
-    sheet: str | None = field(
-        None, type=path, metavar="FILE", help="also draw a contact sheet of the first 60 photos into this PNG"
-    )
-
-    def __post_init__(self) -> None:
-        require(self.count >= 1, "--count", "1 or more", self.count)
-        require(self.workers is None or self.workers >= 1, "--workers", "1 or more", self.workers)
-        require(self.seed >= 0, "--seed", "0 or more", self.seed)
-        require(not (self.film and self.sheet), "--sheet", "absent with --film", self.sheet)
-
-    @property
-    def variety(self) -> str:
-        """One of VARIETIES."""
-        return "varied" if self.varied else "any letters" if self.any_letters else "benchmark"
-
-
-def main(argv: list[str] | None = None) -> int:
-    prepare_console()
-    try:
-        settings = parse(Settings, Settings.__doc__, argv, prog="python -m data.synthetic", section="photos")
-        workers = settings.workers or os.cpu_count()
-        write = render_films if settings.film else render_folder
-        write(Path(settings.out), settings.count, settings.seed, workers, settings.variety)
-        if settings.sheet:
-            draw_sheet(Path(settings.sheet), settings.seed, settings.variety)
-    except (ValueError, OSError) as error:
-        say(f"data.synthetic: {error}", error=True)
-        return 2
-    say(f"{settings.count} {'films' if settings.film else 'photos'} in {settings.out}")
-    return 0

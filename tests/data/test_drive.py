@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data.film import open_film
+from data.synthetic import __main__ as program
 from data.synthetic import rendering
 from data.synthetic.drive import COLUMNS, drive, write_drive
 
@@ -88,8 +89,8 @@ def test_a_film_on_disk_and_its_truth(tmp_path):
 def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(rendering, "write_drive", lambda folder, seed, index, faces: (folder / f"{index}").touch())
     flags = ["--film", "--out", str(tmp_path / "films"), "--count=3", "--workers=1"]
-    assert rendering.main(flags) == 0
+    assert program.main(flags) == 0
     assert "3 films" in capsys.readouterr().out
     assert len(list((tmp_path / "films").iterdir())) == 3
-    assert rendering.main(flags) == 2
-    assert rendering.main([*flags[:1], "--out", str(tmp_path / "x"), "--count=1", "--sheet=a.png"]) == 2
+    assert program.main(flags) == 2
+    assert program.main([*flags[:1], "--out", str(tmp_path / "x"), "--count=1", "--sheet=a.png"]) == 2

@@ -3,7 +3,7 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
-from data.settings import field, parse, path, require, size
+from data.settings import field, parse, path, require, run_module, size
 
 
 @dataclass(frozen=True)
@@ -123,3 +123,35 @@ def test_a_file_for_several_programs_has_a_section_for_each(tmp_path):
     for section, steps in (("first", 7), ("second", 8)):
         found = parse(Settings, "What it does.", ["--out", "x", "--config", str(file)], section=section)
         assert found.steps == steps
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "told"),
+    [
+        (None, 0, ""),
+        (1, 1, ""),
+        (ValueError("no\nplate"), 2, "tools.some: no\\x0aplate\n"),
+        (
+            OSError(28, "No space left on device", "out.png"),
+            2,
+            "tools.some: [Errno 28] No space left on device: 'out.png'\n",
+        ),
+        (KeyboardInterrupt(), 130, "tools.some: stopped; go on\n"),
+    ],
+)
+def test_a_program_ends_with_a_code_and_says_why(capsys, outcome, code, told):
+    def work(settings):
+        assert settings.out == "x"
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    argv = ["--out", "x"]
+    assert run_module("tools.some", work, Settings, "What it does.", argv, when_stopped="go on") == code
+    assert capsys.readouterr().err == told
+
+
+def test_help_names_the_program_as_it_is_started(capsys):
+    with pytest.raises(SystemExit):
+        run_module("tools.some", print, Settings, "What it does.", ["--help"])
+    assert capsys.readouterr().out.startswith("usage: python -m tools.some ")

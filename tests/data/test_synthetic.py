@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from data.ccpd import CHINA, parse_name
+from data.synthetic import __main__ as program
 from data.synthetic import registrations, rendering, scene, varied
 from data.synthetic.canvas import Canvas
 from data.synthetic.car import draw_car
@@ -113,7 +114,7 @@ def test_any_letter_may_stand_where_the_rules_have_one():
 def test_the_flag_frees_the_letters_but_not_those_of_china(tmp_path):
     texts = {}
     for name, flags in (("rules", []), ("any", ["--any-letters"])):
-        assert rendering.main(["--out", str(tmp_path / name), "--count=24", "--seed=5", "--workers=1", *flags]) == 0
+        assert program.main(["--out", str(tmp_path / name), "--count=24", "--seed=5", "--workers=1", *flags]) == 0
         with (tmp_path / name / "text.csv").open(encoding="utf-8") as file:
             texts[name] = [(row["country"], row["text"]) for row in csv.DictReader(file)]
     assert [country for country, _ in texts["rules"]] == [country for country, _ in texts["any"]]
@@ -126,7 +127,7 @@ def test_the_flag_frees_the_letters_but_not_those_of_china(tmp_path):
 
 
 def test_varied_photos_show_more_countries_and_the_benchmark_stays(tmp_path):
-    assert rendering.main(["--out", str(tmp_path / "photos"), "--count=40", "--workers=1", "--varied"]) == 0
+    assert program.main(["--out", str(tmp_path / "photos"), "--count=40", "--workers=1", "--varied"]) == 0
     with (tmp_path / "photos" / "text.csv").open(encoding="utf-8") as file:
         countries = {row["country"] for row in csv.DictReader(file)}
     assert countries - set(registrations.RULES) - {CHINA}
@@ -216,9 +217,9 @@ def test_folder_has_names_that_read_back_and_texts_and_the_same_bytes_whatever_t
 
 def test_command_refuses_a_full_folder_and_nonsense(tmp_path, capsys):
     (tmp_path / "there.txt").write_text("something")
-    assert rendering.main(["--out", str(tmp_path), "--count", "1"]) == 2
+    assert program.main(["--out", str(tmp_path), "--count", "1"]) == 2
     assert "not empty" in capsys.readouterr().err
-    assert rendering.main(["--out", str(tmp_path / "new"), "--count", "0"]) == 2
+    assert program.main(["--out", str(tmp_path / "new"), "--count", "0"]) == 2
 
 
 def test_sheet_is_drawn(tmp_path):

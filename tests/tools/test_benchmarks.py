@@ -96,7 +96,7 @@ def test_a_process_is_measured_with_what_it_starts():
     spent = parts.run_script("-c", code)
     assert min(spent.cpu, spent.seconds) > 0.03
     assert spent.mebibytes > 5
-    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+    with pytest.raises(ChildProcessError, match="ZeroDivisionError"):
         parts.run_script("-c", "1 / 0")
 
 

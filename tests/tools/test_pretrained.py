@@ -36,7 +36,7 @@ def test_finished_steps_are_not_done_again_and_a_failed_one_is(settings, monkeyp
     def run(step):
         if step.name in broken:
             broken.clear()
-            raise RuntimeError("killed")
+            raise ChildProcessError("killed")
         done.append(step.name)
         return 2 * step.minutes
 
@@ -72,7 +72,7 @@ def test_half_a_folder_of_photos_is_made_anew(tmp_path):
 @pytest.mark.parametrize(
     ("program", "section"),
     [
-        ("data.synthetic.rendering", "photos"),
+        ("data.synthetic.__main__", "photos"),
         ("preprocess", "tiles"),
         ("training.detector", "detector"),
         ("training.recogniser", "recogniser"),
@@ -91,3 +91,16 @@ def test_the_plain_recipe_is_train_pys_default():
     recipe = Path(__file__).parents[2] / "configs" / "recipe.json"
     found = read_config(training.settings.Settings, str(recipe), "generator")
     assert {name: getattr(training.settings.Settings(), name) for name in found} == found
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [("{", "Expecting"), ("{}", "it lacks 'minutes'"), (None, "No such file")]
+)
+def test_a_recipe_that_cannot_be_used_is_named(tmp_path, capsys, content, told):
+    recipe = tmp_path / "recipe.json"
+    if content is not None:
+        recipe.write_text(content, encoding="utf-8")
+    assert pretrained.main(["--recipe", str(recipe)]) == 2
+    error = capsys.readouterr().err
+    assert f"--recipe {recipe} cannot be used: " in error
+    assert told in error

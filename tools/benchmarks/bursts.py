@@ -16,9 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from data import degrade
-from data.console import prepare_console, say
+from data.console import say
 from data.io import to_float
-from data.settings import field, parse, path, require
+from data.settings import field, path, require, run_module
 from data.straighten import crop_plate
 from data.synthetic.rendering import render
 from enhancing.burst import combine
@@ -117,22 +117,19 @@ def measure(examiner: Examiner, settings: Settings) -> dict[str, list[float]]:
     return right
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    prepare_console()
-    try:
-        settings = parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.bursts")
-        generator = load_generator(check_checkpoint(settings.checkpoint or default_checkpoint()))
-        examiner = Examiner(generator, reader=Reader(keep_steps=True), ask_again=True)
-        right = measure(examiner, settings)
-    except (ValueError, OSError) as error:
-        say(f"bursts: {error}", error=True)
-        return 2
+def benchmark(settings: Settings) -> None:
+    """Prints the table. Raises ValueError or OSError."""
+    generator = load_generator(check_checkpoint(settings.checkpoint or default_checkpoint()))
+    right = measure(Examiner(generator, reader=Reader(keep_steps=True), ask_again=True), settings)
     say(f"{settings.count} synthetic bursts of {settings.frames} frames")
     say("| | right (95 % interval) |")
     say("| --- | ---: |")
     for name, shares in right.items():
         say(f"| {name} | {share(estimate(shares))} |")
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_module("tools.benchmarks.bursts", benchmark, Settings, __doc__, argv)
 
 
 if __name__ == "__main__":

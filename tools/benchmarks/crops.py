@@ -16,10 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from data import degrade
-from data.console import prepare_console, say
+from data.console import say
 from data.io import open_picture, to_uint8
 from data.presets import PRESETS
-from data.settings import field, parse, path
+from data.settings import field, path, run_module
 from data.synthetic.registrations import ROMANIAN_COUNTIES
 from enhancing.calibrate import Given, trials_table, try_strengths
 from enhancing.finding import find_inputs
@@ -79,13 +79,7 @@ def benchmark(settings: Settings) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    prepare_console()
-    try:
-        benchmark(parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.crops"))
-    except (ValueError, OSError) as error:
-        say(f"crops: {error}", error=True)
-        return 2
-    return 0
+    return run_module("tools.benchmarks.crops", benchmark, Settings, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 
 from data.ccpd import is_ccpd_name, parse_name
-from data.console import prepare_console, say
+from data.console import say
 from data.io import open_picture_8bit
-from data.settings import field, parse, path
+from data.settings import field, path, run_module
 from data.straighten import plate_size
 from models.detector import Detector, Plate, load_detector, quad_iou
 
@@ -159,18 +159,15 @@ def pictures_without_plates(shared: Path) -> list[Path]:
     return [*files, *sorted((shared / "cases/scene").glob("noplate*"))]
 
 
+def benchmark(settings: Settings) -> None:
+    """Prints the lines. Raises ValueError or OSError."""
+    detector = load_detector(Path(settings.detector)) if settings.detector else load_detector()
+    for line in measure_real(detector, Path(settings.real), Path(settings.drawn) if settings.drawn else None):
+        say(line)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    prepare_console()
-    try:
-        settings = parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.detector")
-        detector = load_detector(Path(settings.detector)) if settings.detector else load_detector()
-        drawn = Path(settings.drawn) if settings.drawn else None
-        for line in measure_real(detector, Path(settings.real), drawn):
-            say(line)
-    except (ValueError, OSError) as error:
-        say(f"detector: {error}", error=True)
-        return 2
-    return 0
+    return run_module("tools.benchmarks.detector", benchmark, Settings, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Spent(NamedTuple):
 
 
 def run_script(*arguments: object, ends: Sequence[int] = (0,)) -> Spent:
-    """Python with these arguments in the project's folder. Raises RuntimeError for another exit code than `ends`."""
+    """Python with these arguments in the project's folder. Raises ChildProcessError for exit codes not in `ends`."""
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
         process = subprocess.Popen([sys.executable, *map(str, arguments)], cwd=ROOT, stdout=said, stderr=said)
@@ -64,7 +64,7 @@ def run_script(*arguments: object, ends: Sequence[int] = (0,)) -> Spent:
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         if process.returncode not in ends:
-            raise RuntimeError(said.read().decode(errors="replace")[-1500:])
+            raise ChildProcessError(said.read().decode(errors="replace")[-1500:])
     kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     return Spent(seconds, usage.ru_utime + usage.ru_stime, kilobytes / 1024)
 
@@ -119,7 +119,7 @@ def until_the_page_answers(folder: Path) -> float:
         seconds = time.perf_counter() - started
         process.terminate()
     if not answered:
-        raise RuntimeError("app.py ended without opening its page")
+        raise ChildProcessError("app.py ended without opening its page")
     return seconds
 
 

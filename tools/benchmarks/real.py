@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from data.console import prepare_console, say
+from data.console import say
 from data.files import replacing, write_text
 from data.io import to_float
 from data.labelled import Pair
-from data.settings import field, parse, path
+from data.settings import field, path, run_module
 from enhancing.examining import Examiner, make_examiner
 from enhancing.opening import NoPlateFound, find_sources, make_source
 from evaluation.figures import reliability_diagram
@@ -141,12 +141,7 @@ def benchmark(settings: Settings) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    prepare_console()
-    try:
-        return benchmark(parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.real"))
-    except (ValueError, OSError) as error:
-        say(f"real: {error}", error=True)
-        return 2
+    return run_module("tools.benchmarks.real", benchmark, Settings, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from data.console import prepare_console, prepare_libraries, say
+from data.console import prepare_libraries, say
 from data.files import read_text, write_text
-from data.settings import field, parse, path
+from data.settings import field, path, run_module
 from tools.benchmarks.parts import PARTS, ROOT, Figure
 
 DOCUMENT, BEGIN, END = ROOT / "docs" / "BENCHMARKS.md", "<!-- make bench: begin -->", "<!-- make bench: end -->"
@@ -135,19 +135,18 @@ def bench(settings: Settings) -> int:
     return sum(bool(part["problem"]) for part in report["parts"].values())
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    prepare_console()
+def run(settings: Settings) -> int:
+    """All parts that are asked for, or one of them in this process. Raises ValueError or OSError."""
     prepare_libraries()
-    try:
-        settings = parse(Settings, __doc__, argv, prog="python -m tools.benchmarks.speed")
-        if not settings.one:
-            return int(bench(settings) > 0)
-        for figure in PARTS[settings.one](Path(settings.out)):
-            print(json.dumps(figure), flush=True)
-    except (ValueError, OSError, RuntimeError) as error:
-        say(f"bench: {error}", error=True)
-        return 2
+    if not settings.one:
+        return int(bench(settings) > 0)
+    for figure in PARTS[settings.one](Path(settings.out)):
+        print(json.dumps(figure), flush=True)
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_module("tools.benchmarks.speed", run, Settings, __doc__, argv)
 
 
 if __name__ == "__main__":
