@@ -8,6 +8,7 @@ Frames are upright, with square pixels, (H, W, 3) uint8 RGB.
 
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ MAX_FRAME_PX = 7680 * 4320
 THREADS = 4
 # a film that ends this much earlier than its header says was cut off; sound may go on a little after the last frame
 CUT_OFF_S = 1.0
+# the same in the longest gap between two frames, where the header speaks of the frames alone
+CUT_OFF_GAPS = 2
 # headers count frames a little too generously, too
 CUT_OFF_SHARE = 0.02
 # read errors in the container after which the rest is given up
@@ -167,18 +170,31 @@ def _film(container: av.container.InputContainer, start_s: float, end_s: float, 
     _check_size(stream.codec_context.width, stream.codec_context.height)
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = min(THREADS, os.cpu_count() or 1)
-    length_s = _length(container, stream)
+    length = _length(container, stream)
     rate = float(stream.average_rate or FALLBACK_RATE)
-    film = Film(iter(()), _expected(stream, length_s, rate, start_s, end_s, every))
-    film.frames = _frames(container, stream, film, length_s, start_s, end_s, every)
+    film = Film(iter(()), _expected(stream, length and length.seconds, rate, start_s, end_s, every))
+    film.frames = _frames(container, stream, film, length, start_s, end_s, every)
     return film
 
 
-def _length(container, stream) -> float | None:
-    """Seconds, where the film says so."""
+class Length(NamedTuple):
+    """What a film's header says. of_frames: the sound has no part in it."""
+
+    seconds: float
+    of_frames: bool
+
+
+def _length(container, stream) -> Length | None:
+    """None where the film does not say."""
     if stream.duration is not None:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
+        # of MP4 and MOV, of which a part may be shown; their frames are counted, too
+        return Length(float(stream.duration * stream.time_base), False)
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", ""), re.ASCII)
+    if tag:
+        # of Matroska and WebM
+        hours, minutes, seconds = map(float, tag.groups())
+        return Length(3600 * hours + 60 * minutes + seconds, True)
+    return Length(container.duration / av.time_base, len(container.streams) == 1) if container.duration else None
 
 
 def _expected(stream, length_s: float | None, rate: float, start_s: float, end_s: float, every: int) -> int | None:
@@ -191,16 +207,17 @@ def _expected(stream, length_s: float | None, rate: float, start_s: float, end_s
     return math.ceil(count * share / every)
 
 
-def _frames(container, stream, film: Film, length_s: float | None, start_s: float, end_s: float, every: int):
+def _frames(container, stream, film: Film, length: Length | None, start_s: float, end_s: float, every: int):
     origin = float(stream.start_time * stream.time_base) if stream.start_time is not None else 0.0
     if start_s > 0:
         _seek(container, origin + start_s, film)
     step = 1 / float(stream.average_rate or FALLBACK_RATE)
-    taken, decoded, seconds, orientation = 0, 0, -step, None
+    taken, decoded, seconds, gap, orientation = 0, 0, -step, step, None
     for frame in _decoded(container, stream, film):
         # of the first frame, since asking a frame keeps it in memory
         orientation = _orientation(frame) if orientation is None else orientation
-        seconds = frame.time - origin if frame.time is not None else seconds + step
+        last, seconds = seconds, frame.time - origin if frame.time is not None else seconds + step
+        gap = max(gap, seconds - last) if decoded else gap
         decoded += 1
         if seconds >= end_s:
             return
@@ -217,15 +234,18 @@ def _frames(container, stream, film: Film, length_s: float | None, start_s: floa
                 return
             yield Frame(seconds, picture)
         taken += 1
-    film.faults += _missing(stream, length_s, start_s, seconds + step, decoded, taken)
+    film.faults += _missing(stream, length, start_s, seconds + step, gap, decoded, taken)
 
 
-def _missing(stream, length_s: float | None, start_s: float, end_s: float, decoded: int, taken: int) -> list[str]:
-    """What is missing of a film that ended at `end_s`, by its header."""
+def _missing(
+    stream, length: Length | None, start_s: float, end_s: float, gap_s: float, decoded: int, taken: int
+) -> list[str]:
+    """What is missing of a film that ended at `end_s`, by its header. gap_s: the longest between two frames."""
     if not taken:
         return ["no frame could be decoded" if start_s == 0 else f"there is no frame after {start_s:g} s"]
-    if length_s and length_s - end_s > max(CUT_OFF_S, CUT_OFF_SHARE * length_s):
-        return [f"cut off: it should last {length_s:.1f} s, and ends after {end_s:.1f} s"]
+    least_s = CUT_OFF_GAPS * gap_s if length and length.of_frames else CUT_OFF_S
+    if length and length.seconds - end_s > max(least_s, CUT_OFF_SHARE * length.seconds):
+        return [f"cut off: it should last {length.seconds:.1f} s, and ends after {end_s:.1f} s"]
     if start_s == 0 and decoded + 1 < stream.frames * (1 - CUT_OFF_SHARE):
         return [f"cut off or damaged: {decoded} of {stream.frames} frames could be decoded"]
     return []

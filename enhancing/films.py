@@ -20,7 +20,7 @@ from enhancing.finding import FilmJob, Part, output_names
 from enhancing.opening import TWO_LINES, Source
 from enhancing.tracking import Followed, View, follow
 from enhancing.writing import Row, fill_from_burst, write_picture
-from models.detector import SCORE, Detector, Plate, find_plates, has_crop_shape, load_detector, upright
+from models.detector import SCORE, Detector, Plate, find_plates, is_small_crop, load_detector, upright
 from models.enhancer import resize, to_working_size
 from reading.reader import Reader
 
@@ -71,7 +71,7 @@ def plates_near(detector: Detector) -> DetectNear:
 
     def detect(picture: np.ndarray, places: Sequence[np.ndarray]) -> Sequence[Plate]:
         # a small frame that may be one plate's crop is searched as quickly
-        if has_crop_shape(picture):
+        if is_small_crop(picture):
             return everywhere(picture)
         return [upright(plate) for plate in detector.detect(picture, near=places)]
 

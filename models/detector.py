@@ -8,6 +8,7 @@ uint8 or float32 in [0, 1], RGB; corners are (x, y) px in CCPD's order.
 `find_plates` is the one rule of files, films and the page for where the plates are, or that a picture is taken whole.
 A tight crop must never come out worse than taken whole. So a crop is taken as it is where the detector is unsure, and
 where the plate already lies in it nearly as in a tile: straightening could change little, and add the corners' errors.
+A wide picture may be a street as well, so it is a crop only if at least an unsure plate fills much of its width.
 Otherwise a picture without a plate is said to hold none.
 
 In most frames of a film only places are searched at which plates are expected.
@@ -337,7 +338,7 @@ def find_plates(picture: np.ndarray, detector: Detector) -> Located:
     sure = [plate for plate in found if plate.is_sure]
     if sure:
         return Located(tuple(sure), has_crop_shape(picture) and is_framed(sure[0], picture))
-    return Located((), has_crop_shape(picture) or any(is_wide(plate, picture) for plate in found))
+    return Located((), is_small_crop(picture) or any(is_wide(plate, picture) for plate in found))
 
 
 def is_wide(plate: Plate, picture: np.ndarray) -> bool:
@@ -358,6 +359,11 @@ def has_crop_shape(picture: np.ndarray) -> bool:
     if not CROP_ASPECT[0] <= aspect <= CROP_ASPECT[1]:
         return False
     return width <= (LONG_PX if aspect >= LONG_ASPECT else CROP_PX)
+
+
+def is_small_crop(picture: np.ndarray) -> bool:
+    """Whether hardly anything else has this shape and size."""
+    return has_crop_shape(picture) and picture.shape[1] <= CROP_PX
 
 
 def is_framed(plate: Plate, picture: np.ndarray) -> bool:

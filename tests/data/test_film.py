@@ -112,6 +112,17 @@ def test_of_a_film_cut_off_what_is_there_is_used_and_the_rest_said(tmp_path, nam
     assert any("cut off: it should last 4.0 s" in fault or "of 40 frames" in fault for fault in faults), faults
 
 
+@pytest.mark.parametrize("times_ms", [None, [0, 60, 150, 200, 330, 400, 450, 520, 610, 640, 700, 730]])
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")])
+def test_matroska_says_how_long_its_frames_last_to_a_tenth_of_a_second(tmp_path, name, codec, times_ms):
+    path = write_film(tmp_path / name, noisy(12, (96, 160)), rate=15, codec=codec, times_ms=times_ms)
+    seconds, _, faults, _ = look(path)
+    assert (len(seconds), faults) == (12, [])
+    path.write_bytes(path.read_bytes()[: round(0.55 * path.stat().st_size)])
+    seconds, _, faults, _ = look(path)
+    assert any(fault.startswith("cut off: it should last 0.8 s") for fault in faults), (seconds, faults)
+
+
 def test_an_mp4_without_its_index_is_said_to_be_damaged(tmp_path):
     path = write_film(tmp_path / "a.mp4", noisy(20))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

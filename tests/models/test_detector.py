@@ -347,6 +347,11 @@ def test_nothing_in_a_crop_is_the_whole_crop():
     assert find_plates(blank(100, 220), Finds()) == ((), True)
 
 
+def test_a_wide_picture_may_be_a_street_so_it_takes_a_hint_to_be_a_crop():
+    assert find_plates(blank(260, 1280), Finds(Plate(BOX * 90, 0.3, 0, 0))) == ((), False)
+    assert find_plates(blank(260, 1280), Finds(Plate(BOX * 700, 0.3, 0, 0))) == ((), True)
+
+
 def test_a_hint_that_fills_a_picture_makes_it_a_crop():
     assert find_plates(blank(500, 700), Finds(Plate(BOX * 600, 0.3, 0, 0))) == ((), True)
 
