@@ -34,6 +34,8 @@ from data.io import to_float
 from reading.matching import comparable
 
 MODEL = "models/PP-OCRv*_rec_*.onnx"
+# the entry of its file that lists them
+CHARACTERS = "character"
 # of the model's input
 HEIGHT_PX = 48
 # a tile's, and those of crops that are wider than 4:1 by their own aspect
@@ -66,11 +68,13 @@ class Reading:
 
 
 class Reader:
-    """A plate reader. threads: of the CPU, None for all of them. keep_steps: whether readings carry `steps`."""
+    """A plate reader. threads: of the CPU, None for all of them. keep_steps: whether readings carry `steps`. model:
+    another recognition network of PP-OCR as .onnx that lists its characters, in place of the one of rapidocr."""
 
-    def __init__(self, threads: int | None = None, keep_steps: bool = False) -> None:
+    def __init__(self, threads: int | None = None, keep_steps: bool = False, model: str | None = None) -> None:
         self.threads = threads or os.cpu_count() or 1
         self.keep_steps = keep_steps
+        self.model = model
 
     def read(self, pictures: Sequence[np.ndarray]) -> list[Reading]:
         """One Reading per picture, in the same order. ValueError for anything that is no (H, W, 3) picture."""
@@ -115,12 +119,20 @@ class Reader:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = False
-        return onnxruntime.InferenceSession(_model_file(), options, providers=["CPUExecutionProvider"])
+        file = self.model or _model_file()
+        try:
+            session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        # ONNX Runtime has a dozen kinds of its own
+        except Exception as error:
+            raise ValueError(f"{file}: cannot be used as a recognition network: {error}") from error
+        if CHARACTERS not in session.get_modelmeta().custom_metadata_map:
+            raise ValueError(f"{file}: a recognition network that does not list its characters")
+        return session
 
     @cached_property
     def _characters(self) -> list[str]:
         """What each output of the model means: nothing (CTC's blank), the characters that its file lists, a space."""
-        return ["", *self._session.get_modelmeta().custom_metadata_map["character"].splitlines(), " "]
+        return ["", *self._session.get_modelmeta().custom_metadata_map[CHARACTERS].splitlines(), " "]
 
     def _decode(self, probabilities: np.ndarray) -> Reading:
         """(T, characters) -> the best character of every step, repetitions and blanks (index 0) left out (CTC,

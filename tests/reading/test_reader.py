@@ -5,7 +5,7 @@ import pytest
 from data.ccpd import CHINA
 from data.synthetic.plates import chinese_two_lines, european_two_lines
 from data.synthetic.registrations import RULES
-from reading.reader import ALPHABET, Reader, Reading, gap_row, has_gap, join, split_lines
+from reading.reader import ALPHABET, Reader, Reading, _model_file, gap_row, has_gap, join, split_lines
 
 TEXT = "KX73925"
 
@@ -30,6 +30,14 @@ def test_a_clean_plate_is_read_with_confidence(reader):
     assert len(reading.confidences) == len(TEXT)
     assert reading.confidence == pytest.approx(np.mean(reading.confidences))
     assert reading.confidence > 0.8
+
+
+def test_another_network_can_be_the_reader_and_a_file_that_is_none_is_refused_by_name(reader, tmp_path):
+    assert Reader(threads=1, model=_model_file()).read([plate()])[0].text == reader.read([plate()])[0].text
+    none = tmp_path / "none.onnx"
+    none.write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"none\.onnx: cannot be used"):
+        Reader(model=str(none)).read([plate()])
 
 
 def test_bytes_and_floats_are_the_same_picture(reader):

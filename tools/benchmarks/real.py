@@ -5,7 +5,8 @@
 Each folder holds text.csv (file,text,country), or pairs in lq/ and hr/, of which what the reader is sure of in hr is
 the text. A picture goes the way of enhance.py: its plate is found and straightened, or it is taken whole. Prints, for
 each folder, what is read of the input, of the result of taking the picture whole, of the result, and by the answer;
-with 95 % intervals. Leaves real.json and reliability.png in --out.
+with 95 % intervals. With --second-reader, what that reads of the result, too, so that no figure rests on one reader's
+taste. Leaves real.json and reliability.png in --out.
 """
 
 import json
@@ -22,7 +23,7 @@ from data.files import replacing, write_text
 from data.io import to_float
 from data.labelled import Pair
 from data.settings import field, path, run_module
-from enhancing.examining import Examiner, make_examiner
+from enhancing.examining import Examiner, as_read, make_examiner
 from enhancing.opening import NoPlateFound, find_sources, make_source
 from evaluation.figures import reliability_diagram
 from evaluation.metrics import CONFIDENT, harm, reading_rates, trust
@@ -32,14 +33,16 @@ from models.enhancer import BATCH_SIZE
 from models.shipped import check_checkpoint, default_checkpoint
 from reading.answer import Answer
 from reading.matching import match
-from reading.reader import Reading
+from reading.reader import Reader, Reading, read_plates
 
 WAYS = ("input", "whole", "result", "answer")
+SECOND = "result, second reader"
 HEAD = "| pictures | way | n | plates | characters | flips | wrong but sure |"
 
 
 class Seen(NamedTuple):
-    """What was read of one picture in each of `WAYS`, and the answer, which is empty where no plate was found."""
+    """What was read of one picture in each of `WAYS`, and by a second reader of the result, if there is one; and the
+    answer, which is empty where no plate was found."""
 
     readings: dict[str, Reading]
     answer: Answer
@@ -50,16 +53,22 @@ class Settings:
     pictures: tuple[str, ...] = field(type=path, nargs="+", metavar="DIR", help="folders of real pictures")
     checkpoint: str | None = field(None, type=path, metavar="FILE", help="generator (default: the shipped one)")
     out: str = field("reports/real", type=path, metavar="DIR", help="folder for the results")
+    second_reader: str | None = field(
+        None, type=path, metavar="FILE", help="another recognition network of PP-OCR, an .onnx file"
+    )
 
 
-def look(examiner: Examiner, pairs: Sequence[Pair]) -> list[Seen]:
+def look(examiner: Examiner, pairs: Sequence[Pair], second: Reader | None = None) -> list[Seen]:
     """Of a picture in which no plate is found, nothing is read: that is what a user gets."""
     seen = []
     for start in tqdm(range(0, len(pairs), BATCH_SIZE), unit="batch", disable=None):
         some = pairs[start : start + BATCH_SIZE]
         whole = examiner.enhance([make_source(examiner.generator, to_float(pair.lq)) for pair in some])
         found = [_found(examiner, pair) for pair in some]
-        results = iter(examiner.enhance([source for source in found if source is not None]))
+        restored = examiner.enhance([source for source in found if source is not None])
+        results = iter(restored)
+        shown = [as_read(each.source, each.look.sr) for each in restored]
+        read_again = iter(read_plates(second, shown) if second else ())
         for source, as_whole in zip(found, whole, strict=True):
             result = None if source is None else next(results)
             given = result.answer if result else Answer()
@@ -69,6 +78,8 @@ def look(examiner: Examiner, pairs: Sequence[Pair]) -> list[Seen]:
                 "result": result.reading if result else Reading(""),
                 "answer": Reading(given.best_text, given.probability),
             }
+            if second:
+                readings[SECOND] = next(read_again) if result else Reading("")
             seen.append(Seen(readings, given))
     return seen
 
@@ -84,13 +95,14 @@ def rates(pairs: Sequence[Pair], seen: Sequence[Seen]) -> dict:
     """{way: reading rates and harm} of the pictures of a folder."""
     texts, countries = [pair.plate.text for pair in pairs], [pair.plate.country for pair in pairs]
     known = list(zip(texts, countries, strict=True))
+    ways = list(seen[0].readings)
     right = {
-        way: [match(each.readings[way].text, *own).right for each, own in zip(seen, known, strict=True)] for way in WAYS
+        way: [match(each.readings[way].text, *own).right for each, own in zip(seen, known, strict=True)] for way in ways
     }
     return {
         way: reading_rates([each.readings[way] for each in seen], texts, countries)
         | harm(right["input"], right[way], [each.readings[way].confidence for each in seen])
-        for way in WAYS
+        for way in ways
     }
 
 
@@ -108,10 +120,11 @@ def benchmark(settings: Settings) -> int:
     """Raises ValueError or OSError."""
     checkpoint = check_checkpoint(settings.checkpoint or default_checkpoint())
     examiner = make_examiner(checkpoint, read=True, find=True)
+    second = Reader(model=settings.second_reader) if settings.second_reader else None
     known = {Path(folder).resolve().name: known_pairs(folder, examiner.reader) for folder in settings.pictures}
     figures, all_pairs, all_seen, failed, table = {}, [], [], 0, [HEAD, "| --- | --- " + "| ---: " * 5 + "|"]
     for name, (pairs, failures) in known.items():
-        seen = look(examiner, pairs)
+        seen = look(examiner, pairs, second)
         figures[name] = rates(pairs, seen)
         all_pairs += pairs
         all_seen += seen
