@@ -7,18 +7,15 @@ name without its ending) with the bank of rendered vehicles and backgrounds, the
 command goes on where the last saved step ended.
 """
 
-import csv
 import dataclasses
-import io
 import json
 import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,13 +23,15 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from data.console import ended_early, follow_parent, prepare_console, say
-from data.files import PART, only_run_in, open_regular, read_text, replacing
+from data.console import follow_parent, say
+from data.files import only_run_in
 from data.io import to_float
-from data.settings import field, parse, path, require
+from data.settings import field, path, require, run_module
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import STRIDE, UNIT
 from models.loading import import_keras
+from training.journal import Log
+from training.run_folder import DETECTOR, STATE_NAME, State, load_begun, remove_parts, restore, save_state
 
 # scenes
 VALIDATION = 200
@@ -176,26 +175,28 @@ def loss_terms(maps, targets) -> dict:
 # --- Training ---------------------------------------------------------------------------------------------------------
 
 
-def train(settings: Settings) -> dict:
-    """Train and write the archive; returns what the .json beside it says. Raises ValueError for a folder that another
-    run holds, or whose state is damaged or of other settings; OSError where it cannot be written."""
+def train(settings: Settings) -> None:
+    """Train, write the archive, and print how well it does. Raises ValueError for a folder that another run holds, or
+    whose state is damaged or of other settings; OSError where it cannot be written."""
     # also made here
     with only_run_in(str(Path(settings.out).with_suffix("")), "--out"):
-        return train_alone(settings)
+        about = train_alone(settings)
+    print(json.dumps(about["validation"]))
 
 
 def train_alone(settings: Settings) -> dict:
-    """`train` in a folder that no other run writes to."""
+    """`train` in a folder that no other run writes to; returns what the .json beside the archive says."""
     out = Path(settings.out)
     folder = out.with_suffix("")
     # before the bank, which would be rendered anew for another seed
-    check_settings(folder / "state.npz", settings)
+    begun = load_begun(folder / STATE_NAME, dataclasses.asdict(settings), INDIFFERENT)
+    if begun and (steps := begun[1].get("settings", {}).get("steps", settings.steps)) != settings.steps:
+        say(f"goes on with a training of --steps {steps} (now {settings.steps})")
     keras = import_keras()
     from models.detector import build_detector
     from training.networks import write_archive
 
-    for left in folder.glob(f".*{PART}"):
-        left.unlink()
+    remove_parts(folder)
     cores = os.cpu_count() or 1
     open_bank(folder / "bank", settings.seed, settings.vehicles, settings.backgrounds, cores)
     held_out = open_bank(folder / "validation", settings.seed + 1, VALIDATION, VALIDATION // 2, cores)
@@ -203,7 +204,7 @@ def train_alone(settings: Settings) -> dict:
     model = build_detector()
     optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=1e-4, global_clipnorm=4.0)
     optimizer.build(model.trainable_variables)
-    fit(settings, model, optimizer, held_out)
+    fit(settings, model, optimizer, held_out, begun)
     about = {
         "kind": "detector",
         "settings": dataclasses.asdict(settings) | {"out": out.name},
@@ -213,9 +214,10 @@ def train_alone(settings: Settings) -> dict:
     return about
 
 
-def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
-    """Train to the last step, from the saved state if there is one; logs, and saves the state. Raises KeyboardInterrupt
-    after a step during which the user stopped it: inside TensorFlow, an exception comes out as any other."""
+def fit(settings: Settings, model, optimizer, held_out: Bank, begun: State | None) -> None:
+    """Train to the last step, from the state `begun` where there is one; logs, and saves the state. Raises
+    KeyboardInterrupt after a step during which the user stopped it: inside TensorFlow, an exception comes out as any
+    other."""
     import tensorflow as tf
     from tqdm import tqdm
 
@@ -231,9 +233,16 @@ def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
         return terms
 
     folder = Path(settings.out).with_suffix("")
-    state = [*model.variables, *optimizer.variables]
-    done = load_state(folder / "state.npz", state)
-    begin_log(folder / "log.csv", done)
+    state, done = {DETECTOR: [*model.variables, *optimizer.variables]}, 0
+    if begun:
+        restore(state, begun[0])
+        done = begun[1]["step"]
+    log = Log(folder / "log.csv", COLUMNS, texts=())
+    log.keep(lambda row: row["step"] <= done)
+
+    def save(number: int) -> None:
+        save_state(folder / STATE_NAME, state, {"step": number, "settings": dataclasses.asdict(settings)})
+
     rows: list[dict] = []
     began = time.perf_counter()
     asked = SimpleNamespace(stop_asked=False)
@@ -252,11 +261,11 @@ def fit(settings: Settings, model, optimizer, held_out: Bank) -> None:
                 row["seconds_per_step"] = (time.perf_counter() - began) / len(rows)
                 if number % settings.validate_every == 0 or last:
                     row |= validate(model, held_out, settings.seed + 1)
-                write_row(folder / "log.csv", row)
-                save_state(folder / "state.npz", state, number, settings)
+                log.add(row)
+                save(number)
                 rows, began = [], time.perf_counter()
             if asked.stop_asked:
-                save_state(folder / "state.npz", state, number, settings)
+                save(number)
                 raise KeyboardInterrupt
 
 
@@ -301,94 +310,9 @@ def validate(model, bank: Bank, seed: int) -> dict[str, float]:
     return {"recall": float(kept.sum() / max(1, plates)), "threshold": threshold, "corner_error": middle}
 
 
-def load_state(path: Path, variables: list) -> int:
-    """The step saved in `path`, 0 where there is none; fills the variables. Raises ValueError for a damaged file."""
-    if not path.exists():
-        return 0
-    with _opened(path) as saved:
-        arrays, step = [saved[str(index)] for index in range(len(variables))], int(saved["step"])
-        if any(array.shape != tuple(variable.shape) for array, variable in zip(arrays, variables, strict=True)):
-            raise ValueError("arrays of another network")
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
-    return step
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[dict[str, np.ndarray]]:
-    try:
-        with open_regular(path) as file, np.load(file, allow_pickle=False) as saved:
-            yield saved
-    # of many kinds, for the many ways in which such a file can be damaged
-    except Exception as error:
-        raise ValueError(f"{path} is damaged, or no saved state: {error}; remove it to begin anew") from error
-
-
-def check_settings(path: Path, settings: Settings) -> None:
-    """Raises ValueError where the state in `path` is of a training with other settings; says so where only the number
-    of steps differs. States of before settings were kept with them are taken as they are."""
-    if not path.exists():
-        return
-    with _opened(path) as saved:
-        begun = json.loads(str(saved["settings"])) if "settings" in saved else {}
-    now = dataclasses.asdict(settings)
-    differing = {
-        name: f"--{name.replace('_', '-')} {before} (now {now[name]})"
-        for name, before in begun.items()
-        if name in now and now[name] != before
-    }
-    if others := [text for name, text in differing.items() if name not in INDIFFERENT]:
-        raise ValueError(
-            f"{path} is of a training with other settings, {', '.join(others)}: finish that one, remove it, or give "
-            "another --out"
-        )
-    if "steps" in differing:
-        say(f"goes on with a training of {differing['steps']}")
-
-
-def save_state(path: Path, variables: list, step: int, settings: Settings) -> None:
-    arrays = {str(index): np.asarray(variable) for index, variable in enumerate(variables)}
-    with replacing(path, durable=True) as file:
-        np.savez(file, step=step, settings=np.array(json.dumps(dataclasses.asdict(settings))), **arrays)
-
-
-def begin_log(path: Path, done: int) -> None:
-    """Keep of the log only the rows up to the saved step: those after it are written again. Raises ValueError for a
-    file that is no log."""
-    rows = []
-    if path.exists():
-        try:
-            table = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
-            # a last line may be torn
-            rows = [row for row in table if None not in row.values() and None not in row and float(row["step"]) <= done]
-            rows = [{name: row[name] for name in COLUMNS} for row in rows]
-        except (ValueError, KeyError, csv.Error) as error:
-            raise ValueError(f"{path} is damaged ({error}); move it away to go on without its rows") from error
-    with replacing(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_row(path: Path, row: dict) -> None:
-    with path.open("a", newline="", encoding="utf-8") as file:
-        csv.DictWriter(file, COLUMNS).writerow({name: f"{value:.6g}" for name, value in row.items()})
-
-
-def main(argv: list[str] | None = None) -> int:
-    prepare_console()
-    try:
-        settings = parse(Settings, __doc__, argv, "python -m training.detector", section="detector")
-        with ended_early():
-            about = train(settings)
-    except (ValueError, OSError) as error:
-        say(f"training.detector: {error}", error=True)
-        return 2
-    except KeyboardInterrupt:
-        say("training.detector: stopped; the same command goes on from the saved state", error=True)
-        return 130
-    print(json.dumps(about["validation"]))
-    return 0
+def main(argv: Sequence[str] | None = None) -> int:
+    again = "the same command goes on from the saved state"
+    return run_module("training.detector", train, Settings, __doc__, argv, section="detector", when_stopped=again)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import csv
 import io
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,11 +48,39 @@ PANELS = {
 SHOWN = {"g_loss": "G", "d_loss": "D", "d_accuracy": "acc", "val_psnr_db": "PSNR", "wait_share": "wait"}
 
 
+class Log:
+    """A CSV file to which a training appends rows; it may hold those of an earlier sitting. texts: columns that do not
+    hold numbers. Raises ValueError for a file that is no log."""
+
+    def __init__(self, path: Path, columns: Sequence[str], texts: Sequence[str] = TEXT_COLUMNS) -> None:
+        self.path, self.columns = path, columns
+        self.rows = read_log(path, texts) if path.exists() else []
+        self.keep(lambda row: True)
+
+    def keep(self, wanted: Callable[[dict], bool]) -> None:
+        """Drop all other rows."""
+        self.rows = [row for row in self.rows if wanted(row)]
+        with replacing(self.path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(self.columns)
+            writer.writerows(map(self._cells, self.rows))
+
+    def add(self, row: dict) -> None:
+        unknown = set(row) - set(self.columns)
+        assert not unknown, f"columns without a place in {self.path.name}: {unknown}"
+        self.rows.append(row)
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(self._cells(row))
+
+    def _cells(self, row: dict) -> list[str]:
+        return [_text(row.get(name)) for name in self.columns]
+
+
 class Journal:
     """Appends to the files of one run folder, which may hold those of an earlier sitting."""
 
     def __init__(self, run: Path, more_columns: Sequence[str] = ()) -> None:
-        self.path, self.run, self.columns = run / "log.csv", run, (*COLUMNS, *more_columns)
+        self.run, self.log = run, Log(run / "log.csv", (*COLUMNS, *more_columns))
         (run / "samples").mkdir(exist_ok=True)
         self.board = None
         # TensorFlow writes TensorBoard's files
@@ -60,21 +88,14 @@ class Journal:
             import tensorflow as tf
 
             self.board = tf.summary.create_file_writer(str(run / "tensorboard"))
-        self.rows = read_log(self.path) if self.path.exists() else []
-        self._rewrite()
 
     def keep_until(self, done: dict[str, int]) -> None:
         """Drop the rows after the saved state: their steps will be repeated. done: stage -> steps done."""
-        self.rows = [row for row in self.rows if row["step"] <= done.get(row["stage"], -1)]
-        self._rewrite()
+        self.log.keep(lambda row: row["step"] <= done.get(row["stage"], -1))
 
     def add(self, row: dict, board_step: int) -> None:
         """One row of log.csv, and the same figures for TensorBoard."""
-        unknown = set(row) - set(self.columns)
-        assert not unknown, f"columns without a place in log.csv: {unknown}"
-        self.rows.append(row)
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([_text(row.get(name)) for name in self.columns])
+        self.log.add(row)
         if self.board is None:
             return
         import tensorflow as tf
@@ -101,30 +122,24 @@ class Journal:
 
     def draw_curves(self, stage_offsets: dict[str, int]) -> None:
         """curves.png from all rows so far."""
-        draw_curves(self.rows, stage_offsets, self.run / "curves.png")
+        draw_curves(self.log.rows, stage_offsets, self.run / "curves.png")
 
     def close(self) -> None:
         if self.board is not None:
             self.board.close()
 
-    def _rewrite(self) -> None:
-        with replacing(self.path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(self.columns)
-            writer.writerows([_text(row.get(name)) for name in self.columns] for row in self.rows)
 
-
-def read_log(path: Path) -> list[dict]:
-    """The rows of a log.csv; cells without a number are left out of their row. A torn last line is dropped. Raises
-    ValueError that names the file where it is no log."""
+def read_log(path: Path, texts: Sequence[str] = TEXT_COLUMNS) -> list[dict]:
+    """The rows of a log.csv; empty cells are left out of their row. A torn last line is dropped. texts: columns that do
+    not hold numbers. Raises ValueError that names the file where it is no log."""
     rows = []
     try:
         table = csv.DictReader(io.StringIO(read_text(path), newline=""))
         for cells in table:
             if None in cells or None in cells.values():
                 continue
-            row = {name: float(cell) for name, cell in cells.items() if cell and name not in TEXT_COLUMNS}
-            rows.append({"stage": cells["stage"], **row, "step": int(row["step"])})
+            row = {name: float(cell) for name, cell in cells.items() if cell and name not in texts}
+            rows.append({**{name: cells[name] for name in texts}, **row, "step": int(row["step"])})
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise ValueError(f"{path} is damaged ({error}); move it away to go on without its rows") from error
     return rows

@@ -12,23 +12,24 @@ are evenly spread over the plate, and also show clean plates. After that, CTC fi
 import json
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from data.console import ended_early, prepare_console, say
+from data.console import say
 from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
 from data.files import only_run_in, read_text
 from data.io import to_float
 from data.preprocessing import MARGIN as PLATE_MARGIN
 from data.presets import PRESETS
-from data.settings import field, from_json, parse, path, require
+from data.settings import field, from_json, path, require, run_module
 from data.tiles import Row, open_tiles, read_manifest
 from models.loading import import_keras
 from reading.matching import comparable, is_readable
+from training.run_folder import State, load_begun, restore, save_state
 from training.settings import window
 from training.tile_pairs import cache_tiles, check_crop, spread_evenly, tile_size
 
@@ -170,42 +171,49 @@ def examples(
         yield ops.cast(ops.convert_to_tensor(tiles), "float32") / 255, own
 
 
-def train(settings: RecogniserSettings) -> dict:
-    """Train and write the archive; returns what the .json beside it says. Raises ValueError for tiles without texts."""
+def train(settings: RecogniserSettings) -> None:
+    """Train and write the archive. Raises ValueError for tiles without texts, and for a state that is damaged or of
+    other settings."""
     rows = read_manifest(settings.tiles)
     texts = {split: readable(rows, split) for split in ("train", "val")}
     characters = "".join(sorted(set("".join(texts["train"].values()))))
     pairs = windows_of(settings, pairs_of(settings, "train", texts["train"]))
     held_out = pairs_of(settings, "val", texts["val"]) if texts["val"] else None
 
-    import_keras()
     # late: keras takes seconds
+    keras = import_keras()
     from training.devices import choose_precision
 
-    precision, reason = choose_precision(settings.precision)
-    print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
     labels = labels_of(pairs, texts["train"], characters)
     # for the lock and the cache: several networks may be trained into one folder
     working = Path(settings.out).with_suffix(".work")
     with only_run_in(working, "--out"):
         try:
-            model = begin(settings, pairs, labels, characters, precision)
+            adopt_older(settings)
+            begun = load_begun(state_file(settings), settings.deciding(), ())
+            precision, reason = choose_precision(begun[1]["precision"] if begun else settings.precision)
+            print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
+            keras.utils.set_random_seed(settings.seed)
+            keras.mixed_precision.set_global_policy(precision)
+            model = begin(settings, begun, pairs, labels, characters)
+            if not begun:
+                save(model, settings, precision)
             seen = plates_to_read(held_out, texts["val"], LOOKED_AT) if held_out else None
             pairs = cache_tiles(pairs, working) if settings.cache else pairs
             with Batches(pairs, settings.workers) as batches:
                 for step in fit(model, settings, batches, labels):
-                    save_state(model, settings)
+                    save(model, settings, precision)
                     if seen:
                         print(
                             f"step {step}; read whole on validation: {reading_of(model, characters, *seen)}", flush=True
                         )
             about = {"characters": characters, "precision": precision, "settings": settings.deciding()}
-            return finish(model, settings, about, plates_to_read(held_out, texts["val"]) if held_out else None)
+            finish(model, settings, about, plates_to_read(held_out, texts["val"]) if held_out else None)
         finally:
             shutil.rmtree(working, ignore_errors=True)
 
 
-def finish(model, settings: RecogniserSettings, about: dict, plates: tuple | None) -> dict:
+def finish(model, settings: RecogniserSettings, about: dict, plates: tuple | None) -> None:
     """Write the archive, and what the .json beside it says: `about`, and how much of the plates it reads."""
     from models.loading import in_policy
     from training.networks import write_archive
@@ -214,9 +222,8 @@ def finish(model, settings: RecogniserSettings, about: dict, plates: tuple | Non
     if plates is not None:
         about |= {"validation": reading_of(model, about["characters"], *plates)}
     write_archive(model, Path(settings.out), about)
-    for file in state_files(settings):
-        file.unlink(missing_ok=True)
-    return about
+    state_file(settings).unlink(missing_ok=True)
+    say(f"{settings.out}; read whole on validation: {about.get('validation', 'no tiles with texts')}")
 
 
 def fit(model, settings: RecogniserSettings, batches: Batches, labels: np.ndarray) -> Iterator[int]:
@@ -243,24 +250,17 @@ def fit(model, settings: RecogniserSettings, batches: Batches, labels: np.ndarra
         yield stop
 
 
-def begin(settings: RecogniserSettings, pairs: Pairs, labels: np.ndarray, characters: str, precision: str):
-    """The model with its optimiser: a new one, or the one that an interrupted run has saved. Raises ValueError where
-    that run had other settings, and for an --init that holds no recogniser."""
+def begin(settings: RecogniserSettings, begun: State | None, pairs: Pairs, labels: np.ndarray, characters: str):
+    """The model with its optimiser: a new one, or as the state `begun` has it. Raises ValueError for a state that does
+    not fit, and for an --init that holds no recogniser."""
     import keras
 
-    import losses  # noqa: F401  the saved state's loss is looked up by name
     from models.recogniser import Shape, build_recogniser
-    from training.run_folder import write_json
 
-    archive, about = state_files(settings)
-    if about.exists():
-        if interrupted(about, settings) != settings:
-            raise ValueError(f"{about} is of an interrupted run with other settings: finish that one, or remove it")
-        return load_state(archive, about)
-    keras.utils.set_random_seed(settings.seed)
-    keras.mixed_precision.set_global_policy(precision)
     shape = Shape(blocks=settings.blocks[:3], column_blocks=settings.blocks[3])
-    if settings.init:
+    if begun:
+        model = build_recogniser(len(characters), Shape(**begun[1]["shape"]))
+    elif settings.init:
         model = started_from(settings.init, shape, pairs, labels, characters)
     else:
         model = build_recogniser(len(characters), shape)
@@ -269,24 +269,10 @@ def begin(settings: RecogniserSettings, pairs: Pairs, labels: np.ndarray, charac
         0.0, settings.steps - warmup, alpha=0.01, warmup_target=settings.learning_rate, warmup_steps=warmup
     )
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))
-    # in this order: where there is the second, there is the first
-    save_state(model, settings)
-    write_json(about, settings.deciding())
+    model.optimizer.build(model.trainable_variables)
+    if begun:
+        restore(variables_of(model), begun[0])
     return model
-
-
-def interrupted(about: Path, settings: RecogniserSettings) -> RecogniserSettings:
-    """The settings of the interrupted run, with the present values of those that do not affect the result. Raises
-    ValueError that names the file where they cannot be read."""
-    try:
-        stored = json.loads(read_text(about))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{about} cannot be read: {error}; remove it to begin anew") from error
-    if not isinstance(stored, dict):
-        raise ValueError(f"{about} is damaged; remove it to begin anew")
-    known = {each.name for each in fields(RecogniserSettings)} - set(INDIFFERENT)
-    values = {name: value for name, value in stored.items() if name in known}
-    return replace(settings, **from_json(RecogniserSettings, values, str(about)))
 
 
 def started_from(init: str, shape, pairs: Pairs, labels: np.ndarray, characters: str):
@@ -334,31 +320,45 @@ def learn_names(model, pairs: Pairs, labels: np.ndarray) -> None:
     model.get_layer(HEAD).set_weights(head.get_weights())
 
 
-def save_state(model, settings: RecogniserSettings) -> None:
-    """Model and optimiser, whose count of steps says how far they are, in one move."""
-    from training.networks import save_archive
-
-    save_archive(model, state_files(settings)[0])
+def variables_of(model) -> dict[str, list]:
+    """What a state holds."""
+    return {"model": model.variables, "optimizer": model.optimizer.variables}
 
 
-def load_state(archive: Path, about: Path):
-    """Raises ValueError where the archive is missing or damaged."""
-    import keras
+def save(model, settings: RecogniserSettings, precision: str) -> None:
+    """All that an interrupted run goes on from; the optimiser's count of steps says how far it is."""
+    from models.recogniser import shape_of
 
-    if not archive.exists():
-        raise ValueError(f"{archive} is missing, without which the run cannot go on; remove {about} to begin anew")
+    about = {"precision": precision, "shape": asdict(shape_of(model)), "settings": settings.deciding()}
+    save_state(state_file(settings), variables_of(model), about)
+
+
+def state_file(settings: RecogniserSettings) -> Path:
+    """Beside the archive to write."""
+    return Path(settings.out).with_suffix(".state.npz")
+
+
+def adopt_older(settings: RecogniserSettings) -> None:
+    """Write the state anew of a run that an earlier version has begun: an archive, with its settings in a .json beside
+    it. Raises ValueError where they are damaged."""
+    import losses  # noqa: F401  its loss is looked up by name
+    from models.recogniser import PREFIX
+
+    archive = state_file(settings).with_suffix(".keras")
+    about = archive.with_suffix(".json")
+    if not about.exists():
+        return
     try:
-        return keras.saving.load_model(archive, safe_mode=True)
+        model = import_keras().saving.load_model(archive, safe_mode=True)
+        known = {name: value for name, value in json.loads(read_text(about)).items() if name in settings.deciding()}
+        begun = replace(settings, **from_json(RecogniserSettings, known, str(about)))
     # Keras raises many kinds, for many faults of a file
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{archive} is damaged ({reason}); remove {about} to begin anew") from error
-
-
-def state_files(settings: RecogniserSettings) -> tuple[Path, Path]:
-    """The archive and the .json from which an interrupted run goes on."""
-    archive = Path(settings.out).with_suffix(".state.keras")
-    return archive, archive.with_suffix(".json")
+        raise ValueError(f"{archive} or its .json is damaged ({reason}); remove both to begin anew") from error
+    save(model, begun, model.get_layer(f"{PREFIX}conv1").dtype_policy.name)
+    for file in (about, archive):
+        file.unlink()
 
 
 def plates_to_read(pairs: Pairs, texts: dict[str, str], limit: int = 0) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -386,20 +386,10 @@ def decode(logits: np.ndarray, characters: str) -> list[str]:
     return ["".join(characters[i - 1] for i in row[kept & (row != BLANK)]) for row, kept in zip(best, new, strict=True)]
 
 
-def main(argv: list[str] | None = None) -> int:
-    prepare_console()
-    try:
-        settings = parse(RecogniserSettings, __doc__, argv, prog="python -m training.recogniser", section=SECTION)
-        with ended_early():
-            about = train(settings)
-    except KeyboardInterrupt:
-        say("training.recogniser: stopped; the same command goes on from the last saved part", error=True)
-        return 1
-    except (ValueError, OSError) as error:
-        say(f"training.recogniser: {error}", error=True)
-        return 2
-    say(f"{settings.out}; read whole on validation: {about.get('validation', 'no tiles with texts')}")
-    return 0
+def main(argv: Sequence[str] | None = None) -> int:
+    again = "the same command goes on from the last saved part"
+    name = "training.recogniser"
+    return run_module(name, train, RecogniserSettings, __doc__, argv, section=SECTION, when_stopped=again)
 
 
 if __name__ == "__main__":

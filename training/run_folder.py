@@ -1,9 +1,9 @@
-"""The run folder: made once, described by config.json, never overwritten, held by one process at a time; and the state,
-from which a run goes on.
+"""The run folder of `train.py`: made once, described by config.json, never overwritten, held by one process at a time;
+and the state, from which this and every other training goes on.
 
-`state.npz` is one file, replaced in one move. It holds every variable of the trainer as a float32 array, named
-`group/index`, and a JSON text `meta`: the stage, the steps done in it, and the state of the balance. NumPy loads it
-without pickle.
+The state is one file, `state.npz`, replaced in one move. It holds the variables of networks and optimisers as float32
+arrays, named `group/index`, and a JSON text `meta`: the steps done, and what else the training needs to go on. NumPy
+loads it without pickle.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,11 @@ from training.settings import CONFIG_NAME, Settings, read_config
 INIT_NAME = "init.keras"
 STATE_NAME = "state.npz"
 FORMAT = 1
+# the group of training.detector; and what else its states of before this format hold, whose arrays are in no group
+DETECTOR, META_OF_BEFORE = "network", ("step", "settings")
+
+# group -> its arrays; what else was saved
+State = tuple[dict[str, list[np.ndarray]], dict]
 
 
 @contextmanager
@@ -41,8 +46,7 @@ def held(folder: Path, resume: bool) -> Iterator[None]:
     with only_run_in(folder, "--run"):
         # another run may have begun meanwhile
         check_folder(folder, resume)
-        for path in folder.glob(f".*{PART}"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        remove_parts(folder)
         try:
             yield
         finally:
@@ -51,6 +55,12 @@ def held(folder: Path, resume: bool) -> Iterator[None]:
                     (folder / name).unlink(missing_ok=True)
                 if made:
                     folder.rmdir()
+
+
+def remove_parts(folder: Path) -> None:
+    """What a killed run had not finished writing."""
+    for path in folder.glob(f".*{PART}"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def check_folder(folder: Path, resume: bool) -> None:
@@ -115,6 +125,9 @@ def _commit() -> str:
     return found.stdout.strip()
 
 
+# --- The state --------------------------------------------------------------------------------------------------------
+
+
 def save_state(path: Path, groups: dict[str, list], meta: dict) -> None:
     """Write the state atomically. Raises OSError where that fails, for example on a full disk; the old file then
     remains."""
@@ -124,36 +137,64 @@ def save_state(path: Path, groups: dict[str, list], meta: dict) -> None:
         np.savez(file, meta=np.array(text), **arrays)
 
 
-def load_state(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:
+def load_state(path: Path) -> State:
     """(arrays by group, meta) of a saved state. Raises ValueError for a file that is missing or damaged."""
     if not path.exists():
-        raise ValueError(f"--resume: {path} is missing, without which the run cannot go on; start a new run")
+        raise ValueError(f"{path} is missing, without which the run cannot go on; start a new run")
     try:
         with open_regular(path) as file, np.load(file, allow_pickle=False) as stored:
-            meta = json.loads(str(stored["meta"]))
+            meta = json.loads(str(stored["meta"])) if "meta" in stored else _meta_of_before(stored)
             groups: dict[str, list] = {}
             for name in stored.files:
-                if name != "meta":
-                    groups.setdefault(name.rpartition("/")[0], []).append(stored[name])
+                if name not in ("meta", *META_OF_BEFORE):
+                    groups.setdefault(name.rpartition("/")[0] or DETECTOR, []).append(stored[name])
         found = sum(map(len, groups.values()))
         if meta.get("arrays", found) != found:
             raise ValueError(f"{found} of {meta['arrays']} arrays")
     # of many kinds, for the many ways in which such a file can be damaged
     except Exception as error:
-        raise ValueError(f"--resume: {path} is damaged, or no saved state: {error}; start a new run") from error
+        raise ValueError(f"{path} is damaged, or no saved state: {error}; start a new run") from error
     if meta.get("format") != FORMAT:
-        raise ValueError(f"--resume: {path} is not of the format that this program reads, {FORMAT}")
+        raise ValueError(f"{path} is not of the format that this program reads, {FORMAT}")
+    return groups, meta
+
+
+def _meta_of_before(stored) -> dict:
+    settings = json.loads(str(stored["settings"])) if "settings" in stored else {}
+    return {"format": FORMAT, "step": int(stored["step"]), "settings": settings}
+
+
+def load_begun(path: Path, settings: dict, indifferent: Collection[str]) -> State | None:
+    """The state from which the same command goes on; None where there is none. indifferent: settings that may differ
+    from those saved in it. Raises ValueError where others do, and as `load_state`."""
+    if not path.exists():
+        return None
+    groups, meta = load_state(path)
+    begun = meta.get("settings", {})
+    # JSON has lists for tuples
+    now = json.loads(json.dumps(settings))
+    differing = [
+        f"--{name.replace('_', '-')} {before} (now {now[name]})"
+        for name, before in begun.items()
+        if name in now and name not in indifferent and now[name] != before
+    ]
+    if differing:
+        raise ValueError(
+            f"{path} is of a training with other settings, {', '.join(differing)}: finish that one, remove it, or give "
+            "another --out"
+        )
     return groups, meta
 
 
 def restore(groups: dict[str, list], stored: dict[str, list[np.ndarray]]) -> None:
-    """Assign the stored arrays to the variables of the same groups. Raises ValueError where they do not fit."""
+    """Assign the stored arrays to the variables of the same groups. Raises ValueError where they do not fit, and then
+    assigns none."""
     for group, variables in groups.items():
         arrays = stored.get(group, [])
-        shapes = [tuple(variable.shape) for variable in variables], [array.shape for array in arrays]
-        if shapes[0] != shapes[1]:
+        if [tuple(variable.shape) for variable in variables] != [array.shape for array in arrays]:
             raise ValueError(f"the saved state does not fit this run: {group} has {len(arrays)} arrays of other shapes")
-        for variable, array in zip(variables, arrays, strict=True):
+    for group, variables in groups.items():
+        for variable, array in zip(variables, stored.get(group, []), strict=True):
             variable.assign(array)
 
 

@@ -1,6 +1,7 @@
 """What a training of the detector leaves when it is killed, started twice, or finds damaged files."""
 
 import csv
+import dataclasses
 import errno
 import os
 import re
@@ -28,30 +29,19 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path, capsys):
     assert "another run is writing there" in capsys.readouterr().err
 
 
+def save_state(folder: Path, step: int, **settings) -> None:
+    """As a training of a network without variables leaves it."""
+    folder.mkdir(exist_ok=True)
+    settings = dataclasses.asdict(training.Settings(out=str(folder.with_suffix(".keras")), **settings))
+    run_folder.save_state(folder / "state.npz", {}, {"step": step, "settings": settings})
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 cut off", b"text"])
-def test_a_damaged_state_is_named(tmp_path, content):
-    (tmp_path / "state.npz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"state\.npz is damaged"):
-        training.load_state(tmp_path / "state.npz", [])
-
-
-@pytest.mark.parametrize("load_state", [training.load_state, lambda path, _: run_folder.load_state(path)])
-def test_a_pipe_as_state_is_refused_and_not_waited_for(tmp_path, load_state):
-    os.mkfifo(tmp_path / "state.npz")
-    with pytest.raises(ValueError, match=r"state\.npz is damaged, or no saved state: .*not a regular file"):
-        load_state(tmp_path / "state.npz", [])
-
-
-def test_a_state_of_another_network_is_refused_whole(tmp_path):
-    training.save_state(tmp_path / "state.npz", [np.ones(3), np.ones(2)], 7, training.Settings(out="net.keras"))
-    variables = [Variable(np.zeros(3)), Variable(np.zeros(4))]
-    with pytest.raises(ValueError, match="another network"):
-        training.load_state(tmp_path / "state.npz", variables)
-    assert not variables[0].value.any()
-    variables[1] = Variable(np.zeros(2))
-    assert training.load_state(tmp_path / "state.npz", variables) == 7
-    assert variables[1].value.all()
-    assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+def test_a_damaged_state_is_named(tmp_path, capsys, content):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/state.npz").write_bytes(content)
+    assert training.main(["--out", str(tmp_path / "net.keras")]) == 2
+    assert re.search(r"state\.npz is damaged, or no saved state", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -65,41 +55,36 @@ def test_a_state_of_another_network_is_refused_whole(tmp_path):
 def test_a_training_does_not_go_on_with_other_settings(tmp_path, capsys, flags, told):
     """Refused before anything is touched: the bank would be rendered anew for another seed."""
     begun = ("--out", str(tmp_path / "net.keras"), "--batch-size", "2", "--vehicles", "3")
-    (tmp_path / "net").mkdir()
-    settings = training.Settings(out=begun[1], batch_size=2, vehicles=3)
-    training.save_state(tmp_path / "net/state.npz", [np.ones(3)], 7, settings)
+    save_state(tmp_path / "net", 7, batch_size=2, vehicles=3)
     assert training.main([*begun, *flags]) == 2
     assert re.search(f"other settings, {told}", capsys.readouterr().err)
     assert not (tmp_path / "net/bank").exists()
 
 
-def test_more_steps_are_told_and_older_states_are_taken(tmp_path, capsys):
-    path, settings = tmp_path / "state.npz", training.Settings(out="net.keras", steps=9)
-    training.check_settings(path, settings)
-    training.save_state(path, [], 7, settings)
-    training.check_settings(path, training.Settings(out="other.keras", steps=9, workers=3, log_every=5))
-    assert capsys.readouterr().out == ""
-    training.check_settings(path, training.Settings(out="net.keras", steps=12))
-    assert "--steps 9 (now 12)" in capsys.readouterr().out
-    np.savez(path, step=7)
-    training.check_settings(path, training.Settings(out="net.keras", seed=5))
+@pytest.mark.parametrize(("changes", "told"), [({"steps": 12}, "--steps 9 (now 12)"), ({"workers": 3}, "")])
+def test_more_steps_are_told_and_workers_may_change(tmp_path, monkeypatch, capsys, changes, told):
+    save_state(tmp_path / "net", 7, steps=9)
+    monkeypatch.setattr(training, "import_keras", lambda: exec("raise ValueError('far enough')"))
+    settings = {"out": str(tmp_path / "net.keras"), "steps": 9} | changes
+    with pytest.raises(ValueError, match="far enough"):
+        training.train(training.Settings(**settings))
+    assert told in capsys.readouterr().out
 
 
-def test_the_log_holds_each_step_once_after_a_kill(tmp_path):
-    log = tmp_path / "log.csv"
-    training.begin_log(log, 0)
-    for step in (100, 200):
-        training.write_row(log, {"step": step, "heat": 0.5})
+def test_the_log_holds_each_step_once_after_a_kill(fitted, tmp_path):
+    log = tmp_path / "net/log.csv"
+    fitted(steps=2)
     with log.open("a") as file:
-        file.write("300,0.")
-    training.begin_log(log, 100)
-    training.write_row(log, {"step": 200, "heat": 0.25})
+        file.write("3,0.")
+    (tmp_path / "net/state.npz").unlink()
+    save_state(tmp_path / "net", 1, steps=2)
+    fitted(steps=2)
     with log.open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["step"], row["heat"]) for row in rows] == [("100", "0.5"), ("200", "0.25")]
+    assert [(row["step"], row["heat"]) for row in rows] == [("1", "1"), ("2", "1")]
     log.write_bytes(b"\xff\0binary")
     with pytest.raises(ValueError, match=r"log\.csv"):
-        training.begin_log(log, 0)
+        fitted(steps=2)
 
 
 def test_a_bank_that_the_disk_has_no_room_for_is_explained(tmp_path, monkeypatch):
@@ -121,26 +106,41 @@ def test_a_damaged_bank_is_made_again(tmp_path, content):
     assert (again.vehicles == before).all()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_that_comes_inside_tensorflow_ends_the_training_after_its_step(tmp_path, monkeypatch, number):
+@pytest.fixture
+def fitted(tmp_path, monkeypatch):
+    """Runs the loop on a network without variables, from the state in the folder. before: what each step does first."""
+
     class Model:
         variables = trainable_variables = ()
 
     class Optimizer:
         variables, learning_rate = (), Variable(np.zeros(()))
 
-    def step(*_):
+    def run(before=lambda: None, **changes):
+        def step(*_):
+            before()
+            return {"heat": 1.0, "corners": 1.0, "flags": 1.0}
+
+        monkeypatch.setattr(training, "batches", lambda _, __, steps: iter([((), ())] * len(steps)))
+        monkeypatch.setattr(training, "validate", lambda *_: {"recall": 1.0})
+        monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(function=lambda _: step))
+        settings = training.Settings(out=str(tmp_path / "net.keras"), **{"log_every": 1, **changes})
+        (tmp_path / "net").mkdir(exist_ok=True)
+        begun = run_folder.load_begun(tmp_path / "net/state.npz", dataclasses.asdict(settings), training.INDIFFERENT)
+        training.fit(settings, Model, Optimizer, None, begun)
+
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_inside_tensorflow_ends_the_training_after_its_step(fitted, tmp_path, number):
+    def interrupt():
         os.kill(os.getpid(), number)
         time.sleep(0.2)
-        return {"heat": 1.0, "corners": 1.0, "flags": 1.0}
 
-    monkeypatch.setattr(training, "batches", lambda *_: iter([((), ())] * 5))
-    monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(function=lambda _: step))
-    (tmp_path / "net").mkdir()
-    settings = training.Settings(out=str(tmp_path / "net.keras"), log_every=5, steps=5)
     with pytest.raises(KeyboardInterrupt):
-        training.fit(settings, Model, Optimizer, None)
-    assert training.load_state(tmp_path / "net/state.npz", []) == 1
+        fitted(interrupt, log_every=5, steps=5)
+    assert run_folder.load_state(tmp_path / "net/state.npz")[1]["step"] == 1
 
 
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="looks for processes in /proc")

@@ -17,7 +17,7 @@ from models.generator import build_generator
 from models.loading import load_archive
 from models.recogniser import HEAD, NAMES, PREFIX, shape_of
 from training import recogniser
-from training.recogniser import RecogniserSettings
+from training.run_folder import save_state
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,7 @@ def archive(graphs, plates, tmp_path_factory):
 
 def as_command(plates, path, blocks=(0, 0, 0, 1), **changes) -> list[str]:
     flags = {"steps": 320, "batch-size": 8, "workers": 0, "learning-rate": 2e-3, "precision": "float32"} | changes
+    flags = {"validate-every": 2} | flags if flags["steps"] < 10 else flags
     shape = ["--blocks", *map(str, blocks)]
     return ["--tiles", str(plates), "--out", str(path), *shape, *(f"--{name}={v}" for name, v in flags.items())]
 
@@ -65,20 +66,23 @@ def test_it_learns_to_read(archive):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [{}, pytest.param({"echo": 3, "crop": "16x64"}, marks=pytest.mark.slow)])
-def test_an_interrupted_training_goes_on_to_the_same_recogniser(more, plates, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("more", "older"), [({}, False), ({}, True), ({"echo": 3, "crop": "16x64"}, False)])
+def test_an_interrupted_training_goes_on_to_the_same_recogniser(more, older, plates, tmp_path, monkeypatch, capsys):
     weights = {}
     monkeypatch.setattr(recogniser, "EVENLY_SPREAD", 0.5)
     for name, stopped_after in (("straight", None), ("stopped", 2)):
         path = tmp_path / f"{name}.keras"
-        command = as_command(plates, path, steps=4, **{"validate-every": 2}, **more)
+        command = as_command(plates, path, steps=4, **more)
         if stopped_after:
             parts = []
             with monkeypatch.context() as patch:
-                patch.setattr(recogniser, "save_state", stop_after(parts, stopped_after, recogniser.save_state))
-                assert recogniser.main(command) == 1
-            assert recogniser.main(as_command(plates, path, steps=6)) == 2
-            assert "interrupted run with other settings" in capsys.readouterr().err
+                patch.setattr(recogniser, "save", stop_after(parts, stopped_after, recogniser.save))
+                assert recogniser.main(command) == 130
+            assert "the same command goes on" in capsys.readouterr().err
+            if older:
+                as_left_by_an_earlier_version(*parts[-1])
+            assert recogniser.main(as_command(plates, path, steps=6, **more)) == 2
+            assert "other settings, --steps 4 (now 6)" in capsys.readouterr().err
         assert recogniser.main(command) == 0
         weights[name] = load_archive(path).get_weights()
         assert {each.name for each in tmp_path.glob(f"{name}*")} == {f"{name}.keras", f"{name}.json"}
@@ -88,9 +92,9 @@ def test_an_interrupted_training_goes_on_to_the_same_recogniser(more, plates, tm
 
 @pytest.mark.slow
 def test_an_interrupted_training_goes_on_in_a_new_process(plates, tmp_path, monkeypatch):
-    monkeypatch.setattr(recogniser, "save_state", stop_after([], 3, recogniser.save_state))
-    command = as_command(plates, tmp_path / "recogniser.keras", steps=6, **{"validate-every": 2})
-    assert recogniser.main(command) == 1
+    monkeypatch.setattr(recogniser, "save", stop_after([], 3, recogniser.save))
+    command = as_command(plates, tmp_path / "recogniser.keras", steps=6)
+    assert recogniser.main(command) == 130
     root = Path(recogniser.__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-m", "training.recogniser", *command], cwd=root, capture_output=True, text=True
@@ -98,35 +102,42 @@ def test_an_interrupted_training_goes_on_in_a_new_process(plates, tmp_path, monk
     assert done.returncode == 0, done.stderr
 
 
-def stop_after(parts: list, count: int, save_state):
-    def save(*arguments):
-        save_state(*arguments)
+def stop_after(parts: list, count: int, save):
+    def save_and_stop(*arguments):
+        save(*arguments)
         parts.append(arguments)
         if len(parts) == count:
             raise KeyboardInterrupt
 
-    return save
+    return save_and_stop
+
+
+def as_left_by_an_earlier_version(model, settings, precision) -> None:
+    """Its state was an archive with the optimiser in it, and its settings stood beside it."""
+    state = recogniser.state_file(settings)
+    state.unlink()
+    model.save(state.with_suffix(".keras"))
+    state.with_suffix(".json").write_text(json.dumps(settings.deciding()))
 
 
 @pytest.mark.parametrize(
-    ("suffix", "content", "words"),
+    ("name", "content", "words"),
     [
-        (".state.keras", None, "r.state.keras is missing, without which the run cannot go on"),
-        (".state.keras", b"no archive", "r.state.keras is damaged"),
-        (".state.json", b"\xff\xfe\x00", "r.state.json is not in UTF-8"),
-        (".state.json", b"[]", "r.state.json is damaged"),
-        (".state.json", b'{"steps": "many"}', "r.state.json: steps: "),
+        ("r.state.npz", b"no state", "r.state.npz is damaged, or no saved state"),
+        ("r.state.npz", None, "is of a training with other settings, --steps 9 (now 4)"),
+        ("r.state.json", b"{}", "r.state.keras or its .json is damaged"),
     ],
 )
-def test_a_damaged_state_is_named(plates, tmp_path, capsys, suffix, content, words):
-    command = as_command(plates, tmp_path / "r.keras", steps=4)
-    (tmp_path / "r.state.keras").write_bytes(b"")
-    settings = RecogniserSettings(tiles=str(plates), out="", steps=4, batch_size=8, precision="float32")
-    (tmp_path / "r.state.json").write_text(json.dumps(replace(settings, blocks=(0, 0, 0, 1)).deciding()))
-    damaged = tmp_path / f"r{suffix}"
-    damaged.unlink() if content is None else damaged.write_bytes(content)
-    assert recogniser.main(command) == 2
+def test_a_state_that_does_not_fit_is_named_and_kept(plates, tmp_path, capsys, name, content, words):
+    state = tmp_path / name
+    if content is None:
+        save_state(state, {}, {"precision": "float32", "settings": {"steps": 9}})
+    else:
+        state.write_bytes(content)
+    before = state.read_bytes()
+    assert recogniser.main(as_command(plates, tmp_path / "r.keras", steps=4)) == 2
     assert words in capsys.readouterr().err
+    assert state.read_bytes() == before
     assert not (tmp_path / "r.work").exists()
 
 

@@ -1,11 +1,22 @@
 import contextlib
 import errno
+import os
 
 import numpy as np
 import pytest
 
 from data.files import LOCK
-from training.run_folder import INIT_NAME, STATE_NAME, check_folder, held, load_state, restore, save_state
+from training.run_folder import (
+    DETECTOR,
+    INIT_NAME,
+    STATE_NAME,
+    check_folder,
+    held,
+    load_begun,
+    load_state,
+    restore,
+    save_state,
+)
 
 
 class Variable:
@@ -60,11 +71,41 @@ def test_failed_save_leaves_the_last_good_state_and_no_litter(tmp_path, groups, 
     assert [each.name for each in tmp_path.iterdir()] == ["state.npz"]
 
 
-def test_state_of_another_network_is_refused(tmp_path, groups):
+def test_state_of_another_network_is_refused_whole(tmp_path, groups):
     save_state(tmp_path / "s.npz", groups, {})
     stored, _ = load_state(tmp_path / "s.npz")
+    counters = Variable(0)
     with pytest.raises(ValueError, match="does not fit this run: generator"):
-        restore({"generator": [Variable(np.zeros((5, 4)))]}, stored)
+        restore({"adam/counters": [counters], "generator": [Variable(np.zeros((5, 4)))]}, stored)
+    assert counters.value == 0
+
+
+def test_a_run_goes_on_with_its_own_settings_alone(tmp_path, groups):
+    path, settings = tmp_path / "s.npz", {"crop": (64, 192), "rate": 0.1, "workers": 2}
+    assert load_begun(path, settings, ()) is None
+    save_state(path, groups, {"step": 3, "settings": settings})
+    assert load_begun(path, settings | {"workers": 1}, ("workers",))[1]["step"] == 3
+    # of a later version
+    assert load_begun(path, settings | {"more": 1}, ())[1]["step"] == 3
+    with pytest.raises(ValueError, match=r"other settings, --crop \[64, 192\] \(now \[\]\), --workers 2 \(now 1\)"):
+        load_begun(path, settings | {"crop": (), "workers": 1}, ())
+
+
+@pytest.mark.parametrize("more", [{}, {"settings": np.array('{"seed": 5}')}])
+def test_states_of_earlier_trainings_of_the_detector_are_read(tmp_path, more):
+    path = tmp_path / "s.npz"
+    np.savez(path, step=7, **more, **{str(index): np.full(2, index) for index in range(12)})
+    groups, meta = load_begun(path, {"seed": 5}, ())
+    assert (meta["step"], [array[0] for array in groups[DETECTOR]]) == (7, list(range(12)))
+    if more:
+        with pytest.raises(ValueError, match=r"--seed 5 \(now 6\)"):
+            load_begun(path, {"seed": 6}, ())
+
+
+def test_a_pipe_as_state_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "state.npz")
+    with pytest.raises(ValueError, match=r"state\.npz is damaged, or no saved state: .*not a regular file"):
+        load_state(tmp_path / "state.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"no archive at all"])
