@@ -52,6 +52,8 @@ def findings(result: Result) -> list[Line]:
         before = f"read before: {result.reading_before.text or 'nothing'} ({result.reading_before.confidence:.2f})"
         lines.append((f"{before}   after: {result.reading.text or 'nothing'} ({result.reading.confidence:.2f})", GREY))
         lines.append((agreement_line(result.agreement), GREY))
+    if result.note:
+        lines.append((result.note, GREY))
     return [*lines, (facts, GREY), (CAVEAT, GREY)]
 
 

@@ -23,6 +23,7 @@ from models.enhancer import (
     Generator,
     at_own_size,
     is_larger,
+    is_sharp,
     load_generator,
     load_second,
     resize,
@@ -42,6 +43,7 @@ SURELY_TURNED, LESS_SURE, NEARLY_AS_SURE, FEWEST_CHARACTERS = 0.95, 0.1, 0.04, 4
 DOUBTED_AGREEMENT = 0.85
 # of a straightened plate's height, that the reader sees around it; the corners are not known better
 READ_MARGIN = 0.1
+SHARP = "sharp already: at most its brightness and contrast were changed"
 TOO_LITTLE = "too little in the picture to restore: characters may be invented"
 # where the checkpoint's JSON does not say; enhancing/calibrate.py measures it
 MIN_EFFECTIVE_WIDTH_PX = 50.0
@@ -143,7 +145,7 @@ class Result:
     generator's input. before, after: of the picture's middle, at the result's size. fit: see enhancing/consistency.py.
     effective_width: px. disagreement: (h, w) of sr's size, or None when not asked for. agreement: of all readings with
     the answer. agreement, reading_before, reading: None without a reader. answer: None without one that keeps its
-    steps."""
+    steps. note: that the picture is left as sharp as it is, or ""."""
 
     source: Source
     look: Look
@@ -158,6 +160,7 @@ class Result:
     reading: Reading | None
     answer: Answer | None
     warnings: tuple[str, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,7 @@ class Examiner:
             reading=look.readings[1] if look.readings else None,
             answer=given,
             warnings=warnings,
+            note=SHARP if large is not None and is_sharp(large, look.sr) else "",
         )
 
     def _others(self, pictures: Sequence[np.ndarray], strengths: Sequence[float]) -> list[list[np.ndarray]]:

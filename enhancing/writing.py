@@ -105,6 +105,7 @@ class Row:
     last_second: str = ""
     frames: int | str = ""
     warnings: str = ""
+    note: str = ""
     seconds: float | str = ""
 
 
@@ -169,7 +170,7 @@ def fill(row: Row, result: Result) -> None:
         _fill_answer(row, result.answer)
     if result.agreement is not None:
         row.agreed, row.agreement = result.agreement.agreed, result.agreement.mean
-    row.warnings = "; ".join(result.warnings)
+    row.warnings, row.note = "; ".join(result.warnings), result.note
 
 
 def fill_from_burst(row: Row, burst: Burst) -> None:
@@ -218,6 +219,8 @@ def tell_in_words(row: Row) -> None:
             say("All readings agree.")
     if row.warnings:
         say(f"Do not rely on this result: {row.warnings}.")
+    if row.note:
+        say(f"The picture is {row.note}.")
 
 
 def listed(numbers: Sequence[float]) -> str:

@@ -172,6 +172,7 @@ def result_html(result: Result, files: Files, strength: float) -> str:
         ]
     )
     details += _characters_table(answer, result.warnings) + _qualities(result)
+    details += note(f"The picture is {result.note}.") if result.note else ""
     return _page(answer, result.warnings, files, details, "copies of it that were shifted or dimmed")
 
 

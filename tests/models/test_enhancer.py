@@ -3,18 +3,21 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import cv2
 import keras
 import numpy as np
 import pytest
 from tiny_generators import tiny_model, write_onnx
 
-from data.quality import luminance
+from data.io import to_float, to_uint8
+from data.quality import luminance, measure
 from models.enhancer import (
     SMALL_CAST,
     Generator,
     at_own_size,
     enhance,
     from_model,
+    is_sharp,
     keep_colours,
     load_generator,
     mix,
@@ -22,6 +25,7 @@ from models.enhancer import (
     restore,
     restore_each,
     run_with_strip,
+    to_working_size,
     working_size,
 )
 from models.loading import cpu_has_bfloat16
@@ -231,6 +235,39 @@ def test_a_large_picture_keeps_its_own_detail_and_not_its_noise(rng):
     flat = np.full((240, 960, 3), 0.3, np.float32) + rng.normal(0, 0.05, (240, 960, 1)).astype("float32")
     noisy = at_own_size(resize(flat, 48, 192), flat)
     assert noisy[inner].std() < 0.5 * flat.std()
+
+
+def with_halos(batch):
+    """What a network does that overdoes it: edges doubled, white and black clipped."""
+    soft = np.stack([cv2.GaussianBlur(each, (0, 0), 2) for each in batch])
+    return np.clip(1.3 * (batch - 0.5) + 0.5 + 0.7 * (batch - soft), 0, 1)
+
+
+@pytest.mark.parametrize("light", [1.0, 0.25])
+def test_a_sharp_picture_gets_brightness_and_contrast_and_no_seams(light):
+    picture = np.full((240, 960, 3), 235, np.uint8)
+    cv2.putText(picture, "KX 7294", (60, 180), cv2.FONT_HERSHEY_SIMPLEX, 6, (20, 20, 20), 24, cv2.LINE_AA)
+    large = to_uint8(cv2.GaussianBlur(light * to_float(picture), (0, 0), 0.7))
+    generator = Generator(lambda batch: with_halos(batch / light))
+    sr = restore_each(generator, [to_working_size(generator, to_float(large))])[0]
+    assert is_sharp(large, sr)
+    result = at_own_size(sr, large)
+    before, after = measure(large), measure(result)
+    assert after.sharpness > 0.99 * before.sharpness
+    assert after.contrast >= before.contrast
+    assert after.brightness == pytest.approx(float(luminance(sr).mean()), abs=0.05)
+    # a straight line of tone through all pixels: no pixel knows its neighbours
+    assert np.abs(np.polynomial.Polynomial.fit(large.ravel(), result.ravel(), 1)(large) - result).max() < 3
+
+
+def test_a_blurred_and_a_noisy_picture_are_not_sharp(rng):
+    strokes = (rng.random((12, 48, 1)) > 0.5).repeat(20, 0).repeat(20, 1).repeat(3, 2).astype(np.float32)
+    blurred = cv2.GaussianBlur(0.2 + 0.6 * strokes, (0, 0), 9)
+    sr = resize(0.2 + 0.6 * strokes, 48, 192)
+    assert not is_sharp(blurred, sr)
+    assert not is_sharp(np.clip(blurred + rng.normal(0, 0.05, (240, 960, 1)), 0, 1).astype("float32"), sr)
+    assert is_sharp(0.2 + 0.6 * strokes, sr)
+    assert not is_sharp(np.full((240, 960, 3), 90, np.uint8), np.full((48, 192, 3), 0.4, np.float32))
 
 
 def test_bands_of_a_large_picture_show_no_seams(monkeypatch, rng):
