@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.console import prepare_console, prepare_libraries, say
+from data.console import STOPPED, prepare_console, prepare_libraries, say
 from data.settings import field, parse, path, require
 
 REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
@@ -119,6 +119,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         say(f"app: {error}: pip install -r requirements-enhance.txt", error=True)
         return 2
+    # before the page is open; afterwards it ends it as it should
+    except KeyboardInterrupt:
+        say("app: stopped", error=True)
+        return STOPPED
     return 0
 
 

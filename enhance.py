@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.console import ended_early, prepare_console, say
+from data.console import STOPPED, ended_early, prepare_console, say
 from data.files import looks_like_film
 from data.settings import field, parse, path, require
 from enhancing.finding import (
@@ -35,7 +35,6 @@ from enhancing.finding import (
 )
 from models.shipped import check_checkpoint, default_checkpoint
 
-INTERRUPTED = 130
 # a corner with a negative number, which would be taken for a flag
 NEGATIVE_CORNER = re.compile(r"-[\d.]+,-?[\d.]+")
 
@@ -119,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         say("enhance: interrupted; what was done is in --out", error=True)
-        return INTERRUPTED
+        return STOPPED
 
 
 def enhance(settings: Settings) -> int:

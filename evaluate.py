@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from data.console import prepare_console, prepare_libraries, say
+from data.console import STOPPED, ended_early, prepare_console, prepare_libraries, say
 from data.files import is_path
 from data.settings import field, parse, path, require
 from models.shipped import check_checkpoint, default_checkpoint, shipped
@@ -68,13 +68,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_console()
     try:
         settings = parse(Settings, __doc__, argv)
-        if settings.tracks:
-            return evaluate_tracks(settings)
-        metrics = evaluate(settings)
+        with ended_early():
+            if settings.tracks:
+                return evaluate_tracks(settings)
+            metrics = evaluate(settings)
     # ConnectionError, of the VGG weights' download, is an OSError
     except (ValueError, OSError) as error:
         say(f"evaluate: {error}", error=True)
         return 2
+    except KeyboardInterrupt:
+        say("evaluate: stopped", error=True)
+        return STOPPED
     tell(metrics, Path(settings.out))
     return 1 if metrics["failed"] else 0
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.console import ended_early, prepare_console, say
+from data.console import STOPPED, ended_early, prepare_console, say
 from data.files import temporary_folder
 from data.settings import field, parse, path, require
 from models.shipped import check_checkpoint, read_info
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         say("export: interrupted; nothing was written", error=True)
-        return 130
+        return STOPPED
     say(f"{settings.out}: the same as Keras within {difference:.1g} on {len(CHECKED_SIZES)} pictures")
     return 0
 

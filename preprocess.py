@@ -26,7 +26,7 @@ from data.buckets import (
     remove_unfinished,
     write_manifest,
 )
-from data.console import ended_early, prepare_console, say
+from data.console import STOPPED, ended_early, prepare_console, say
 from data.files import only_run_in
 from data.photos import Photo, assign_splits, decide_format, find_photos, read_splits, tell_lists
 from data.preprocessing import FAILED, KEPT, REJECTED, Finder, Recipe, Summary, write_report
@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         say("preprocess.py: stopped; start again to go on from here", error=True)
-        return 130
+        return STOPPED
     tell(summary, settings.out)
     return 1 if summary.verdicts[FAILED] else 0
 

@@ -5,7 +5,7 @@
 
 Leaves in the run folder: config.json, log.csv, curves.png, samples/, tensorboard/, pretrain.keras (stage one),
 generator.keras (stage two), each with a .json saying how it was made, and state.npz, from which --resume goes on.
-Exit code: 0 finished; 1 stopped on request, state saved; 2 could not begin or go on.
+Exit code: 0 finished; 130 stopped on request, state saved; 2 could not begin or go on.
 """
 
 import shutil

@@ -14,6 +14,8 @@ import sys
 import threading
 from contextlib import contextmanager
 
+# the exit code of a program that the user has stopped: what shells make of Ctrl-C
+STOPPED = 130
 # libraries read these once, when they are loaded
 DEFAULTS = {
     # Nothing. On a CPU it reports the absent GPU as an error; what counts comes as an exception.

@@ -28,7 +28,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from data.console import ended_early, prepare_console, printable, say
+from data.console import STOPPED, ended_early, prepare_console, printable, say
 from data.files import read_text
 
 S = TypeVar("S")
@@ -97,7 +97,7 @@ def run_module(
         return 2
     except KeyboardInterrupt:
         say("; ".join(filter(None, (f"{module}: stopped", when_stopped))), error=True)
-        return 130
+        return STOPPED
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,6 +3,7 @@
 Each function takes arrays and returns a matplotlib figure; the caller saves and closes it.
 """
 
+from functools import cache
 from itertools import cycle
 from pathlib import Path
 
@@ -10,17 +11,16 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontEntry, fontManager
+from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager, get_font
 from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
 
-from data.ccpd import PROVINCES
 from data.console import literal
 from data.labelled import Plate
 from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, Score
 from reading.matching import MISSING, is_two_line, marked
 
 CHINESE_FONT = Path(__file__).resolve().parents[1] / "data" / "fonts" / "NotoSansCJKsc-Bold-provinces.otf"
-CHINESE_FAMILY = "Plate provinces"
+CHINESE_FAMILY, OWN_FAMILY = "Plate provinces", "DejaVu Sans"
 UNDRAWABLE = "□"
 # combines with the character before it
 UNDERLINE = "\u0332"
@@ -45,7 +45,7 @@ def grid(
         figure = _figure(size, GRID_DPI)
         for line, (part, plate) in enumerate(rows):
             bottom = size[1] - TITLE_INCHES - line * (height + CAPTION_INCHES) - height
-            name = _drawable(plate.text) or literal(_short(plate.key, 13))
+            name = _drawable(plate.text) or _drawable(_short(plate.key, 13))
             label = f"{part}\n{name}\n{_drawable(plate.country)}".strip()
             figure.text(0.1 / size[0], (bottom + height / 2) / size[1], label, va="center", fontsize=9, linespacing=1.5)
             for column, method in enumerate(methods):
@@ -54,7 +54,7 @@ def grid(
                 axes.imshow(pictures[method][line], interpolation="nearest")
                 axes.set_axis_off()
                 if line == 0:
-                    axes.set_title(literal(_short(method)), fontsize=10, pad=5)
+                    axes.set_title(_drawable(_short(method)), fontsize=10, pad=5)
                 _caption(axes, plate, scores[method][line], read)
     return figure
 
@@ -62,6 +62,11 @@ def grid(
 def by_difficulty(curves: dict[str, list[dict]]) -> Figure:
     """Above: serials read right, over each measure of difficulty, with 95 % intervals. Below: read wrong, but
     confidently."""
+    with matplotlib.rc_context({"font.family": _font_families()}):
+        return _by_difficulty(curves)
+
+
+def _by_difficulty(curves: dict[str, list[dict]]) -> Figure:
     figure = _figure((4.6 * len(curves) + 0.4, 7.2), CURVE_DPI, layout="constrained")
     panels = figure.subplots(2, len(curves), squeeze=False, sharex="col", sharey="row")
     for column, (measure, rows) in enumerate(curves.items()):
@@ -78,12 +83,17 @@ def by_difficulty(curves: dict[str, list[dict]]) -> Figure:
 def reliability_diagram(answers: dict[str, list[dict]]) -> Figure:
     """answers: the bins of `metrics.reliability` by name. On the diagonal, what is given with p is right in a share of
     p."""
+    with matplotlib.rc_context({"font.family": _font_families()}):
+        return _reliability_diagram(answers)
+
+
+def _reliability_diagram(answers: dict[str, list[dict]]) -> Figure:
     figure = _figure((4.5, 4.5), CURVE_DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
     for (name, bins), colour in zip(answers.items(), cycle(CHECKPOINT_COLOURS), strict=False):
         given, right = [part["given"] for part in bins], [part["right"] for part in bins]
-        axes.plot(given, right, color=colour, marker="o", label=literal(_short(name)))
+        axes.plot(given, right, color=colour, marker="o", label=_drawable(_short(name)))
         for x, y, part in zip(given, right, bins, strict=True):
             axes.annotate(str(part["n"]), (x, y), (4, -10), textcoords="offset points", fontsize=7, color=colour)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability given to a character", ylabel="share that is right")
@@ -107,7 +117,7 @@ def _curves(panel, rows: list[dict], figure_name: str) -> None:
         figures = [row["methods"][method][figure_name] for row in known]
         style = "--" if method in (INPUT, CLEAN) else "-"
         values = [100 * each["value"] for each in figures]
-        panel.plot(x, values, style, color=colour, marker="o", markersize=4, label=literal(_short(method)))
+        panel.plot(x, values, style, color=colour, marker="o", markersize=4, label=_drawable(_short(method)))
         # bands for what is compared; more of them would hide one another
         if method not in (BASELINE, CLEAN):
             low, high = np.array([each["ci95"] for each in figures]).T * 100
@@ -155,8 +165,15 @@ def _place(axes, box, offset: float) -> None:
 
 def _drawable(text: str) -> str:
     """The text, taken literally, with an empty square for every character that the fonts at hand do not have."""
-    known = (c if c.isascii() or c in PROVINCES or ord(c) < 0x500 or c == "·" else UNDRAWABLE for c in text)
-    return literal("".join(known))
+    return literal("".join(c if ord(c) in _drawable_codes() or not c.isprintable() else UNDRAWABLE for c in text))
+
+
+@cache
+def _drawable_codes() -> frozenset[int]:
+    """Of the characters that the fonts have, bold ones, too."""
+    own = [get_font(findfont(FontProperties(family=OWN_FAMILY, weight=weight))) for weight in ("normal", "bold")]
+    chinese = get_font(str(CHINESE_FONT)).get_charmap() if CHINESE_FONT.is_file() else ()
+    return frozenset(own[0].get_charmap()) & frozenset(own[1].get_charmap()) | frozenset(chinese)
 
 
 def _short(method: str, longest: int = 26) -> str:
@@ -170,7 +187,7 @@ def _font_families() -> list[str]:
         # one weight serves for both: asked for the other, matplotlib would warn at each character
         for weight in ("normal", "bold"):
             fontManager.ttflist.append(FontEntry(fname=str(CHINESE_FONT), name=CHINESE_FAMILY, weight=weight))
-    return ["DejaVu Sans", CHINESE_FAMILY] if CHINESE_FONT.is_file() else ["DejaVu Sans"]
+    return [OWN_FAMILY, CHINESE_FAMILY] if CHINESE_FONT.is_file() else [OWN_FAMILY]
 
 
 def _figure(size: tuple[float, float], dpi: int, layout: str = "none") -> Figure:

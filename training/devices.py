@@ -7,6 +7,8 @@ import os
 import time
 from pathlib import Path
 
+from data.console import STOPPED
+
 # NVIDIA Ampere
 BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 TRIAL_REPEATS = 3
@@ -156,11 +158,11 @@ def explain(error: BaseException, batch_size: int = 0) -> tuple[int, str]:
     """(exit code, one line) for every known error; raises the others again. batch_size: the run's."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, KeyboardInterrupt):
-        return 1, "interrupted before the first step"
+        return STOPPED, "interrupted before the first step"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
         return 2, f"the disk is full; the last saved state is intact: free some space, then use --resume ({text})"
     if isinstance(error, Interrupted):
-        return 1, text
+        return STOPPED, text
     if isinstance(error, (ValueError, OSError, TrainingFailed)):
         return 2, text
     if on_jax():

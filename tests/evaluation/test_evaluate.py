@@ -1,5 +1,7 @@
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -214,6 +216,13 @@ def test_own_pairs_of_other_sizes_are_brought_to_the_generators(tmp_path, checkp
     folder = tiles(tmp_path / "own", manifest=False)
     metrics = evaluate(Settings(folder, checkpoints=(str(other),), out=str(tmp_path / "out"), ocr=False))
     assert metrics["checkpoints"]["other"]["psnr"] == pytest.approx(metrics["input"]["psnr"], abs=1.5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_it_takes_a_line_and_not_a_traceback(tmp_path, monkeypatch, capsys, number):
+    monkeypatch.setattr("evaluate.checkpoint_files", lambda settings: os.kill(os.getpid(), number))
+    assert main(["--tiles", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "evaluate: stopped\n"
 
 
 def test_settings_that_cannot_be(tmp_path):

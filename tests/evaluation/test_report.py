@@ -11,7 +11,7 @@ from data.io import encode_png
 from data.labelled import Failure, Material, Pair, Plate
 from data.straighten import plate_width
 from evaluation import report
-from evaluation.figures import grid
+from evaluation.figures import grid, reliability_diagram
 from evaluation.report import binned, by_quartile, curves, select, summarise
 from evaluation.scoring import Score, Table, difficulty_of
 from evaluation.tables import build, for_terminal, sentences, share
@@ -194,6 +194,23 @@ def test_hostile_names_and_texts_are_written_as_they_are(tmp_path):
     assert "'-1+1" in cells
     assert not [each for each in cells if each.startswith(("=", "@", "-")) or not each.isprintable()]
     assert "\x1b" not in for_terminal({name: {"psnr": 1.0} for name in scores})
+
+
+@pytest.mark.filterwarnings("error")
+def test_texts_and_names_of_any_script_are_drawn_without_a_warning(tmp_path):
+    table = made_up_table(tmp_path)
+    scripts = ["京A12345", "กข1234", "ب12345", "가1234", "মে১২", "\U0001f697\U0001f697", "x" * 40 + "浙", "АВ\u0378"]
+    plates = [
+        replace(p, text=t if i % 2 else "", key=t, country=t)
+        for i, (p, t) in enumerate(zip(table.plates, scripts, strict=True))
+    ]
+    scores = {f"模型 京 {name} ทดสอบ": values for name, values in table.scores.items()}
+    for values in scores.values():
+        values[:] = [replace(score, reading=Reading(t, 0.5)) for score, t in zip(values, scripts, strict=True)]
+    pictures = {name: [np.zeros((32, 64, 3))] * 8 for name in scores}
+    assert report._png(grid([("best", plate) for plate in plates], pictures, scores, read=True))
+    bins = [{"given": 0.5, "right": 0.4, "n": 3}]
+    assert report._png(reliability_diagram(dict.fromkeys(scores, bins)))
 
 
 CORNERS = ((180, 70), (20, 70), (20, 30), (180, 30))

@@ -216,7 +216,7 @@ def test_a_cache_that_the_disk_has_no_room_for_is_explained(tiles, tmp_path, mon
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_before_the_first_step_leaves_nothing(tiles, tmp_path, monkeypatch, capsys, terminal, number):
     monkeypatch.setattr(train, "choose_strategy", lambda: os.kill(os.getpid(), number))
-    assert train.main(as_flags(tiny_settings(tiles, tmp_path / "run"))) == 1
+    assert train.main(as_flags(tiny_settings(tiles, tmp_path / "run"))) == 130
     assert "interrupted before the first step" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -317,7 +317,7 @@ def test_ctrl_c_saves_and_leaves_and_a_kill_leaves_no_worker_behind(tiles, tmp_p
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 1, output
+    assert process.returncode == 130, output
     assert "as asked; go on with --resume" in output
     assert (run / "state.npz").exists()
 
