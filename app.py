@@ -33,7 +33,9 @@ class Settings:
     )
     host: str = field("127.0.0.1", metavar="ADDRESS", help="address to listen on; 0.0.0.0 lets others in")
     port: int = field(7860, metavar="N", help="port to listen on")
-    report: str = field(str(REPORT), type=path, metavar="DIR", help="folder of evaluate.py, whose figures are shown")
+    report: str | None = field(
+        None, type=path, metavar="DIR", help="folder of evaluate.py, whose figures are shown (default: docs/evaluation)"
+    )
     browser: bool = field(False, help="also open it in a browser")
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ def open_page(settings: Settings, examiner, folder: str):
     from page.guard import Guard, GuardedApp, Uploads
     from page.layout import assets, build_page, theme
 
-    page = build_page(examiner, folder, Path(settings.report))
+    page = build_page(examiner, folder, Path(settings.report or REPORT))
     page.launch(
         server_name=settings.host,
         server_port=settings.port,

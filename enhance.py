@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"enhance: {error}", error=True)
         return 2
     except KeyboardInterrupt:
-        say("enhance: interrupted; what was done is in --out", error=True)
+        say("enhance: interrupted; the finished results are in --out", error=True)
         return STOPPED
 
 
@@ -162,7 +162,7 @@ def film_rows(settings: Settings, examiner, films: Sequence[FilmJob], found: Seq
     from models.detector import load_detector
 
     if settings.corners:
-        raise ValueError("--corners are a photo's; the plates of a film are found")
+        raise ValueError("--corners is for photos: in a film, the plates are looked for")
     part = Part(settings.start_s, math.inf if settings.end_s is None else settings.end_s, settings.every)
     return enhance_films(examiner, load_detector(), films, settings.out, part, identities(found))
 
@@ -198,7 +198,7 @@ def check_out(settings: Settings) -> None:
     """Raises ValueError where --out is no folder, or where writing there could touch an input."""
     out, report = settings.out, os.path.join(settings.out, "report.csv")
     if os.path.lexists(out) and not os.path.isdir(out):
-        raise ValueError(f"--out {out} is there and is no folder")
+        raise ValueError(f"--out {out} exists and is not a folder")
     for given in filter(os.path.exists, settings.inputs if os.path.exists(out) else ()):
         if identity(given) == identity(out):
             raise ValueError(f"--out {out} is an input: give another folder, so that inputs and results stay apart")

@@ -41,7 +41,7 @@ class Settings:
         (), flag="--checkpoint", type=path, nargs="+", metavar="FILE",
         help="generators to compare, .keras or .onnx (default: the shipped ones)",
     )  # fmt: skip
-    split: str = field("test", help="split of the tile folder: train, val or test")
+    split: str = field("test", metavar="NAME", help="split of the tile folder: train, val or test")
     out: str = field("reports/evaluation", type=path, metavar="DIR", help="folder for the results")
     limit: int | None = field(None, metavar="N", help="evaluate N plates, drawn at random by the seed, not all")
     ocr: bool = field(True, help="do not read the plates")
@@ -53,7 +53,7 @@ class Settings:
     strength: float | None = field(
         None, metavar="F", help="strength of all generators, as in enhance.py, instead of each one's own"
     )
-    seed: int = field(0, help="seed of --limit and of the confidence intervals")
+    seed: int = field(0, metavar="N", help="seed of --limit and of the confidence intervals")
 
     def __post_init__(self) -> None:
         if sum(map(bool, (self.tiles, self.lq_only, self.tracks))) != 1:

@@ -45,7 +45,9 @@ SMALLEST_TILE_PX = 16
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the tiles. Two runs with the same recipe on the same photos give the same bytes."""
+    """the tiles
+
+    Two runs with the same recipe on the same photos give the same bytes."""
 
     form: str = field(
         "ccpd",

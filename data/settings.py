@@ -110,7 +110,7 @@ class _Parser(argparse.ArgumentParser):
 def make_parser(cls: type, description: str, prog: str | None = None) -> argparse.ArgumentParser:
     """One flag per field, and --config. Flags that are not given leave no trace in the result.
 
-    The flags of a class that `cls` inherits from stand in a group of their own, titled with its docstring.
+    The flags of a class that `cls` inherits from stand in a group of their own, titled with its docstring's first line.
     """
     formatter = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog=prog, description=description, formatter_class=formatter)
@@ -119,7 +119,7 @@ def make_parser(cls: type, description: str, prog: str | None = None) -> argpars
     for each in sorted(dataclasses.fields(cls), key=_is_required, reverse=True):
         part = _part_of(cls, each.name)
         if part not in groups:
-            groups[part] = parser.add_argument_group(part.__doc__)
+            groups[part] = parser.add_argument_group(part.__doc__.partition("\n")[0])
         groups[part].add_argument(flag_of(each), default=argparse.SUPPRESS, **_options(each, hints[each.name]))
     text = "JSON file of settings; flags override them"
     parser.add_argument("--config", default=argparse.SUPPRESS, type=path, metavar="FILE", help=text)

@@ -201,15 +201,15 @@ def write(checkpoint: str, strengths: tuple[float, float], width: float, rule: R
 
 @dataclass(frozen=True)
 class Settings:
-    tiles: str = field(type=path, metavar="DIR", help="a tile folder with a manifest")
-    checkpoint: str = field(type=path, metavar="FILE", help="the generator")
+    tiles: str = field(type=path, metavar="DIR", help="tile folder of preprocess.py, with texts in its manifest")
+    checkpoint: str = field(type=path, metavar="FILE", help="the generator, .keras or .onnx")
     real: tuple[str, ...] = field(
         (), type=path, nargs="+", metavar="DIR", help="folders of real pictures, as tools.benchmarks.real takes them"
     )
-    split: str = field("val", help="not test, by which the generator is judged afterwards")
-    limit: int = field(500, metavar="N", help="plates; 0: all")
-    seed: int = field(0, help="of the choice of plates")
-    strength: float | None = field(None, metavar="F", help="of 0 to 1, where it was chosen by other plates")
+    split: str = field("val", metavar="NAME", help="split of the tiles; keep test for judging the generator afterwards")
+    limit: int = field(500, metavar="N", help="number of plates; 0: all")
+    seed: int = field(0, metavar="N", help="seed of the choice of plates")
+    strength: float | None = field(None, metavar="F", help="take this strength, 0 to 1, instead of choosing one")
     write: bool = field(False, help="write strength, width and trust to the JSON beside the checkpoint")
 
     def __post_init__(self) -> None:

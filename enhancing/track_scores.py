@@ -58,7 +58,7 @@ def find_tracks(folder: str) -> list[LabelledTrack]:
     tell_lists([texts[name].row for name in listed.unmatched()], rows_of_twice(texts))
     if not tracks:
         raise ValueError(
-            f"--tracks {folder}: no folder of pictures there whose text is in its text.csv (file,text,country)"
+            f"--tracks {folder}: it needs folders of pictures, and their texts in text.csv (file,text,country)"
         )
     return tracks
 

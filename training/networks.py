@@ -121,7 +121,9 @@ def _asked_recogniser(settings: NetworkSettings) -> keras.Model | None:
         return None
     recogniser = load_given(settings.recogniser, "--recogniser", "what training.recogniser has left")
     if recogniser.name != RECOGNISER:
-        raise ValueError(f"--recogniser {settings.recogniser} is none; train one with python -m training.recogniser")
+        raise ValueError(
+            f"--recogniser {settings.recogniser} is not a recogniser; train one with python -m training.recogniser"
+        )
     recogniser.set_weights(rounded(recogniser.get_weights()))
     return recogniser
 

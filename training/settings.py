@@ -35,12 +35,19 @@ def window(text: str) -> tuple[int, ...]:
 class DataSettings:
     """the tiles, and how training shows them"""
 
-    tiles: str = field("", type=path, help="tile folder of preprocess.py, or any with hr/ and lq/", metavar="DIR")
+    tiles: str = field(
+        "",
+        type=path,
+        help="tile folder of preprocess.py, or any with hr/ and lq/ (required for a new run)",
+        metavar="DIR",
+    )
     degrade_online: bool = field(False, help="take the clean tiles only, and damage them anew in every epoch")
     preset: str = field("street", help="preset of the damage, with --degrade-online", choices=sorted(PRESETS))
     scale: int = field(1, help="how much smaller the damaged tile is, with --degrade-online", choices=SCALES)
-    augment: bool = field(True, help="train on the tiles as they are: no shift, zoom, turn or change of colour")
-    randomise: bool = field(False, help="bend, turn, thin and thicken the plates: for rendered ones damaged online")
+    augment: bool = field(True, help="show the tiles as they are: do not shift, zoom, turn or recolour them")
+    randomise: bool = field(
+        False, help="bend, turn, thin and thicken the plates; for rendered plates, with --degrade-online"
+    )
     crop: tuple[int, ...] = field((), type=window, help="train on windows cut anew out of each tile", metavar="HxW")
     workers: int = field(2, help="processes that make the batches; 0 makes them inside this process", metavar="N")
     cache: bool = field(False, help="keep the decoded tiles in one mapped file in the run folder")
@@ -160,7 +167,7 @@ class WatchSettings:
     )
     select: str = field(
         "char_acc",
-        help="which weights a stage ships: those read best, on rendered tiles or --real, of highest PSNR, or last",
+        help="weights that a stage ships: those read best on tiles (char_acc) or on --real, of highest PSNR, or last",
         choices=("char_acc", "real", "psnr", "last"),
     )
     save_minutes: float = field(10.0, help="minutes between two saves of the state", metavar="F")
@@ -170,7 +177,7 @@ class WatchSettings:
         _check(self, "0 or more", lambda value: value >= 0, "validation_limit", "reading_limit")
         _check(self, "above 0", lambda value: value > 0, "save_minutes")
         if self.select == "real" and not self.real:
-            raise ValueError("--select real goes by the pictures of --real: give a folder of them")
+            raise ValueError("--select real needs --real DIR, the pictures to choose by")
 
 
 PARTS = (DataSettings, NetworkSettings, ObjectiveSettings, ScheduleSettings, BalanceSettings, WatchSettings)
@@ -181,7 +188,7 @@ PARTS = (DataSettings, NetworkSettings, ObjectiveSettings, ScheduleSettings, Bal
 class Settings(WatchSettings, BalanceSettings, ScheduleSettings, ObjectiveSettings, NetworkSettings, DataSettings):
     """All settings of one run. Raises ValueError naming the flag that is wrong."""
 
-    run: str = field("", type=path, help="run folder, made new, for everything that the run leaves", metavar="DIR")
+    run: str = field("", type=path, help="new folder for everything that the run leaves (required)", metavar="DIR")
     precision: str = field("auto", help="number format of the computation", choices=("auto", *POLICIES))
     deterministic: bool = field(False, help="the same seed gives the same bits, at some cost in speed")
 

@@ -169,7 +169,7 @@ def test_a_generator_learns_to_listen_from_where_it_stands(archive, tmp_path):
 def test_a_generator_is_no_recogniser(plates, reading_run, tmp_path, capsys):
     settings = tiny_settings(plates, tmp_path / "run", recogniser=str(reading_run / "generator.keras"))
     assert train.main(as_flags(settings)) == 2
-    assert "generator.keras is none; train one with" in capsys.readouterr().err
+    assert "generator.keras is not a recogniser; train one with" in capsys.readouterr().err
 
 
 def test_a_recogniser_that_is_not_there_is_named(plates, tmp_path, capsys):

@@ -118,5 +118,5 @@ def test_a_run_logs_them_and_may_choose_by_them(listed, tmp_path, monkeypatch):
 
 
 def test_to_choose_by_real_pictures_takes_some(tmp_path):
-    with pytest.raises(ValueError, match="--select real goes by the pictures of --real"):
+    with pytest.raises(ValueError, match="--select real needs --real DIR"):
         tiny_settings("tiles", "run", select="real")

@@ -36,7 +36,9 @@ FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"
 class Settings:
     parts: tuple[str, ...] = field((), nargs="+", metavar="PART", help="measure only these, and keep the other figures")
     out: str = field("reports/bench.json", type=path, metavar="FILE", help="where the figures go")
-    document: str = field(str(DOCUMENT), type=path, metavar="FILE", help="Markdown with the marks for the table")
+    document: str | None = field(
+        None, type=path, metavar="FILE", help="Markdown with the marks for the table (default: docs/BENCHMARKS.md)"
+    )
     one: str = field("", metavar="PART", help="print the figures of one part as JSON, and leave nothing")
 
 
@@ -130,8 +132,8 @@ def bench(settings: Settings) -> int:
     report["parts"] = {name: report["parts"][name] for name in PARTS if name in report["parts"]}
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    write_table(Path(settings.document), report)
-    say(f"{settings.out}, and the table in {settings.document}")
+    write_table(Path(settings.document or DOCUMENT), report)
+    say(f"{settings.out}, and the table in {settings.document or DOCUMENT}")
     return sum(bool(part["problem"]) for part in report["parts"].values())
 
 
