@@ -86,7 +86,7 @@ def test_a_run_goes_on_where_it_was_stopped_and_on_the_other_back_end(given, tmp
     assert train.main(as_flags(settings_of(given, straight, **plain))) == 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.loop.Run._stops", lambda run, logs: run.progress.step == 3)
-        assert train.main(as_flags(settings_of(given, moved, **plain))) == 1
+        assert train.main(as_flags(settings_of(given, moved, **plain))) == 130
     done = with_jax("train.py", "--run", str(moved), "--resume")
     assert done.returncode == 0, done.stderr
     assert_nearly_the_same(given, straight / "pretrain.keras", moved / "pretrain.keras")

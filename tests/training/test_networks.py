@@ -134,7 +134,7 @@ def test_both_stages_weigh_the_reading_term_and_a_resumed_run_too(archive, plate
                              pretrain_steps=2, adversarial_steps=1)  # fmt: skip
     with monkeypatch.context() as patch:
         patch.setattr(loop.Run, "_stops", lambda run, logs: run.progress.step == 1)
-        assert train.main(as_flags(settings)) == 1
+        assert train.main(as_flags(settings)) == 130
     own.unlink()
     assert train.main(["--run", str(run), "--resume"]) == 0
     rows = read_rows(run)

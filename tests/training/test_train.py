@@ -75,7 +75,7 @@ def test_interrupted_and_resumed_equals_straight_run(finished, tiles, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(loop.Run, "_stops", lambda run, logs: (run.progress.stage, run.progress.step) == (stage, step))
         flags = as_flags(tiny_settings(tiles, tmp_path / "run", deterministic=True, select="psnr"))
-        assert train.main(flags) == 1
+        assert train.main(flags) == 130
     assert f"stopped after step {step} of stage {stage}" in capsys.readouterr().err
     assert train.main(["--run", str(tmp_path / "run"), "--resume"]) == 0
     assert_same_result(finished, tmp_path / "run")
@@ -121,7 +121,7 @@ def test_stage_two_alone_fine_tunes_a_given_generator(finished, tiles, tmp_path,
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(loop.Run, "_stops", lambda run, logs: run.progress.step == 1)
-        assert train.main(as_flags(tiny_settings(tiles, run, **changes, pretrain_learning_rate=1e-7))) == 1
+        assert train.main(as_flags(tiny_settings(tiles, run, **changes, pretrain_learning_rate=1e-7))) == 130
     # the run folder holds a copy
     init.unlink()
     assert train.main(["--run", str(run), "--resume"]) == 0
