@@ -336,9 +336,10 @@ def find_plates(picture: np.ndarray, detector: Detector) -> Located:
     """picture: (H, W, 3), uint8 or float32 in [0, 1]. Corners go by how a plate is read: one upside down is turned."""
     found = [upright(plate) for plate in detector.detect(picture, HINT)]
     sure = [plate for plate in found if plate.is_sure]
+    crop = is_small_crop(picture) or any(is_wide(plate, picture) for plate in found)
     if sure:
-        return Located(tuple(sure), has_crop_shape(picture) and is_framed(sure[0], picture))
-    return Located((), is_small_crop(picture) or any(is_wide(plate, picture) for plate in found))
+        return Located(tuple(sure), crop and has_crop_shape(picture) and is_framed(sure[0], picture))
+    return Located((), crop)
 
 
 def is_wide(plate: Plate, picture: np.ndarray) -> bool:

@@ -24,7 +24,7 @@ MB = 1 << 20
 NOT_OURS = "only pictures that were uploaded to this page are taken"
 
 API = "/gradio_api/"
-UPLOAD, FILE = f"{API}upload", f"{API}file="
+UPLOAD, FILE, RUN = f"{API}upload", f"{API}file=", f"{API}run/"
 PAGES = {"/", "/config", "/config/", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt", UPLOAD} | {
     API + name
     for name in (
@@ -32,7 +32,7 @@ PAGES = {"/", "/config", "/config/", "/theme.css", "/favicon.ico", "/manifest.js
         *("queue/join", "queue/data", "queue/status", "cancel", "reset"),
     )
 }
-FOLDERS = ("/assets/", "/static/", "/svelte/", FILE, f"{API}heartbeat/", f"{API}run/", f"{API}call/")
+FOLDERS = ("/assets/", "/static/", "/svelte/", FILE, f"{API}heartbeat/", RUN, f"{API}call/")
 # requests carry the names of files, not their content
 MOST_JSON = 1 * MB
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -97,7 +97,10 @@ class Guard:
             self.uploads.check_room()
             body = self._checked(await _read(receive))
             _replace_header(scope, b"content-length", str(len(body)).encode())
-            await app(scope, _first(body, receive), send)
+            if path.startswith(RUN):
+                await self._run(app, scope, _first(body, receive), send)
+            else:
+                await app(scope, _first(body, receive), send)
         else:
             await app(scope, receive, send)
 
@@ -127,19 +130,17 @@ class Guard:
             raise Refused(411, "an upload must tell its length")
         client = scope["client"][0] if scope["client"] else ""
         self.uploads.admit(client, int(size))
-        # the answer is read here
-        _replace_header(scope, b"accept-encoding", b"identity")
-        answer: list[MutableMapping[str, Any]] = []
-
-        async def keep(message: MutableMapping[str, Any]) -> None:
-            answer.append(message)
-
-        # the visitor left before all of it was here
-        with suppress(ClientDisconnect):
-            await app(scope, receive, keep)
+        answer = await _answer(app, scope, receive)
         if answer and answer[0].get("status") == 200:
-            paths = json.loads(b"".join(message.get("body", b"") for message in answer))
-            self.uploads.settle(client, paths)
+            self.uploads.settle(client, json.loads(_body(answer)))
+        for message in answer:
+            await send(message)
+
+    async def _run(self, app, scope: Scope, receive: Receive, send: Send) -> None:
+        """Gradio calls it a fault of the server, 500, when a function refuses what it got and says why."""
+        answer = await _answer(app, scope, receive)
+        if answer and answer[0].get("status") == 500 and _has_reason(_body(answer)):
+            answer[0]["status"] = 400
         for message in answer:
             await send(message)
 
@@ -180,6 +181,31 @@ async def _read(receive: Receive) -> bytes:
             raise Refused(413, f"a request of more than {MOST_JSON // MB} MB")
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+async def _answer(app, scope: Scope, receive: Receive) -> list[MutableMapping[str, Any]]:
+    """All of it, to be read before it is sent; nothing where the visitor left meanwhile."""
+    _replace_header(scope, b"accept-encoding", b"identity")
+    answer: list[MutableMapping[str, Any]] = []
+
+    async def keep(message: MutableMapping[str, Any]) -> None:
+        answer.append(message)
+
+    with suppress(ClientDisconnect):
+        await app(scope, receive, keep)
+    return answer
+
+
+def _body(answer: list[MutableMapping[str, Any]]) -> bytes:
+    return b"".join(message.get("body", b"") for message in answer)
+
+
+def _has_reason(body: bytes) -> bool:
+    """Whether it is what Gradio writes of an error that a function explained."""
+    try:
+        return bool(json.loads(body)["error"])
+    except (ValueError, LookupError, TypeError):
+        return False
 
 
 def _first(body: bytes, receive: Receive) -> Receive:

@@ -84,6 +84,8 @@ class Photo:
     sources: list[Source] = field(default_factory=list)
     chosen: int = 0
     moved: Source | None = None
+    # with which its result was made; None where there is none
+    strength: float | None = None
     # of the visitor's last wish, so that the browser can tell old views from new ones
     ticket: int = 0
 

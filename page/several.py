@@ -21,7 +21,7 @@ from enhancing.tracking import Followed, follow
 from page import words
 from page.guard import own
 from page.pictures import MAX_PIXELS, Examples, base_name, save_result, to_preview
-from page.tab import QUICK, WORK, Visit, at_strength, cleared, in_turn, lay_out
+from page.tab import QUICK, WORK, Visit, at_strength, cleared, in_turn, lay_out, strength_used, wire_strength
 
 # others wait meanwhile; enhance.py takes more of all
 MOST_FRAMES, MOST_PLATES = 30, 6
@@ -53,13 +53,15 @@ class Given(NamedTuple):
 @dataclass(eq=False)
 class Frames:
     """What the visitor gave. sources: the plate in each picture, with the picture's name. followed: the plates of a
-    film. pages: the results, and `chosen` the one that is shown. problem: with files that were refused."""
+    film. pages: the results, and `chosen` the one that is shown. strengths: with which they were made. problem: with
+    files that were refused."""
 
     files: list[Given]
     sources: list[tuple[str, Source]] = field(default_factory=list)
     followed: list[Followed] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    strengths: list[float] = field(default_factory=list)
     chosen: int = 0
     problem: str = ""
 
@@ -72,6 +74,11 @@ class Frames:
             "problem": problem,
             "at": time.monotonic_ns(),
         }
+
+    @property
+    def strength(self) -> float | None:
+        """Of the result that is shown."""
+        return self.strengths[self.chosen] if self.strengths else None
 
     def page(self) -> str:
         return self.pages[self.chosen] if self.pages else words.EMPTY
@@ -95,23 +102,17 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> None:
     def choose(visit: Visit, event: gr.EventData):
         return _choose(visit, event._data)
 
-    @in_turn
-    def again(visit: Visit):
-        return _again(visit)
-
-    def work(visit: Visit, strength: float):
-        yield from _work(examiner, folder, visit, strength)
+    def work(visit: Visit):
+        yield from _work(examiner, folder, visit)
 
     changes = [
         frames.upload(take, visit, [visit, *shown], **QUICK),
         frames.select(choose, visit, [visit, *shown], **QUICK),
-        # by mouse, keys or typing
-        strength.change(again, visit, [visit, *shown], **QUICK),
     ]
     for button, paths in zip(buttons, ready.values(), strict=True):
         changes.append(button.click(partial(take_examples, paths=paths), visit, [visit, *shown], **QUICK))
-    for change in changes:
-        change.then(work, [visit, strength], shown, **WORK)
+    results = [change.then(work, visit, shown, **WORK) for change in changes]
+    wire_strength(visit, strength, shown, _again, work, results)
     frames.clear(in_turn(cleared), visit, [visit, *shown], **QUICK)
 
 
@@ -163,16 +164,18 @@ def _choose(visit: Visit, wanted: dict):
 def _again(visit: Visit):
     """View and result where the same frames are to be combined at another strength."""
     frames: Frames | None = visit.now
-    return _now(visit, replace(frames, pages=[], labels=[])) if frames else (gr.skip(), gr.skip())
+    return _now(visit, replace(frames, pages=[], labels=[], strengths=[])) if frames else (gr.skip(), gr.skip())
 
 
-def _work(examiner: Examiner, folder: str, visit: Visit, strength: float) -> Iterator[tuple]:
+def _work(examiner: Examiner, folder: str, visit: Visit) -> Iterator[tuple]:
     """View and result, with progress on the way."""
     frames: Frames | None = visit.now
     if frames is None or frames.pages:
+        # where nothing is yielded, Gradio empties what is shown
+        yield gr.skip(), gr.skip()
         return
     # many views replace second opinions on one, as in enhance.py
-    at = replace(at_strength(examiner, strength), second=None, ask_again=False)
+    at = replace(at_strength(examiner, visit.strength), second=None, ask_again=False)
     films = [each for each in frames.files if is_moving(each.path)]
     problem, nothing = "", words.EMPTY
     try:
@@ -209,7 +212,7 @@ def _work_on_pictures(examiner: Examiner, folder: str, frames: Frames) -> str:
     if frames.sources:
         results = examiner.enhance([source for _, source in frames.sources])
         names = [name for name, _ in frames.sources]
-        _add_page(folder, frames, names[0], names, results, combine(results, examiner))
+        _add_page(examiner, folder, frames, names[0], names, results, combine(results, examiner))
     return "; ".join(problems)
 
 
@@ -237,7 +240,7 @@ def _work_on_film(examiner: Examiner, folder: str, visit: Visit, film: Given) ->
         views, results, burst = combine_views(examiner, followed)
         names = [clock(view.seconds) for view in views]
         stem = f"{Path(film.name).stem}-plate-{number}.png" if len(best) > 1 else film.name
-        _add_page(folder, frames, stem, names, results, burst)
+        _add_page(examiner, folder, frames, stem, names, results, burst)
         yield visit.shown(frames, frames.view(f"Plate {number} of {len(best)}…"), frames.page())
 
 
@@ -251,11 +254,20 @@ def _thinned(frames: Iterable[Frame], step: float, seen: list[float]) -> Iterato
 
 
 def _add_page(
-    folder: str, frames: Frames, name: str, names: Sequence[str], results: Sequence[Result], burst: Burst
+    examiner: Examiner,
+    folder: str,
+    frames: Frames,
+    name: str,
+    names: Sequence[str],
+    results: Sequence[Result],
+    burst: Burst,
 ) -> None:
     answer = words.judged_burst(results, burst)
     before = results[burst.reference].source.lq
     lines = words.sheet_lines(answer, burst.warnings)
     files = save_result(folder, name, before, burst.picture, lines, burst.disagreement)
+    # what is combined is blended by the frames' weights
+    used = [frame.weight * strength_used(examiner, each) for frame, each in zip(burst.frames, results, strict=True)]
+    frames.strengths.append(sum(used))
     frames.pages.append(words.burst_html(results, burst, files, names))
     frames.labels.append(answer.text or f"Plate {len(frames.labels) + 1}")

@@ -10,8 +10,7 @@ from enhancing.opening import NoPlateFound
 from page import words
 from page.guard import own
 from page.pictures import Examples, Photo, accept, base_name, save_result
-from page.tab import QUICK, WORK, Visit, at_strength, cleared, in_turn, lay_out
-from reading.answer import certainty
+from page.tab import QUICK, WORK, Visit, at_strength, cleared, in_turn, lay_out, strength_used, wire_strength
 
 BOX = """
 <div class="frame"><img alt=""><svg aria-hidden="true"></svg>
@@ -47,29 +46,22 @@ def build(examiner: Examiner, examples: Examples, folder: str) -> gr.State:
     def clear(visit: Visit, event: gr.EventData):
         return cleared(visit, str(event._data.get("problem") or ""))
 
-    def look(visit: Visit, strength: float):
-        return _look(examiner, folder, visit, strength)
+    def look(visit: Visit):
+        return _look(examiner, folder, visit)
 
-    def choose(visit: Visit, strength: float, event: gr.EventData):
-        return _choose(examiner, folder, visit, strength, event._data)
+    def choose(visit: Visit, event: gr.EventData):
+        return _choose(examiner, folder, visit, event._data)
 
-    @in_turn
-    def begin(visit: Visit):
-        return _begun(visit)
-
-    def again(visit: Visit, strength: float):
-        return _enhanced(examiner, folder, visit, strength)
+    def again(visit: Visit):
+        return _again(examiner, folder, visit)
 
     taken = [photo.upload(take, visit, [visit, *shown], **QUICK)]
     for number, button in enumerate(ready):
         taken.append(button.click(partial(example, number=number), visit, [visit, *shown], **QUICK))
-    for each in taken:
-        each.then(look, [visit, strength], shown, **WORK)
+    results = [each.then(look, visit, shown, **WORK) for each in taken]
+    results.append(photo.select(choose, visit, shown, **WORK))
     photo.clear(clear, visit, [visit, *shown], **QUICK)
-    photo.select(choose, [visit, strength], shown, **WORK)
-    # by mouse, keys or typing
-    begun = strength.change(begin, visit, [visit, *shown], **QUICK)
-    begun.then(again, [visit, strength], shown, **WORK)
+    wire_strength(visit, strength, shown, _begun, again, results)
     return visit
 
 
@@ -80,8 +72,10 @@ def add_api(examiner: Examiner, folder: str) -> None:
     def enhance(picture: dict, corners: list | None = None, strength: float | None = None) -> dict:
         """picture: as the upload says, {"path": ...}. corners: [x, y] of a plate's four, else plates are found.
         strength: 0 to 1. Returns the picture's size and, for each plate, what was read and where its PNG files are."""
-        at = at_strength(examiner, examiner.generator.strength if strength is None else min(1.0, max(0.0, strength)))
+        if not isinstance(picture, dict) or "path" not in picture:
+            raise gr.Error('no picture: {"path": ...} with what the upload returned is needed', print_exception=False)
         try:
+            at = at_strength(examiner, None if strength is None else min(1.0, max(0.0, float(strength))))
             path = own(folder, picture["path"])
             photo = accept(path, str(picture.get("orig_name") or path), folder)
             with one_at_a_time:
@@ -133,7 +127,7 @@ def _accepted(folder: str, visit: Visit, path: str, name: str):
     return visit.now.view("Looking for the plate…"), words.BUSY
 
 
-def _look(examiner: Examiner, folder: str, visit: Visit, strength: float):
+def _look(examiner: Examiner, folder: str, visit: Visit):
     """View and result of a picture that was just taken."""
     photo: Photo | None = visit.now
     if photo is None:
@@ -144,10 +138,10 @@ def _look(examiner: Examiner, folder: str, visit: Visit, strength: float):
         return visit.shown(photo, photo.view(problem=words.NO_PLATE_HELP), words.nothing_html(words.NO_PLATE))
     except (ValueError, MemoryError) as error:
         return visit.shown(photo, photo.view(problem=f"{photo.name}: {error}"), words.EMPTY)
-    return _enhanced(examiner, folder, visit, strength)
+    return _enhanced(examiner, folder, visit)
 
 
-def _choose(examiner: Examiner, folder: str, visit: Visit, strength: float, wanted: dict):
+def _choose(examiner: Examiner, folder: str, visit: Visit, wanted: dict):
     """View and result of another plate, of corners that the visitor moved, or of the whole picture as one plate."""
     photo: Photo | None = visit.now
     if photo is None:
@@ -163,22 +157,36 @@ def _choose(examiner: Examiner, folder: str, visit: Visit, strength: float, want
     except (ValueError, TypeError) as error:
         # where the visitor has put them, to be moved on
         return visit.shown(photo, photo.view(problem=str(error), corners=marked), words.EMPTY)
-    return _enhanced(examiner, folder, visit, strength)
+    return _enhanced(examiner, folder, visit)
 
 
 def _begun(visit: Visit):
-    """View and result before the same plate is enhanced anew."""
-    return visit.now.view("Restoring…") if visit.now and visit.now.is_ready else gr.skip(), gr.skip()
+    """View and result before the same plate is enhanced at another strength."""
+    photo: Photo | None = visit.now
+    if photo is None or not photo.is_ready:
+        return gr.skip(), gr.skip()
+    photo.strength = None
+    return photo.view("Restoring…"), gr.skip()
 
 
-def _enhanced(examiner: Examiner, folder: str, visit: Visit, strength: float):
+def _again(examiner: Examiner, folder: str, visit: Visit):
+    """View and result where there is none at this strength."""
+    done = visit.now is None or visit.now.strength is not None
+    return (gr.skip(), gr.skip()) if done else _enhanced(examiner, folder, visit)
+
+
+def _enhanced(examiner: Examiner, folder: str, visit: Visit):
     """View and result of the chosen plate."""
     photo: Photo | None = visit.now
     if photo is None or not photo.is_ready:
         return gr.skip(), gr.skip()
-    examiner = at_strength(examiner, strength)
+    wanted = visit.strength
+    examiner = at_strength(examiner, wanted)
     [result] = examiner.enhance([photo.source])
     lines = words.sheet_lines(words.judged(result), result.warnings)
     files = save_result(folder, photo.name, result.source.lq, result.picture, lines, result.disagreement)
-    used = examiner.generator.strength_for(certainty(result.look.recognised))
+    used = strength_used(examiner, result)
+    # else another one is already asked for
+    if visit.strength == wanted:
+        photo.strength = used
     return visit.shown(photo, photo.view(), words.result_html(result, files, used))

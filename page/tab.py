@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from enhancing.examining import Examiner
+from enhancing.examining import Examiner, Result
 from page import words
+from reading.answer import certainty
 
 # for which a visitor's pictures are remembered
 STATE_SECONDS = 1800
@@ -18,18 +19,21 @@ PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 # one picture at a time goes through the networks, whichever tab it comes from
 NETWORKS = {"concurrency_id": "generator", "concurrency_limit": 1, "trigger_mode": "always_last"}
 WORK = PRIVATE | NETWORKS
+STRENGTH_DIGITS = 2
 # what is quick goes past the queue, so that a new picture clears the old result at once, and none is left out because
 # another one is being taken
 QUICK = PRIVATE | {"queue": False, "trigger_mode": "multiple"}
 
 
 class Visit:
-    """What one visitor has given to a tab last, `now`. Gradio reads a state before an event and writes it after it, so
-    that of two events at once one would be lost. This object stays the same; its content changes, one event at a
-    time."""
+    """What one visitor has given to a tab last, `now`, and the strength that they set; None as long as it follows the
+    picture. Gradio reads a state before an event and writes it after it, so that of two events at once one would be
+    lost. This object stays the same; its content changes, one event at a time."""
 
-    def __init__(self, now: Any = None) -> None:
-        self.now, self.turn = now, Lock()
+    def __init__(self, now: Any = None, strength: float | None = None) -> None:
+        self.now, self.strength, self.turn = now, strength, Lock()
+        # where the page itself has moved the slider
+        self.told: float | None = None
 
     def __deepcopy__(self, memo: dict) -> "Visit":
         """Of the first one, which nobody has used, Gradio makes a copy for each visitor."""
@@ -91,21 +95,58 @@ def _strength_slider(examiner: Examiner) -> gr.Slider:
         0,
         1,
         examiner.generator.strength,
-        step=0.05,
+        step=10**-STRENGTH_DIGITS,
         label="Strength",
         info="1: the network's drawing alone. Less: more of your picture, and of its doubt."
-        + " Until you move it, pictures that can be read already get less." * follows,
+        + " Until you move it, it follows the picture: what can be read already gets less." * follows,
         buttons=[],
         elem_classes="strength",
     )
 
 
-def at_strength(examiner: Examiner, strength: float) -> Examiner:
-    """Where the slider stands as it stood at first, the strength follows the picture; elsewhere it is what it says."""
-    generator = examiner.generator
-    if strength == generator.strength:
+def wire_strength(
+    visit: gr.State, strength: gr.Slider, shown: Sequence[gr.HTML], begin: Callable, work: Callable, results: Sequence
+) -> None:
+    """The slider always says with what strength the result was made. begin: of a `Visit`, view and result before work
+    at another strength. work: makes the result. results: the events after which there may be another result."""
+
+    @in_turn
+    def moved(visit: Visit, value: float | None):
+        return begin(visit) if was_moved(visit, value) else (gr.skip(), gr.skip())
+
+    # by mouse, keys or typing
+    changed = strength.change(moved, [visit, strength], [visit, *shown], **QUICK)
+    for each in (*results, changed.then(work, visit, shown, **WORK)):
+        each.then(slider_value, visit, strength, **QUICK)
+
+
+def was_moved(visit: Visit, value: float | None) -> bool:
+    """Whether the visitor has moved the slider, and not the page. None: the number is being typed."""
+    if value is None or (visit.strength is None and value == visit.told):
+        return False
+    visit.strength = value
+    return True
+
+
+def slider_value(visit: Visit):
+    """What the slider is to say."""
+    used = visit.now.strength if visit.now else None
+    if used is None or visit.strength is not None:
+        return gr.skip()
+    visit.told = round(used, STRENGTH_DIGITS)
+    return visit.told
+
+
+def at_strength(examiner: Examiner, strength: float | None) -> Examiner:
+    """None: it follows the picture."""
+    if strength is None:
         return examiner
-    return replace(examiner, generator=replace(generator, strength=strength, readable_strength=None))
+    return replace(examiner, generator=replace(examiner.generator, strength=strength, readable_strength=None))
+
+
+def strength_used(examiner: Examiner, result: Result) -> float:
+    """examiner: that made the result."""
+    return examiner.generator.strength_for(certainty(result.look.recognised))
 
 
 def cleared(visit: Visit, problem: str = "") -> tuple[dict[str, Any], str]:

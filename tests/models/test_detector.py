@@ -353,6 +353,12 @@ def test_nothing_in_a_crop_is_the_whole_crop():
 def test_a_wide_picture_may_be_a_street_so_it_takes_a_hint_to_be_a_crop():
     assert find_plates(blank(260, 1280), Finds(Plate(BOX * 90, 0.3, 0, 0))) == ((), False)
     assert find_plates(blank(260, 1280), Finds(Plate(BOX * 700, 0.3, 0, 0))) == ((), True)
+    small, large = (Plate(BOX * (width, 90) + 10, 0.9, 0, 0) for width in (150, 900))
+    assert find_plates(blank(260, 1280), Finds(small)) == ((small,), False)
+    assert find_plates(blank(260, 1280), Finds(large)) == ((large,), True)
+    # of a plate that fills a crop, a sticker may be surer than the plate
+    hint = Plate(BOX * (900, 200) + 10, 0.3, 0, 0)
+    assert find_plates(blank(260, 1280), Finds(small, hint)) == ((small,), True)
 
 
 def test_a_hint_that_fills_a_picture_makes_it_a_crop():

@@ -26,7 +26,7 @@ from enhancing.examining import TOO_LITTLE, Examiner
 from enhancing.opening import NoPlateFound, make_source
 from models.detector import Plate
 from models.enhancer import Generator
-from page import limits, pictures, several, single, words
+from page import limits, pictures, several, single, tab, words
 from page.pictures import FOLDER, accept, read_examples, save_result
 from page.tab import Visit, in_turn
 from page.words import Judged, judged, judged_burst, levels, trust
@@ -97,7 +97,7 @@ def test_a_refused_file_clears_the_last_one_and_is_named(examiner, tmp_path):
     assert view["problem"].startswith("my b.png: not a picture")
     # what is still under way for the first one is not shown any more
     assert visit.shown(first, first.view(), "a result") == (gr.skip(), gr.skip())
-    assert single._enhanced(examiner, str(tmp_path), visit, 0.5) == (gr.skip(), gr.skip())
+    assert single._enhanced(examiner, str(tmp_path), visit) == (gr.skip(), gr.skip())
 
 
 def test_the_visitors_corners_make_the_plate(examiner, tmp_path):
@@ -105,11 +105,11 @@ def test_the_visitors_corners_make_the_plate(examiner, tmp_path):
     photo.look(examiner.generator, None)
     corners = [[200, 110], [100, 110], [100, 80], [200, 80]]
     wanted = {"plate": 0, "corners": corners, "ticket": 3}
-    view, result = single._choose(examiner, str(tmp_path), Visit(photo), 1.0, wanted)
+    view, result = single._choose(examiner, str(tmp_path), Visit(photo), wanted)
     assert view["plates"] == [corners]
     assert (view["chosen"], view["ticket"], view["offer"]) == (0, 3, ["found"])
     assert "MAKW374" in result
-    view, _ = single._choose(examiner, str(tmp_path), Visit(photo), 1.0, {"plate": 0})
+    view, _ = single._choose(examiner, str(tmp_path), Visit(photo), {"plate": 0})
     assert view["plates"] == []
 
 
@@ -120,7 +120,7 @@ SHOWN = [[[1, 1]] * 4, [[0, 0], [900, 0], [900, 9], [0, 9]]]
 def test_corners_that_make_no_plate_are_said(examiner, tmp_path, corners):
     photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
     photo.look(examiner.generator, None)
-    view, result = single._choose(examiner, str(tmp_path), Visit(photo), 1.0, {"plate": 0, "corners": corners})
+    view, result = single._choose(examiner, str(tmp_path), Visit(photo), {"plate": 0, "corners": corners})
     assert view["problem"]
     assert result == words.EMPTY
     # what can be shown stays where the visitor has put it
@@ -131,10 +131,10 @@ def test_of_several_plates_one_is_chosen(examiner, tmp_path):
     photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
     corners = [np.array([[x + 50, 60], [x, 60], [x, 40], [x + 50, 40]], float) for x in (10, 200)]
     photo.sources = [make_source(examiner.generator, np.zeros((200, 300, 3), np.uint8), each) for each in corners]
-    view, _ = single._choose(examiner, str(tmp_path), Visit(photo), 1.0, {"plate": 1})
+    view, _ = single._choose(examiner, str(tmp_path), Visit(photo), {"plate": 1})
     assert (len(view["plates"]), view["chosen"]) == (2, 1)
     moved = (corners[1] + 5).tolist()
-    view, _ = single._choose(examiner, str(tmp_path), Visit(photo), 1.0, {"plate": 1, "corners": moved})
+    view, _ = single._choose(examiner, str(tmp_path), Visit(photo), {"plate": 1, "corners": moved})
     assert view["plates"] == [corners[0].tolist(), moved]
 
 
@@ -144,10 +144,75 @@ def test_no_plate_found_is_said_instead_of_a_result(examiner, tmp_path, monkeypa
 
     monkeypatch.setattr(pictures, "load_sources", none)
     photo = accept(save(tmp_path, (600, 600)), "a.png", str(tmp_path))
-    view, result = single._look(examiner, str(tmp_path), Visit(photo), 1.0)
+    view, result = single._look(examiner, str(tmp_path), Visit(photo))
     assert words.NO_PLATE in result
     assert "<img" not in result
     assert set(view["offer"]) == {"mark", "whole"}
+
+
+# --- Strength ---
+
+
+def following(examiner: Examiner) -> Examiner:
+    """Its strength follows the picture, of which the recogniser is sure."""
+    sure = examiner.reader.read([None]) * 2
+    generator = replace(examiner.generator, strength=0.5, readable_strength=0.1)
+
+    class Sure(Examiner):
+        def _recognised(self, source):
+            return sure
+
+    return Sure(generator, reader=examiner.reader, ask_again=True)
+
+
+def test_the_slider_says_what_strength_was_used_until_it_is_moved(examiner, tmp_path):
+    examiner = following(examiner)
+    visit = Visit(accept(save(tmp_path, (96, 48)), "a.png", str(tmp_path)))
+    assert tab.slider_value(visit) == gr.skip()
+    _, result = single._look(examiner, str(tmp_path), visit)
+    said = tab.slider_value(visit)
+    assert said == pytest.approx(0.1, abs=0.03)
+    assert f"<dd>{said:.2f}</dd>" in result
+    # it was moved by the page, and is being typed
+    assert not tab.was_moved(visit, said)
+    assert not tab.was_moved(visit, None)
+    assert single._again(examiner, str(tmp_path), visit) == (gr.skip(), gr.skip())
+    # by the visitor, and back again
+    for value in (0.5, said):
+        assert tab.was_moved(visit, value)
+        view, _ = single._begun(visit)
+        assert view["status"] == "Restoring…"
+        _, result = single._again(examiner, str(tmp_path), visit)
+        assert f"<dd>{value:.2f}</dd>" in result
+        assert tab.slider_value(visit) == gr.skip()
+
+
+def test_a_strength_that_is_set_during_work_is_asked_for_again(examiner, tmp_path, monkeypatch):
+    visit = Visit(accept(save(tmp_path, (96, 48)), "a.png", str(tmp_path)))
+    make = single.save_result
+
+    def slowly(*given):
+        if visit.strength is None:
+            assert tab.was_moved(visit, 0.3)
+            single._begun(visit)
+        return make(*given)
+
+    monkeypatch.setattr(single, "save_result", slowly)
+    single._look(examiner, str(tmp_path), visit)
+    _, result = single._again(examiner, str(tmp_path), visit)
+    assert "<dd>0.30</dd>" in result
+
+
+def test_the_strength_of_frames_is_the_mean_by_their_weights(examiner, tmp_path):
+    examiner, visit = following(examiner), Visit()
+    several._take(str(tmp_path), visit, given(tmp_path, ["1.png", "2.png"]))
+    assert tab.slider_value(visit) == gr.skip()
+    list(several._work(examiner, str(tmp_path), visit))
+    assert tab.slider_value(visit) == pytest.approx(0.1, abs=0.03)
+    assert tab.was_moved(visit, 0.4)
+    several._again(visit)
+    list(several._work(examiner, str(tmp_path), visit))
+    assert visit.now.strength == pytest.approx(0.4)
 
 
 # --- How far to trust ---
@@ -295,13 +360,15 @@ def given(folder: Path, names: list[str]) -> list[dict]:
 def test_frames_are_collected_combined_and_removed(examiner, tmp_path):
     visit = Visit()
     several._take(str(tmp_path), visit, given(tmp_path, ["1.png"]))
-    *_, (view, _) = several._work(examiner, str(tmp_path), visit, 1.0)
+    *_, (view, _) = several._work(examiner, str(tmp_path), visit)
     assert "at least one more" in view["problem"]
     several._take(str(tmp_path), visit, given(tmp_path, ["2.png", "3.png"]))
-    *_, (view, page) = several._work(examiner, str(tmp_path), visit, 1.0)
+    *_, (view, page) = several._work(examiner, str(tmp_path), visit)
     assert [each["name"] for each in view["frames"]] == ["1.png", "2.png", "3.png"]
     assert "MAKW374" in page
     assert page.count("<td>MAKW374</td>") == 3
+    # where nothing is to be done, nothing is taken away
+    assert list(several._work(examiner, str(tmp_path), visit)) == [(gr.skip(), gr.skip())]
     several._choose(visit, {"remove": 1})
     assert [each.name for each in visit.now.files] == ["1.png", "3.png"]
 
@@ -337,7 +404,7 @@ def test_a_refused_frame_is_named_beside_the_result(examiner, tmp_path):
     bad = [{"path": str(tmp_path / "x.png"), "name": "letter.png"}]
     visit = Visit()
     several._take(str(tmp_path), visit, given(tmp_path, ["1.png", "2.png"]) + bad)
-    *_, (view, page) = several._work(examiner, str(tmp_path), visit, 1.0)
+    *_, (view, page) = several._work(examiner, str(tmp_path), visit)
     assert view["problem"].startswith("letter.png: not a picture")
     assert "MAKW374" in page
 
@@ -355,7 +422,7 @@ def test_a_gif_is_a_film(examiner, tmp_path, monkeypatch):
     monkeypatch.setattr(several, "plates_in_frames", lambda _: lambda picture: [IN_GIF])
     visit = Visit()
     several._take(str(tmp_path), visit, gif(tmp_path))
-    *_, (view, page) = several._work(examiner, str(tmp_path), visit, 1.0)
+    *_, (view, page) = several._work(examiner, str(tmp_path), visit)
     assert view["problem"] == ""
     assert "MAKW374" in page
     assert "a-enhanced.png" in page
@@ -376,10 +443,10 @@ def test_a_film_is_followed_to_its_end_while_it_is_wanted(examiner, tmp_path, mo
 
     monkeypatch.setattr(several, "plates_in_frames", lambda _: look)
     several._take(str(tmp_path), visit, gif(tmp_path))
-    assert {str(shown) for shown in several._work(examiner, str(tmp_path), visit, 1.0)} == {str((gr.skip(), gr.skip()))}
+    assert {str(shown) for shown in several._work(examiner, str(tmp_path), visit)} == {str((gr.skip(), gr.skip()))}
     assert len(looks) == (1 if other else 3)
     if not other:
-        *_, (view, page) = several._work(examiner, str(tmp_path), visit, 0.5)
+        *_, (view, page) = several._work(examiner, str(tmp_path), visit)
         assert "MAKW374" in page
         assert (len(looks), view["problem"]) == (3, "")
 

@@ -146,13 +146,18 @@ def test_programs_can_rely_on_the_apis_signature(client):
 
 def test_the_api_says_what_it_cannot_do(client, secret):
     [path] = upload(client, b"no picture").json()
-    for picture, corners, words in (
-        ({"path": path}, None, "not a picture"),
-        ({"path": path}, [[1, 1]], "not a picture"),
-        ({}, None, "path"),
+    [good] = upload(client, png()).json()
+    for picture, corners, strength, words in (
+        ({"path": path}, None, None, "not a picture"),
+        ({"path": path}, [[1, 1]], None, "not a picture"),
+        ({"path": good}, [[1, 1]], None, "four corners"),
+        ({"path": good}, [[0, 0], [99, 0], [99, 9], [0, 9]], None, "outside the photo of 64 x 32"),
+        ({"path": good}, None, "much", "could not convert"),
+        ({}, None, None, "no picture"),
+        (None, None, None, "no picture"),
     ):
-        answer = client.post("/gradio_api/run/enhance", json={"data": [picture, corners, None]})
-        assert (answer.status_code, words in answer.text) == (500, True), answer.text
+        answer = client.post("/gradio_api/run/enhance", json={"data": [picture, corners, strength]})
+        assert (answer.status_code, words in answer.json()["error"]) == (400, True), answer.text
     hidden = client.post("/gradio_api/run/enhance", json={"data": [{"path": str(secret)}, None, None]})
     assert (hidden.status_code, NOT_OURS in hidden.text) == (403, True)
 

@@ -38,6 +38,10 @@ def checkpoint(tmp_path_factory) -> str:
     last.set_weights([rng.normal(0, 0.05, weights.shape) for weights in last.get_weights()])
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.keras"
     model.save(path)
+    # whose strength follows the picture
+    path.with_suffix(".json").write_text('{"strength": 0.5, "readable_strength": 0.1}')
+    for name in ("recogniser.onnx", "recogniser.json"):
+        shutil.copy(ROOT / "checkpoints" / "pretrained" / name, path.parent)
     return str(path)
 
 
@@ -175,7 +179,11 @@ def test_a_picture_is_dropped_answered_and_downloaded_as_by_the_command(page, cr
         )
 
 
-def test_the_strength_is_set_by_keys_and_by_typing(page, crop, checkpoint, tmp_path):
+def strength_in_details(page) -> float:
+    return float(page.locator("#result dt:text-is('Strength') + dd").text_content())
+
+
+def test_the_strength_is_set_by_keys_and_by_typing(page, crop, photo, checkpoint, tmp_path):
     give(page, crop)
     answered(page)
     after = page.locator("#result .after")
@@ -183,6 +191,8 @@ def test_the_strength_is_set_by_keys_and_by_typing(page, crop, checkpoint, tmp_p
         page.locator(".strength input[type=range]").first,
         page.locator(".strength input[type=number]").first,
     )
+    # it follows the picture
+    _until(page, lambda: float(number.input_value()) == strength_in_details(page) < 0.5)
     # its box holds all of it
     inner, outer = number.bounding_box(), number.locator("..").bounding_box()
     assert outer["y"] <= inner["y"]
@@ -191,9 +201,13 @@ def test_the_strength_is_set_by_keys_and_by_typing(page, crop, checkpoint, tmp_p
     slider.focus()
     page.keyboard.press("ArrowLeft")
     _until(page, lambda: after.get_attribute("src") != shown)
-    number.fill("0.2")
-    number.press("Enter")
+    answered(page)
+    assert float(number.input_value()) == strength_in_details(page)
+    # what is typed is no number on the way
+    number.select_text()
+    page.keyboard.type("0.2", delay=150)
     _until(page, lambda: slider.input_value() == number.input_value() == "0.2")
+    assert page.locator(TOAST).count() == 0
     expected = by_command(checkpoint, tmp_path / "out", str(crop), "--strength", "0.2")
 
     def is_there() -> bool:
@@ -201,6 +215,40 @@ def test_the_strength_is_set_by_keys_and_by_typing(page, crop, checkpoint, tmp_p
         return np.abs(open_picture(str(path)).astype(int) - expected).max() <= 3
 
     _until(page, is_there)
+    # the visitor's own stays
+    give(page, photo)
+    _until(page, lambda: page.inner_text("#photo .name") == photo.name)
+    answered(page)
+    assert number.input_value() == "0.2"
+    assert strength_in_details(page) == 0.2
+
+
+def test_of_several_plates_one_is_chosen(page, checkpoint, tmp_path):
+    import enhance
+
+    path = tmp_path / "two.png"
+    Image.fromarray(np.hstack([render(77, number)[0] for number in (15, 16)])).save(path)
+    give(page, path)
+    answered(page)
+    buttons = page.locator("#photo .tools button", has_text="Plate")
+    assert [each.inner_text() for each in buttons.all()] == ["Plate 1", "Plate 2"]
+    seen = []
+    for number in (0, 1):
+        buttons.nth(number).click()
+        _until(page, lambda number=number: buttons.nth(number).get_attribute("aria-pressed") == "true")
+        answered(page)
+        seen.append(open_picture(str(downloaded(page, "Download the picture", tmp_path))))
+    # by a click on it in the photo, too
+    after = page.locator("#result .after")
+    old = after.get_attribute("src")
+    page.locator("#photo polygon.line:not(.chosen)").click()
+    _until(page, lambda: buttons.first.get_attribute("aria-pressed") == "true")
+    _until(page, lambda: after.get_attribute("src") != old)
+    # the same two as by the command
+    assert enhance.main([str(path), "--out", str(tmp_path / "out"), "--checkpoint", checkpoint]) == 0
+    for got, made in zip(seen, sorted((tmp_path / "out").glob("*.png")), strict=True):
+        expected = open_picture(str(made))
+        assert np.abs(got.astype(int) - shown(to_float(expected), expected.shape[:2])).max() <= 3
 
 
 def test_corners_are_dragged_and_moved_by_keys(page, photo, checkpoint, tmp_path):
@@ -401,6 +449,22 @@ def test_frames_are_combined_as_by_the_command(page, checkpoint, tmp_path):
     answered(page, "#burst-result")
 
 
+def test_a_film_is_looked_through_and_its_plates_are_chosen(page):
+    page.get_by_role("tab", name=TABS[1]).click()
+    page.get_by_role("button", name="Example film").click()
+    answered(page, "#burst-result")
+    buttons = page.locator("#frames .tools button")
+    assert buttons.count() == 2
+    after = page.locator("#burst-result .after")
+    old = after.get_attribute("src")
+    buttons.nth(1).click()
+    _until(page, lambda: after.get_attribute("src") != old)
+    assert buttons.nth(1).get_attribute("aria-pressed") == "true"
+    assert page.inner_text("#burst-result .plate .hidden") == buttons.nth(1).inner_text()
+    # a row for each view
+    assert page.locator("#burst-result td.name").count() >= 4
+
+
 # before the page's own scripts run: sums up by how much what is shown moves by itself
 # the worst burst of shifts, a second apart at most and five seconds long at most: web.dev/articles/cls
 SHIFTS = """
@@ -423,8 +487,8 @@ TARGETS = """() => [...document.querySelectorAll("button, a, input, summary")].f
 }).map((each) => each.outerHTML.slice(0, 120))"""
 
 
-# the third: 1280 x 800 at 200 %
-SCREENS = [("light", 390, 844), ("dark", 390, 844), ("light", 640, 400), ("light", 1280, 800), ("dark", 1280, 800)]
+# the second: 1280 x 800 at 200 %
+SCREENS = [(scheme, *size) for size in ((390, 844), (640, 400), (1280, 800)) for scheme in ("light", "dark")]
 
 
 @pytest.mark.parametrize(("scheme", "width", "height"), SCREENS)
@@ -448,8 +512,10 @@ def test_everybody_can_use_it(browser, server, scheme, width, height):
         if tab == TABS[1]:
             page.get_by_role("button", name="Example frames").click()
             answered(page, "#burst-result")
+            page.click("#burst-result summary")
         if tab == TABS[2]:
             page.wait_for_selector("#curves .kind")
+            page.click("#measured > button")
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
         assert page.evaluate(TARGETS) == [], tab
