@@ -246,13 +246,15 @@ class Limits:
 
 
 def own(folder: str, path: str) -> str:
-    """The real path of a file below the folder. Raises ValueError in the same words for all others, there or not."""
+    """The real path of a file that lies below the folder, and is named so: files that this process holds open have
+    other names in /proc. Raises ValueError in the same words for all others, there or not."""
     try:
         real, root = os.path.realpath(path), os.path.realpath(folder)
+        named = os.path.abspath(path)
     # a null byte, and what is no text
     except (OSError, ValueError, TypeError):
         raise ValueError(NOT_OURS) from None
-    if not real.startswith(root + os.sep):
+    if not real.startswith(root + os.sep) or not named.startswith((root + os.sep, os.path.abspath(folder) + os.sep)):
         raise ValueError(NOT_OURS)
     return real
 

@@ -207,6 +207,17 @@ def test_a_link_in_the_folder_leads_nowhere(page, secret):
     link.unlink()
 
 
+def test_a_file_of_the_folder_under_another_name_is_not_taken(client, page, tmp_path):
+    path = upload(client, png()).json()[0]
+    assert own(str(page[1]), path)
+    (tmp_path / "link.png").symlink_to(path)
+    with open(path) as held:
+        for other in (tmp_path / "link.png", f"/proc/self/fd/{held.fileno()}"):
+            assert client.get(f"/gradio_api/file={other}").status_code == 403
+            with pytest.raises(ValueError, match=NOT_OURS):
+                own(str(page[1]), str(other))
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "/etc/none", "README.md", "http://127.0.0.1:1/", "/etc", "", "\0"])
 def test_no_file_of_this_machine_is_served(client, path):
     assert client.get(f"/gradio_api/file={path}" if "\0" not in path else "/gradio_api/file=%00").status_code == 403
