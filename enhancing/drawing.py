@@ -37,7 +37,7 @@ def heat_map(disagreement: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def side_by_side(result: Result, with_map: bool = False) -> np.ndarray:
     """(H, W, 3) float RGB: the picture as it was and as it is now, the map if wanted, and below them the findings."""
-    panels = [("before", result.source.lq), ("after", result.look.sr)]
+    panels = [("before", result.untouched()), ("after", result.picture)]
     if with_map and result.disagreement is not None:
         panels.append(("where it is unsure", heat_map(result.disagreement, result.look.sr.shape[:2])))
     return sheet(panels, findings(result))

@@ -162,6 +162,10 @@ class Result:
     warnings: tuple[str, ...]
     note: str = ""
 
+    def untouched(self) -> np.ndarray:
+        """The picture before: at its own size where the result has that, else the generator's input."""
+        return self.source.plate() if is_larger(self.source.size, self.look.sr) else self.source.lq
+
 
 @dataclass(frozen=True)
 class Examiner:

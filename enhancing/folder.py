@@ -265,11 +265,11 @@ def _finish(
             result = examiner.judge(loaded.source, look)
             exif = b"" if results.strip_metadata else read_exif(loaded.job.path)
             write_picture(results.out, loaded.name + PICTURE, result.picture, exif)
-        fill(row, result)
-        row.output = loaded.name + PICTURE
-        if results.side_by_side:
-            sheet = drawing.side_by_side(result, results.uncertainty)
-            write_picture(results.out, loaded.name + SIDE_BY_SIDE, sheet)
+            fill(row, result)
+            row.output = loaded.name + PICTURE
+            if results.side_by_side:
+                sheet = drawing.side_by_side(result, results.uncertainty)
+                write_picture(results.out, loaded.name + SIDE_BY_SIDE, sheet)
         if results.uncertainty:
             heat = drawing.heat_map(result.disagreement, result.picture.shape[:2])
             write_picture(results.out, loaded.name + UNCERTAINTY, heat)

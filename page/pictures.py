@@ -182,7 +182,7 @@ def save_result(
     doubt: np.ndarray | None = None,
 ) -> Files:
     """Results of the visitor's file `name`, in a folder of their own below `folder`, which the page empties. before,
-    after: float pictures of one plate. lines: said below both on the sheet."""
+    after: pictures of one plate, float or uint8. lines: said below both on the sheet."""
     own = tempfile.mkdtemp(dir=folder)
     stem = os.path.splitext(base_name(name))[0][:MOST_LETTERS] or "plate"
     pictures = {"before.png": shown(before, after.shape[:2]), f"{stem}-enhanced.png": shown(after, after.shape[:2])}

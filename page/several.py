@@ -263,7 +263,7 @@ def _add_page(
     burst: Burst,
 ) -> None:
     answer = words.judged_burst(results, burst)
-    before = results[burst.reference].source.lq
+    before = results[burst.reference].untouched()
     lines = words.sheet_lines(answer, burst.warnings)
     files = save_result(folder, name, before, burst.picture, lines, burst.disagreement)
     # what is combined is blended by the frames' weights

@@ -100,7 +100,7 @@ def _described(examiner: Examiner, folder: str, photo: Photo, corners: list | No
     for result in examiner.enhance([photo.moved] if photo.moved else photo.sources):
         answer = words.judged(result)
         lines = words.sheet_lines(answer, result.warnings)
-        files = save_result(folder, photo.name, result.source.lq, result.picture, lines)
+        files = save_result(folder, photo.name, result.untouched(), result.picture, lines)
         where = None if result.source.corners is None else result.source.corners.tolist()
         urls = {"picture": words.url(files.after), "before_and_after": words.url(files.sheet)}
         plates.append({"corners": where, **words.as_json(answer, result.warnings), **urls})
@@ -184,7 +184,7 @@ def _enhanced(examiner: Examiner, folder: str, visit: Visit):
     examiner = at_strength(examiner, wanted)
     [result] = examiner.enhance([photo.source])
     lines = words.sheet_lines(words.judged(result), result.warnings)
-    files = save_result(folder, photo.name, result.source.lq, result.picture, lines, result.disagreement)
+    files = save_result(folder, photo.name, result.untouched(), result.picture, lines, result.disagreement)
     used = strength_used(examiner, result)
     # else another one is already asked for
     if visit.strength == wanted:

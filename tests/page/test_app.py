@@ -343,6 +343,31 @@ def test_the_downloads_are_as_large_as_shown_and_named_after_the_file(tmp_path):
     assert cv2.imread(files.sheet).shape[1] > 900
 
 
+def test_before_is_shown_with_all_the_detail_that_the_picture_had(examiner):
+    large, small = plate(examiner, (300, 600)), plate(examiner)
+    assert large.untouched().shape == large.picture.shape == (300, 600, 3)
+    assert np.abs(large.untouched() - np.random.default_rng(0).random((300, 600, 3), np.float32)).max() == 0
+    assert small.untouched() is small.source.lq
+
+
+@pytest.mark.slow
+def test_the_largest_picture_takes_a_bounded_memory(tmp_path):
+    """49 megapixels at 16 bits, with corners over all of it: 2.3 GB for all of the process."""
+    Image.new("I;16", (7000, 7000), 21845).save(tmp_path / "large.png", compress_level=1)
+    code = (
+        "import resource, sys; from enhancing.examining import make_examiner; from models.shipped import *; "
+        "from page import single; from page.pictures import accept; folder = sys.argv[1]; "
+        "examiner = make_examiner(default_checkpoint(), read=True, ask_again=True, find=True); "
+        "photo = accept(folder + '/large.png', 'large.png', folder); "
+        "single._described(examiner, folder, photo, None); photo.moved = None; "
+        "single._described(examiner, folder, photo, [(6999, 6999), (0, 6999), (0, 0), (6999, 0)]); "
+        "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split("peak ")[1]) < 2600
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "/", "x" * 300 + ".png", "a\0b.png", "é车.png"])
 def test_any_name_makes_a_download_in_its_folder(tmp_path, name):
     files = save_result(str(tmp_path), name, *[np.zeros((48, 96, 3), np.float32)] * 2, [])
