@@ -1,6 +1,7 @@
 """Hostile and damaged generator files are refused with a reason, and TensorFlow is quiet."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from tiny_generators import tiny_model, write_onnx
 
 from models import loading
 from models.enhancer import load_generator
-from models.loading import choose_backend
+from models.loading import choose_backend, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,6 +103,14 @@ def test_weights_that_are_more_than_the_file_holds_or_lie_elsewhere_are_refused(
     monkeypatch.setattr("models.loading.import_keras", lambda: pytest.fail("loaded first"))
     with pytest.raises(ValueError, match=rf"arrays\.keras: .*{reason}"):
         load_generator(path)
+
+
+def test_an_onnx_file_may_have_a_name_that_is_not_utf8(tmp_path):
+    path = tmp_path / os.fsdecode(b"mod\xe8le.onnx")
+    write_onnx(path, gain=0.5)
+    tile = np.full((1, 32, 64, 3), 0.5, np.float32)
+    np.testing.assert_allclose(load(path, "float32").run(tile), 0.25, atol=1e-6)
+    np.testing.assert_allclose(load(path, "float32").run(np.repeat(tile, 2, 0)), 0.25, atol=1e-6)
 
 
 def test_what_stands_in_an_onnx_file_may_be_nonsense(tmp_path):
