@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data import console
 from data.dataset import Batches
+from data.files import check_name
 from models.loading import import_keras
 from training.devices import choose_precision, choose_strategy, explain, is_chief, seed_everything, worker_name
 from training.journal import Journal
@@ -134,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = None
     try:
         settings, resume = parse(__doc__, argv)
+        check_name(settings.run)
         # before the first step, too, so that a run that has not begun leaves nothing
         with console.ended_early(), held(Path(settings.run), resume) if is_chief() else nullcontext():
             train(settings, resume)

@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # the exit code of a program that the user has stopped: what shells make of Ctrl-C
 STOPPED = 130
@@ -50,7 +50,11 @@ _FORMULA = re.compile(r"(?:^|(?<=;))(?=[=+\-@＝＋－＠])")
 
 def printable(text: object) -> str:
     """For the terminal: without characters that would steer it, or that it cannot encode."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in str(text))
+    text = str(text)
+    # a name on a system that is not told its encoding (LC_ALL=C) may be UTF-8 all the same
+    with suppress(UnicodeEncodeError):
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def cell(value: object) -> object:

@@ -252,8 +252,17 @@ def write_bytes(url: Source, content: bytes, durable: bool = False) -> None:
 
 
 def write_text(path: str | Path, text: str, durable: bool = False) -> None:
-    """`write_bytes` for a text, in UTF-8."""
-    write_bytes(path, text.encode("utf-8"), durable)
+    """`write_bytes` for a text, in UTF-8. Names in it that are not UTF-8 get escapes, which JSON reads as they were."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"), durable)
+
+
+def check_name(path: Source) -> None:
+    """Raises ValueError for a name that TensorFlow does not take."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        reason = "TensorFlow takes names in UTF-8 alone: give another, or set PYTHONUTF8=1 if it is in UTF-8"
+        raise ValueError(f"{os.fspath(path)}: {reason}") from None
 
 
 # --- One run in a folder ----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.console import cell
-from data.files import write_bytes
+from data.files import write_bytes, write_text
 from data.labelled import Failure, Material, load
 from evaluation import figures, tables
 from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates, trust
@@ -55,8 +55,8 @@ def write(
 ) -> None:
     """Write all files into `out`, each whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
-    write_bytes(out / "metrics.json", json.dumps(finite(metrics), indent=2, ensure_ascii=False).encode() + b"\n")
-    write_bytes(out / "per_plate.csv", per_plate_csv(table, read).encode("utf-8"))
+    write_text(out / "metrics.json", json.dumps(finite(metrics), indent=2, ensure_ascii=False) + "\n")
+    write_text(out / "per_plate.csv", per_plate_csv(table, read))
     grid_png = _grid_png(table, generators, answerers or {}, read)
     write_bytes(out / "grid.png", grid_png)
     curves_png = _png(figures.by_difficulty(metrics["curves"])) if has_curves(metrics) else None
@@ -69,7 +69,7 @@ def write(
         else:
             # of an earlier evaluation: it would seem to be of this one
             (out / name).unlink(missing_ok=True)
-    write_bytes(out / "report.html", tables.build(metrics, grid_png, curves_png).encode("utf-8"))
+    write_text(out / "report.html", tables.build(metrics, grid_png, curves_png))
 
 
 def has_curves(metrics: dict) -> bool:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from data.console import cell, literal, printable
+from data.files import read_text, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMULAS = ('=HYPERLINK("http://evil.example","x")', "+1+1", "-1+1", "@SUM(1)", "\t=1+1", "\r=1+1", "＝1+1", "a;=1+1")
@@ -53,6 +54,19 @@ def test_nothing_steers_the_terminal(text):
         assert made.isprintable()
         assert made[0] + made[-1] == "ab"
         made.encode()
+
+
+def test_a_name_that_the_system_does_not_decode_is_utf8_where_it_can_be():
+    undecoded = "車 é".encode().decode("ascii", "surrogateescape")
+    assert printable(undecoded) == cell(undecoded) == "車 é"
+    assert printable("a\udce9") == "a\\xdce9"
+    assert printable("a\ud800") == "a\\xd800"
+
+
+def test_a_text_with_a_name_that_is_not_utf8_can_be_written_and_read_again(tmp_path):
+    about = {"tiles": "tuiles \udce9t\udce9 é"}
+    write_text(tmp_path / "config.json", json.dumps(about, ensure_ascii=False))
+    assert json.loads(read_text(tmp_path / "config.json")) == about
 
 
 @pytest.mark.parametrize("text", MATHS)

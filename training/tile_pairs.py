@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data.dataset import Pairs
-from data.files import reserve
+from data.files import check_name, reserve
 from data.io import PictureError, picture_size
 from data.tiles import SCALES, open_tiles
 from training.settings import DataSettings
@@ -48,11 +48,13 @@ def check_crop(crop: tuple[int, int], tile: tuple[int, int]) -> tuple[int, int]:
 
 
 def _is_held_out(key: str) -> bool:
-    return zlib.crc32(key.encode()) % HELD_OUT_EVERY == 0
+    return zlib.crc32(key.encode("utf-8", "surrogateescape")) % HELD_OUT_EVERY == 0
 
 
 def _checked(settings: DataSettings, found: tuple) -> Pairs:
     keys, hr_urls, lq_urls = zip(*found, strict=True)
+    for url in (*hr_urls, *lq_urls):
+        check_name(url)
     pairs = Pairs(keys, hr_urls, seed=settings.seed)
     if settings.degrade_online:
         pairs = replace(pairs, preset=settings.preset, scale=settings.scale)

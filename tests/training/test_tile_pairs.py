@@ -31,6 +31,12 @@ def test_clean_tiles_are_enough_to_damage_them_anew(tmp_path):
         find_pairs(dataclasses.replace(settings, degrade_online=False))
 
 
+def test_a_folder_whose_name_is_not_utf8_is_refused_by_name(tmp_path):
+    folder = make_tiles(tmp_path / "tu\udce9les")
+    with pytest.raises(ValueError, match="names in UTF-8 alone"):
+        find_pairs(settings_of(folder))
+
+
 def test_folder_without_splits_keeps_some_pairs_for_validation(tmp_path):
     folder = make_tiles(tmp_path, train=60, val=0) / "train"
     train, val = find_pairs(settings_of(folder))
