@@ -107,12 +107,13 @@ def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path, vis
     plates = {f"{plate.country} {plate.text}": plate for plate in examples.clean}
     gr.Markdown("## How far until it invents\nA sharp plate is damaged more and more, and read again each time.")
     with gr.Row():
-        which = gr.Radio([*plates, OWN], value=next(iter(plates)), label="Plate", elem_id="which")
+        which = gr.Radio([*plates, OWN], value=next(iter(plates)), label="Plate", elem_id="which", min_width=260)
         truth = gr.Textbox(
             label="What it says",
             info="Of your own plate; empty: what is read before any damage.",
             elem_id="truth",
             max_length=16,
+            min_width=260,
         )
     found = gr.HTML('<p class="placeholder">The curves will stand here.</p>', elem_id="curves", elem_classes="curves")
     with gr.Accordion("What the tests found", open=False, elem_id="measured"):
@@ -192,7 +193,7 @@ def _marked(text: str, truth: str) -> str:
 
 def _drawn(kind: Kind, points: Sequence[Point]) -> str:
     """The curve of right characters over the levels, as SVG."""
-    left, top, width, height = 64, 12, 560, 90
+    left, top, width, height = 72, 12, 560, 90
     step = width / (len(points) - 1)
     places = [(left + i * step, top + height * (1 - point.right)) for i, point in enumerate(points)]
     line = " ".join(f"{x:.0f},{y:.0f}" for x, y in places)
@@ -257,11 +258,9 @@ def _measured(report: Path) -> None:
     if path:
         gr.Markdown(
             "The best, the middle and the worst plates, picked by rule, not by hand. Wrong characters are red and "
-            "underlined."
+            f"underlined. From left to right: {'; '.join(METHODS.values())}."
         )
-        gr.Image(
-            str(path), label="Test grid", show_label=False, buttons=["fullscreen"], interactive=False, elem_id="grid"
-        )
+        gr.Image(str(path), label="Test grid", show_label=False, buttons=[], interactive=False, elem_id="grid")
 
 
 def figures(report: Path) -> str:
@@ -278,7 +277,10 @@ def figures(report: Path) -> str:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return words.note(f"{report / METRICS} is not what evaluate.py writes.")
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    # a narrow screen shows each row as a list, where cells need their titles
+    cells = [zip(header, row, strict=True) for row in rows]
+    cells = ["".join(f'<td data-title="{escape(title)}">{escape(cell)}</td>' for title, cell in row) for row in cells]
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
     return "".join(f"<p>{escape(sentence)}</p>" for sentence in said) + words.scrolled(f"<tr>{head}</tr>{body}")
 
 
