@@ -526,7 +526,7 @@ def test_what_is_refused_is_refused_before_anything_is_loaded(generator, tmp_pat
         ((picture, "--checkpoint", tmp_path / "absent.onnx"), "no such file"),
         ((picture, "--checkpoint", tmp_path / "weights.h5"), "must be a .keras or an .onnx file"),
         ((picture, "--strength", "2"), "--strength"),
-        ((picture, "--out", picture), "is no folder"),
+        ((picture, "--out", picture), "is not a folder"),
     ]
     for arguments, words in cases:
         out = () if "--out" in arguments else ("--out", tmp_path / "o")
