@@ -13,11 +13,12 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
-from tiny_runs import as_flags, final_weights, make_tiles, read_rows, tiny_settings
+from tiny_runs import TILE, as_flags, final_weights, make_tiles, read_rows, tiny_settings
 
 import train
 from data.files import only_run_in
 from training import detector, loop
+from training.devices import choose_strategy
 from training.settings import Settings, parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,13 @@ def finished(tiles, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "straight"
     assert train.main(as_flags(tiny_settings(tiles, run, deterministic=True, select="psnr"))) == 0
     return run
+
+
+@pytest.fixture(scope="module")
+def trainer(tiles):
+    """For tests that change none of its weights."""
+    strategy, _ = choose_strategy()
+    return train.make_trainer(tiny_settings(tiles, tiles / "no run"), strategy, TILE, 1, "float32")
 
 
 def test_run_leaves_everything_that_is_promised(finished):
@@ -70,14 +78,18 @@ def test_archives_are_float32_and_differ_between_the_stages(finished):
     assert any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize(("stage", "step"), [("pretrain", 2), ("adversarial", 1)])
-def test_interrupted_and_resumed_equals_straight_run(finished, tiles, tmp_path, monkeypatch, capsys, stage, step):
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Run, "_stops", lambda run, logs: (run.progress.stage, run.progress.step) == (stage, step))
-        flags = as_flags(tiny_settings(tiles, tmp_path / "run", deterministic=True, select="psnr"))
-        assert train.main(flags) == 130
-    assert f"stopped after step {step} of stage {stage}" in capsys.readouterr().err
-    assert train.main(["--run", str(tmp_path / "run"), "--resume"]) == 0
+def test_interrupted_and_resumed_equals_straight_run(finished, tiles, tmp_path, monkeypatch, capsys):
+    """Interrupted in both stages."""
+    flags, again = as_flags(tiny_settings(tiles, tmp_path / "run", deterministic=True, select="psnr")), ["--resume"]
+    again += ["--run", str(tmp_path / "run")]
+    for command, stage, step in ((flags, "pretrain", 2), (again, "adversarial", 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                loop.Run, "_stops", lambda run, _, at=(stage, step): (run.progress.stage, run.progress.step) == at
+            )
+            assert train.main(command) == 130
+        assert f"stopped after step {step} of stage {stage}" in capsys.readouterr().err
+    assert train.main(again) == 0
     assert_same_result(finished, tmp_path / "run")
     assert [row["step"] for row in read_rows(tmp_path / "run")] == ["2", "3"] * 2
 
@@ -169,9 +181,12 @@ def test_wrong_flags_are_named_on_one_line(flags, words, tmp_path, monkeypatch, 
         ("config.json", b"[" * 100_000, "config.json cannot be read"),
     ],
 )
-def test_a_damaged_file_of_the_run_is_named_and_left_as_it_is(finished, tmp_path, capsys, name, content, words):
+def test_a_damaged_file_of_the_run_is_named_and_left_as_it_is(
+    finished, tmp_path, monkeypatch, capsys, trainer, name, content, words
+):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
+    monkeypatch.setattr(train, "make_trainer", lambda *_: trainer)
     if content is None:
         (run / name).unlink()
     else:
