@@ -18,7 +18,7 @@ from distributed.scheduler import KilledWorker
 from tqdm import tqdm
 
 from data.buckets import Job, code_checksum, run_bucket
-from data.console import say
+from data.console import held_back, say
 from data.photos import Photo
 from data.preprocessing import Summary
 
@@ -252,7 +252,8 @@ def _local_cluster(workers: int) -> LocalCluster:
     options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
     # preprocess.py says once why a run ends; workers would add a traceback for each bucket
     options |= {"silence_logs": logging.CRITICAL}
-    with dask.config.set(KEEP_MEMORY):
+    # broken off while its processes start, Dask would end with a traceback
+    with dask.config.set(KEEP_MEMORY), held_back():
         return LocalCluster(n_workers=workers, threads_per_worker=1, worker_class=QuickNanny, **options)
 
 

@@ -153,14 +153,7 @@ def ended_early():
         else:
             print_unraisable(unraisable)
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # under nohup the closed terminal is ignored, and in the background of a shell script Ctrl-C, and they stay so
-    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    try:
-        before = {number: signal.signal(number, interrupt) for number in numbers}
-    # only a program's main thread may
-    except ValueError:
-        before = {}
+    before = _handled_by(interrupt)
     print_unraisable, sys.unraisablehook = sys.unraisablehook, raise_again
     try:
         yield
@@ -175,3 +168,36 @@ def ended_early():
         sys.unraisablehook = print_unraisable
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_back():
+    """Inside `ended_early`, for a beginning that cannot be broken off cleanly: what ends the program waits until it is
+    over. Who cannot wait sends a second signal."""
+    came = []
+
+    def note(number, frame):
+        came.append(number)
+        if len(came) > 1:
+            raise KeyboardInterrupt
+
+    before = _handled_by(note)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
+
+
+def _handled_by(handler) -> dict:
+    """The handlers before, by signal. Under nohup the closed terminal is ignored, and in the background of a shell
+    script Ctrl-C, and they stay so."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    try:
+        return {number: signal.signal(number, handler) for number in numbers}
+    # only a program's main thread may
+    except ValueError:
+        return {}

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from tiny_runs import make_tiles
 
-from data.console import DEFAULTS, SILENCE, ended_early, prepare_libraries
+from data.console import DEFAULTS, SILENCE, ended_early, held_back, prepare_libraries
 from data.tiles import Row, format_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -164,6 +164,32 @@ def test_a_signal_that_a_library_turns_into_an_error_is_the_end_that_was_asked_f
 
     with pytest.raises(KeyboardInterrupt), ended_early():
         export()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_beginning_that_cannot_be_broken_off_is_finished_first(number, terminal):
+    done = []
+
+    def work():
+        with held_back():
+            os.kill(os.getpid(), number)
+            done.append("the beginning")
+        done.append("the rest")
+
+    with pytest.raises(KeyboardInterrupt), ended_early():
+        work()
+    assert done == ["the beginning"]
+
+
+def test_a_second_signal_does_not_wait(terminal):
+    def work():
+        with held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            pytest.fail("it went on")
+
+    with pytest.raises(KeyboardInterrupt), ended_early():
+        work()
 
 
 @pytest.fixture
