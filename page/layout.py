@@ -34,7 +34,7 @@ def build_page(examiner: Examiner, folder: str, report: Path) -> gr.Blocks:
         with gr.Tab("Several frames"):
             several.build(examiner, examples, folder)
         with gr.Tab("Its limits") as tab:
-            limits.build(tab, examiner, examples, report, visit)
+            limits.build(tab, examiner, examples, report, folder, visit)
     return page.queue(max_size=20, api_open=False)
 
 

@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
@@ -15,7 +17,7 @@ import numpy as np
 
 from data import degrade
 from data.files import read_text
-from data.io import open_picture, to_float, to_uint8
+from data.io import open_picture, picture_size, to_float, to_uint8
 from enhancing.examining import Examiner, Result, min_effective_width
 from enhancing.opening import make_source
 from evaluation.tables import methods_of, share
@@ -101,9 +103,9 @@ def _marks(text: str, truth: str) -> list[tuple[str, str]]:
     return marks
 
 
-def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path, visit: gr.State) -> None:
-    """Lay out the tab and wire it. report: the folder that evaluate.py left. visit: the first tab's, with its
-    photo."""
+def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path, folder: str, visit: gr.State) -> None:
+    """Lay out the tab and wire it. report: that evaluate.py left. folder: for files that the page shows. visit: the
+    first tab's, with its photo."""
     plates = {f"{plate.country} {plate.text}": plate for plate in examples.clean}
     gr.Markdown("## How far until it invents\nA sharp plate is damaged more and more, and read again each time.")
     with gr.Row():
@@ -117,7 +119,7 @@ def build(tab: gr.Tab, examiner: Examiner, examples: Examples, report: Path, vis
         )
     found = gr.HTML('<p class="placeholder">The curves will stand here.</p>', elem_id="curves", elem_classes="curves")
     with gr.Accordion("What the tests found", open=False, elem_id="measured"):
-        _measured(report)
+        _measured(report, folder)
 
     def show(name: str, said: str, visit: Visit):
         if name != OWN:
@@ -252,15 +254,23 @@ GRIDS = ("grid.png", "../grid_benchmark.jpg")
 NO_REPORT = "No evaluation lies in {}: make one with evaluate.py --out, or name another folder with --report."
 
 
-def _measured(report: Path) -> None:
+def _measured(report: Path, folder: str) -> None:
     gr.HTML(figures(report), elem_id="figures")
     path = grid(report)
     if path:
-        gr.Markdown(
-            "The best, the middle and the worst plates, picked by rule, not by hand. Wrong characters are red and "
-            f"underlined. From left to right: {'; '.join(METHODS.values())}."
-        )
-        gr.Image(str(path), label="Test grid", show_label=False, buttons=[], interactive=False, elem_id="grid")
+        gr.HTML(_grid_html(path, folder), elem_id="grid")
+
+
+def _grid_html(path: Path, folder: str) -> str:
+    """The picture, of which the page can show a copy in its own folder, with its columns in a visitor's words."""
+    height, width = picture_size(path)
+    copy = shutil.copy(path, tempfile.mkdtemp(dir=folder))
+    return (
+        "<p>The best, the middle and the worst plates, picked by rule, not by hand. Wrong characters are red and "
+        f"underlined. From left to right: {'; '.join(METHODS.values())}.</p>"
+        f'<img src="{words.url(copy)}" width="{width}" height="{height}" loading="lazy" alt="Damaged plates, what was '
+        'made of them, and what is read there">'
+    )
 
 
 def figures(report: Path) -> str:
