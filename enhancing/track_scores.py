@@ -28,9 +28,10 @@ from evaluation.tables import share
 from reading.answer import vote
 from reading.matching import is_readable, match
 
-# ways to read a track; the first two are means over its frames
+# ways to read a track, by the reader alone and as enhance.py answers; those of one frame are means over all frames
 FRAME, ENHANCED, BEST, VOTE, COMBINED = "one frame", "one frame enhanced", "best frame enhanced", "vote", "combined"
-WAYS = (FRAME, ENHANCED, BEST, VOTE, COMBINED)
+ANSWER, ANSWER_OF_ALL = "answer, one frame", "answer, all frames"
+WAYS = (FRAME, ENHANCED, BEST, VOTE, COMBINED, ANSWER, ANSWER_OF_ALL)
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,15 @@ def read_track(examiner: Examiner, results: Sequence[Result]) -> dict[str, list[
     steps."""
     widths = [result.effective_width for result in results]
     enhanced = [result.reading for result in results]
+    burst = combine(results, examiner)
     return {
         FRAME: [result.reading_before.text for result in results],
         ENHANCED: [reading.text for reading in enhanced],
         BEST: [enhanced[int(np.argmax(widths))].text],
         VOTE: [vote(enhanced, widths).text],
-        COMBINED: [combine(results, examiner).vote.text],
+        COMBINED: [burst.vote.text],
+        ANSWER: [result.answer.best_text for result in results],
+        ANSWER_OF_ALL: [burst.answer.best_text],
     }
 
 

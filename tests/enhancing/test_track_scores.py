@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,17 @@ from tiny_generators import write_onnx
 
 from data.io import to_uint8
 from enhancing.examining import Examiner
-from enhancing.track_scores import COMBINED, FRAME, VOTE, WAYS, find_tracks, for_terminal, score_tracks
+from enhancing.track_scores import (
+    ANSWER,
+    ANSWER_OF_ALL,
+    COMBINED,
+    FRAME,
+    VOTE,
+    WAYS,
+    find_tracks,
+    for_terminal,
+    score_tracks,
+)
 from evaluate import main
 from models.enhancer import Generator
 
@@ -28,7 +39,7 @@ def write_tracks(folder, texts, frames=3):
 
 def examiner(*readings):
     generator = Generator(lambda batch: batch, info={"min_effective_width_px": 20})
-    return Examiner(generator, reader=Scripted(*map(spelled, readings)))
+    return Examiner(generator, reader=Scripted(*(replace(spelled(text), confidence=0.9) for text in readings)))
 
 
 def test_tracks_and_their_texts_are_found(tmp_path):
@@ -63,7 +74,8 @@ def test_every_way_is_scored(tmp_path):
     metrics = score_tracks(tracks, examiner(*readings), tmp_path / "out")
     rates = {way: metrics["ways"][way]["plate_acc"]["value"] for way in WAYS}
     assert rates[FRAME] == pytest.approx(2 / 3)
-    assert rates[VOTE] == rates[COMBINED] == 1
+    assert rates[VOTE] == rates[COMBINED] == rates[ANSWER_OF_ALL] == 1
+    assert rates[ANSWER] >= rates[FRAME]
     assert metrics["tracks"] == 1
     assert metrics["frames"] == 3
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
