@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from multiprocessing import resource_tracker
 
 import dask
 from distributed import Client, Future, LocalCluster, Nanny, WorkerPlugin, as_completed
@@ -252,9 +253,27 @@ def _local_cluster(workers: int) -> LocalCluster:
     options = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
     # preprocess.py says once why a run ends; workers would add a traceback for each bucket
     options |= {"silence_logs": logging.CRITICAL}
-    # broken off while its processes start, Dask would end with a traceback
-    with dask.config.set(KEEP_MEMORY), held_back():
-        return LocalCluster(n_workers=workers, threads_per_worker=1, worker_class=QuickNanny, **options)
+    try:
+        # broken off while its processes start, Dask would end with a traceback
+        with dask.config.set(KEEP_MEMORY), held_back(), _without_interrupts():
+            return LocalCluster(n_workers=workers, threads_per_worker=1, worker_class=QuickNanny, **options)
+    except KeyboardInterrupt:
+        # Dask's, on workers that Ctrl-C ended, too
+        logging.disable(logging.CRITICAL)
+        raise
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are started here, and by threads that are, leave Ctrl-C, which reaches all of a terminal, to this
+    one. They would print a traceback while they start."""
+    # it would unblock the signal
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _check_code(client: Client) -> None:

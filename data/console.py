@@ -184,6 +184,11 @@ def held_back():
     before = _handled_by(note)
     try:
         yield
+    # Ctrl-C reaches the processes that are being started, too
+    except Exception as error:
+        if came:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -181,6 +181,16 @@ def test_a_beginning_that_cannot_be_broken_off_is_finished_first(number, termina
     assert done == ["the beginning"]
 
 
+def test_what_the_signal_has_broken_in_a_beginning_is_no_error(terminal):
+    def work():
+        with held_back():
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("Nanny failed to start")
+
+    with pytest.raises(KeyboardInterrupt), ended_early():
+        work()
+
+
 def test_a_second_signal_does_not_wait(terminal):
     def work():
         with held_back():
