@@ -539,8 +539,13 @@ def test_it_is_used_by_keyboard(page):
     plates.first.focus()
     page.keyboard.press("ArrowDown")
     assert plates.nth(1).is_checked()
+    outline = "element => getComputedStyle(element).outlineStyle"
+    assert plates.nth(1).locator("xpath=ancestor::label").evaluate(outline) == "solid"
     page.get_by_role("tab", name=TABS[2]).focus()
     page.keyboard.press("Home")
+    page.locator(".strength input[type=range]").first.focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".strength input[type=range]").first.evaluate(outline) == "solid"
     page.get_by_text("defocused").first.focus()
     page.keyboard.press("Enter")
     answered(page)
@@ -549,6 +554,19 @@ def test_it_is_used_by_keyboard(page):
     page.keyboard.press("ArrowRight")
     assert handle.input_value() == "51"
     assert page.evaluate("getComputedStyle(document.querySelector('#result .compare')).outlineStyle") == "solid"
+
+
+def test_ones_own_plate_is_damaged_until_it_is_misread(page, photo):
+    give(page, photo)
+    answered(page)
+    page.get_by_role("tab", name=TABS[2]).click()
+    page.wait_for_selector("#curves .kind")
+    page.get_by_label("the plate of the first tab").check()
+    _until(page, lambda: "MAQW284" not in page.inner_text("#curves"))
+    assert page.locator("#curves .kind").count() == 3
+    page.get_by_label("What it says").fill("ak-w 374")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#curves p:has-text('Taken as true: AKW374')")
 
 
 def test_others_cannot_make_it_read_files_of_this_machine(page, server):
