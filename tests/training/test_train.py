@@ -119,7 +119,7 @@ def test_flag_that_contradicts_the_run_is_named(finished, capsys):
     assert settings.filters == 8
 
 
-def test_stage_two_alone_fine_tunes_a_given_generator(finished, tiles, tmp_path, monkeypatch):
+def test_a_given_generator_is_trained_further_without_its_file(finished, tiles, tmp_path, monkeypatch):
     init = tmp_path / "init.keras"
     init.write_bytes((finished / "generator.keras").read_bytes())
     changes = {
