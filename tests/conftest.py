@@ -1,6 +1,7 @@
 """What every test file shares: where the real material lies, and quiet, single-purpose TensorFlow."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # the tests check numbers, which a GPU rounds otherwise
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 prepare_libraries()
+
+# in the background of a shell script it is ignored, and programs leave it so
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
