@@ -18,6 +18,8 @@ WIDTH_SHARE, HEIGHT_SHARE = 0.8, 0.85
 FLATTEST, TALLEST = 8.0, 0.8
 # tiles for tall plates grow by this
 STEP_PX = 16
+# the least part of its usual width that a plate takes in a window of training so that it fits into one
+LEAST_SHARE = 0.75
 # height, width and margins at the left and right of the plate in which leaning strokes are sought; how far they may
 # lean, px to the side for each px of height; degrees from which on it counts; how much sharper the columns must become
 LEAN_PX, LEAN_MARGIN_PX, LEANS = (48, 192), 14, np.linspace(-0.5, 0.5, 41)
@@ -73,10 +75,14 @@ def in_tile(corners: np.ndarray, tile: tuple[int, int] = TILE) -> np.ndarray:
     return np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half + (width / 2, height / 2)
 
 
-def tile_size(corners: np.ndarray, tile: tuple[int, int] = TILE) -> tuple[int, int]:
-    """The tile for this plate: `tile`, or a higher one where the plate, as wide as in all tiles, needs it."""
+def tile_size(corners: np.ndarray, tile: tuple[int, int] = TILE, window_px: int = 0) -> tuple[int, int]:
+    """The tile for this plate: of the height of training's windows, `window_px`, if the plate fits into one; else
+    `tile`, or a higher one where the plate, as wide as in all tiles, needs it."""
     height, width = tile
-    needed = WIDTH_SHARE * width / plate_aspect(corners) / HEIGHT_SHARE
+    aspect = plate_aspect(corners)
+    if 0 < window_px < height and HEIGHT_SHARE * window_px * aspect >= LEAST_SHARE * WIDTH_SHARE * width:
+        return window_px, width
+    needed = WIDTH_SHARE * width / aspect / HEIGHT_SHARE
     return max(height, int(np.ceil(needed / STEP_PX)) * STEP_PX), width
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from data.ccpd import is_ccpd_name, parse_name
 from data.io import open_picture, picture_size, to_float
-from data.straighten import in_tile, plate_size, straighten, tile_size
+from data.straighten import in_tile, plate_size, straighten
 from models.detector import Detector, Plate, find_plates
 from models.enhancer import Generator, to_working_size
 from reading.reader import has_gap
@@ -123,8 +123,8 @@ def make_source(generator: Generator, picture: np.ndarray, corners: Corners | No
 
 
 def _straightened(generator: Generator, picture: np.ndarray, corners: np.ndarray, found: Plate | None = None) -> Source:
-    """The plate in the tile of training."""
-    tile = tile_size(corners, (generator.width_px // 2, generator.width_px))
+    """The plate as training showed such plates: in a window, if it fits into one, else in a tile."""
+    tile = generator.tile_for(corners)
     native = plate_size(corners)[0] * tile[1] / float(np.ptp(in_tile(corners, tile)[:, 0]))
     enlarged = max(1.0, min(native / tile[1], np.sqrt(MAX_STRAIGHT_PX / (tile[0] * tile[1]))))
     size = round(tile[0] * enlarged), round(tile[1] * enlarged)

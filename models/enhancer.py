@@ -15,6 +15,7 @@ import numpy as np
 
 from data.io import to_float, to_uint8
 from data.quality import edges, is_grey, luminance, mean_and_contrast, middle, noise_of
+from data.straighten import tile_size
 from models.loading import KERAS, Backend, load
 from models.shipped import check_checkpoint, read_info, second_opinion
 
@@ -67,6 +68,10 @@ class Generator:
     readable_strength: float | None = None
     backend: Backend = KERAS
     info: dict = field(default_factory=dict)
+
+    def tile_for(self, corners: np.ndarray) -> tuple[int, int]:
+        """(height, width) of the tile in which a plate is shown to the generator, straightened by its corners."""
+        return tile_size(corners, (self.width_px // 2, self.width_px), self.window_px)
 
     def strength_for(self, readable: float) -> float:
         """The strength for a picture that can be read as it is with this probability: what is sure is left nearly

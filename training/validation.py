@@ -21,7 +21,7 @@ import numpy as np
 from data.dataset import Pairs
 from data.io import to_float, to_uint8
 from data.labelled import Failure
-from data.straighten import straighten, tile_size
+from data.straighten import straighten
 from data.tiles import Row, read_manifest
 from evaluation.metrics import harm, psnr_db, reading_rates, ssim
 from evaluation.scoring import known_pairs
@@ -94,15 +94,15 @@ def _open(
     except ValueError as error:
         raise ValueError(f"--real {error}") from error
     texts, countries = [pair.plate.text for pair in pairs], [pair.plate.country for pair in pairs]
-    tiles = [to_working_size(generator, to_float(_as_in_use(pair.lq, detector))) for pair in pairs]
+    tiles = [to_working_size(generator, to_float(_as_in_use(pair.lq, generator, detector))) for pair in pairs]
     read = [reading.text for reading in reader.read([to_uint8(tile) for tile in tiles])]
     right = [match(*each).right for each in zip(read, texts, countries, strict=True)]
     return RealPictures(name, tiles, texts, countries, right, reader), failures
 
 
-def _as_in_use(picture: np.ndarray, detector: Detector | None) -> np.ndarray:
+def _as_in_use(picture: np.ndarray, generator: Generator, detector: Detector | None) -> np.ndarray:
     plates = find_plates(picture, detector).plates if detector is not None else ()
-    return straighten(picture, plates[0].corners, tile_size(plates[0].corners)) if plates else picture
+    return straighten(picture, plates[0].corners, generator.tile_for(plates[0].corners)) if plates else picture
 
 
 # rows of the sample picture

@@ -41,6 +41,15 @@ def test_tall_plate_fits_into_the_tile_and_has_a_higher_one():
     assert tile_size(UPRIGHT) == (96, 192)
 
 
+def test_a_flat_plate_is_shown_in_a_window_of_training_and_one_that_would_become_small_is_not():
+    # 3.33, 2.25 and 2 times as wide as high
+    for height, tile, width in ((30, (64, 192), 153.6), (400 / 9, (64, 192), 54.4 * 2.25), (50, (96, 192), 153.6)):
+        corners = np.array([[100, height], [0, height], [0, 0], [100, 0]])
+        assert tile_size(corners, window_px=64) == tile
+        assert np.ptp(in_tile(corners, tile)[:, 0]) == pytest.approx(width)
+        assert tile_size(corners) == (96, 192)
+
+
 def test_corners_land_where_they_are_said_to_land():
     turned = np.array([[150.0, 90.0], [48.0, 70.0], [55.0, 40.0], [155.0, 55.0]])
     moved = cv2.perspectiveTransform(turned[None], to_tile(turned))[0]
