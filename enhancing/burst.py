@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 
 from data.quality import luminance
+from data.straighten import homography, in_tile
+from data.straighten import warp as seen_through
 from enhancing import consistency
 from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, as_read, min_effective_width
 from enhancing.opening import Source
@@ -107,8 +109,8 @@ def _reference(results: Sequence[Result], trust: np.ndarray) -> int:
     """The frame that the others are aligned to: trusted, and similar to the other trusted ones, so that a stray picture
     is not chosen as reference."""
     best = np.argsort(-trust, kind="stable")[:REFERENCE_CANDIDATES]
-    shape = results[best[0]].look.sr.shape[:2]
-    pictures = [smooth(resize(results[i].look.sr, *shape)) for i in best]
+    first = results[best[0]]
+    pictures = [smooth(_framed_as(first, results[i].source, results[i].look.sr)) for i in best]
     likeness = [np.mean([correlation(a, warped(b, shift_onto(a, b))) for b in pictures]) for a in pictures]
     return int(best[np.argmax(trust[best] * likeness)])
 
@@ -131,16 +133,26 @@ def _lay_upon(results: Sequence[Result], reference: int, trust: np.ndarray) -> l
     worths = worths / worths.max() if worths.max() > 0 else np.ones(len(results))
     laid = []
     for i, result in enumerate(results):
-        picture = resize(result.look.sr, *shape)
+        picture = _framed_as(results[reference], result.source, result.look.sr)
         warp = np.eye(2, 3, dtype=np.float32) if i == reference else align(fixed, picture)
         aligned = warped(picture, warp)
         # a flat picture is like nothing, itself included
         likeness = 1.0 if i == reference else correlation(smooth(fixed), smooth(aligned))
         believed = likeness >= MIN_CORRELATION or i == reference
         weight = trust[i] * likeness * worths[i] ** WORTH_POWER if believed else 0.0
-        lq = warped(resize(result.source.lq, *shape), warp)
+        lq = warped(_framed_as(results[reference], result.source, result.source.lq), warp)
         laid.append(_Laid(aligned, lq, _sureness(result, warp, shape) * weight, likeness, shift_of(warp, shape)))
     return laid
+
+
+def _framed_as(other: Result, source: Source, picture: np.ndarray) -> np.ndarray:
+    """A picture of a plate as large as the other result, and with its plate in the same place: by what its corners
+    measured, the plate may have got another tile than in another frame."""
+    shape = other.look.sr.shape[:2]
+    if picture.shape[:2] == shape or source.corners is None or other.source.corners is None:
+        return resize(picture, *shape)
+    places = in_tile(source.corners, picture.shape[:2]), in_tile(other.source.corners, shape)
+    return seen_through(picture, homography(*places), shape, cv2.BORDER_REPLICATE)
 
 
 def _read_combined(source: Source, picture: np.ndarray, mean: np.ndarray, examiner: Examiner) -> list[Reading]:

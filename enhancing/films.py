@@ -13,6 +13,7 @@ from tqdm import tqdm
 from data.console import say
 from data.film import Film, Frame, open_film, open_pictures
 from data.io import PictureError, to_float
+from data.straighten import in_tile, straighten
 from enhancing import drawing
 from enhancing.burst import Burst, combine
 from enhancing.examining import Examiner, Result
@@ -147,9 +148,11 @@ def combine_views(examiner: Examiner, followed: Followed) -> tuple[list[View], l
 
 
 def _source(examiner: Examiner, view: View, two_lines: bool) -> Source:
-    lq = to_working_size(examiner.generator, to_float(view.tile))
-    size = view.tile.shape[:2]
-    return Source(lq, size, view.tile_px, view.frame_size, lambda: view.tile, view.corners, two_lines=two_lines)
+    place = in_tile(view.corners, view.tile.shape[:2])
+    tile = straighten(view.tile, place, examiner.generator.tile_for(view.corners))
+    native = view.tile_px * np.ptp(place[:, 0]) / np.ptp(in_tile(view.corners, tile.shape[:2])[:, 0])
+    lq = to_working_size(examiner.generator, to_float(tile))
+    return Source(lq, tile.shape[:2], native, view.frame_size, lambda: tile, view.corners, two_lines=two_lines)
 
 
 def contact_sheet(views: Sequence[View], results: Sequence[Result], burst: Burst) -> np.ndarray:

@@ -49,6 +49,18 @@ def test_combining_frames_averages_their_noise_away():
     assert 0 <= sheet.min() <= sheet.max() <= 1
 
 
+def test_frames_whose_corners_ask_for_other_tiles_are_laid_upon_each_other():
+    generator = Generator(lambda batch: batch, window_px=64, info={"min_effective_width_px": 20})
+    looked = Examiner(generator, reader=Scripted(spelled("B742KX")))
+    # 2 and 2.2 times as wide as high
+    corners = ([(168, 90), (24, 90), (24, 18), (168, 18)], [(168, 87), (24, 87), (24, 21), (168, 21)])
+    results = looked.enhance([make_source(generator, plate("B742KX"), each) for each in corners])
+    assert sorted(result.look.sr.shape[0] for result in results) == [64, 96]
+    burst = combine(results, looked)
+    assert min(frame.correlation for frame in burst.frames) > 0.9
+    assert np.abs(burst.picture - results[burst.reference].picture).mean() < 0.03
+
+
 def test_a_frame_of_something_else_is_left_out():
     frames = [plate("B742KX"), moved(plate("B742KX"), 3, 1), np.random.default_rng(0).random((96, 192, 3), "float32")]
     results = examiner(Scripted(spelled("B742KX"))).enhance([make_source(examiner(None).generator, f) for f in frames])
