@@ -7,6 +7,7 @@ arXiv 1706.04599) that was fitted on plates whose text is known, so that of the 
 share of p is right.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -38,6 +39,9 @@ WEIGHTS = (0.0, 0.1, 0.3, 0.6, 1.0, 1.7, 3.0)
 TEMPERATURES = tuple(float(each) for each in np.geomspace(0.25, 4, 33).round(3))
 # letters that Chinese plates do not have, and the digits that a reader takes for them
 LOOKALIKES = (("O", "0"), ("I", "1"))
+# a province stands in front of a serial of this form where this share of the weight sees one, else where half does
+CHINESE_SERIAL = re.compile(r"[A-Z][A-Z0-9]{5,6}")
+MIN_PROVINCE = 0.25
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,10 @@ def pool(
     """(characters, len(ALPHABET)): the weighted mean of the readings' logarithms of probabilities.
 
     A reading counts by its source's weight and by the square of its own confidence. One that lacks a character which
-    others see says nothing of it; what is seen by less than half of the weight is left out.
+    others see says nothing of it; what is seen by less than half of the weight is left out. The province in front of a
+    Chinese serial is judged apart, by those that see one: the reader misses most.
     """
-    seen, trust = [], []
+    seen, provinces, trust = [], [], []
     for source, some in readings.items():
         parts = np.asarray(shares[source] if shares else np.ones(len(some)), float)
         for reading, part in zip(some, parts / parts.sum(), strict=True):
@@ -131,20 +136,41 @@ def pool(
             weight = weights.get(source, 0.0) * part * reading.confidence**2
             # one that reads nothing at all has no opinion
             if own[0] and weight > 0:
-                seen.append(own)
+                province, serial = _province_apart(*own)
+                seen.append(serial)
+                provinces.append(province)
                 trust.append(weight)
-    if not seen:
+    if not any(text for text, _ in seen):
         return np.zeros((0, len(ALPHABET)))
     trust = np.array(trust) / sum(trust)
-    pivot, rows = aligned(seen, trust)
-    pooled, present = np.zeros((len(pivot), len(ALPHABET))), np.zeros((len(pivot), 1))
-    for weight, own in zip(trust, rows, strict=True):
-        for position, probabilities in enumerate(own):
-            if probabilities is not None:
-                pooled[position] += weight * np.log(np.maximum(probabilities, LEAST))
-                present[position] += weight
-    pooled = (pooled / present)[present[:, 0] >= MIN_PRESENT]
-    return _without_lookalikes(pooled) if any(not character.isascii() for character in pivot) else pooled
+    _, rows = aligned(seen, trust)
+    pooled = [_log_mean(column, trust) for column in zip(*rows, strict=True)]
+    serial = np.array([mean for mean, present in pooled if present >= MIN_PRESENT]).reshape(-1, len(ALPHABET))
+    first, present = _log_mean(provinces, trust)
+    # neither blank nor any other character
+    if ALPHABET[1 + int(first[1:-1].argmax())].isascii():
+        return np.vstack([first, serial]) if present >= MIN_PRESENT else serial
+    chinese = _without_lookalikes(serial)
+    text = "".join(ALPHABET[best] for best in chinese.argmax(axis=1))
+    enough = MIN_PROVINCE if CHINESE_SERIAL.fullmatch(text) else MIN_PRESENT
+    return np.vstack([first, chinese]) if present >= enough else serial
+
+
+def _province_apart(text: str, probabilities: np.ndarray) -> tuple[np.ndarray | None, tuple[str, np.ndarray]]:
+    """(the province's probabilities, or None without one; the serial and its probabilities). A first character that is
+    none of a plate's is taken for one, since the reader knows characters that look like them."""
+    if text[0].isascii() and text[0] != OTHER:
+        return None, (text, probabilities)
+    return probabilities[0], (text[1:], probabilities[1:])
+
+
+def _log_mean(rows: Sequence[np.ndarray | None], weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """The weighted mean of the logarithms of those rows that are there, and their share of the weight."""
+    known = [(row, weight) for row, weight in zip(rows, weights, strict=True) if row is not None]
+    if not known:
+        return np.zeros(len(ALPHABET)), 0.0
+    present = sum(weight for _, weight in known)
+    return sum(weight * np.log(np.maximum(row, LEAST)) for row, weight in known) / present, float(present)
 
 
 class Known(NamedTuple):

@@ -96,6 +96,25 @@ def test_a_chinese_serial_has_no_letters_o_and_i():
     assert answer({INPUT: [spelt("AO1I", 0.9)]}, EVEN).best_text == "AO1I"
 
 
+def test_a_province_that_the_reader_misses_stays_before_a_chinese_serial_alone():
+    def answered(serial: str) -> Answer:
+        missed = spelt(serial, 0.9)
+        return answer({RECOGNISER: [spelt("京" + serial, 0.6)], INPUT: [missed], RESULT: [missed]}, EVEN)
+
+    assert answered("AB1234").best_text == "京AB1234"
+    # as sure as those that see it
+    assert answered("AB1234").probabilities[0] == pytest.approx(0.6, abs=0.01)
+    assert answered("4B123").best_text == "4B123"
+
+
+def test_what_looks_like_an_unknown_province_is_one_where_others_see_one():
+    seen = {RECOGNISER: [spelt("京AB1234", 0.6)], INPUT: [spelt("?AB1234", 0.5, "京")]}
+    assert answer(seen, EVEN).best_text == "京AB1234"
+    # an emblem is none, and the letter O stays
+    emblem = {RECOGNISER: [spelt("?KO1234", 0.6, "B")], INPUT: [spelt("KO1234", 0.9)], RESULT: [spelt("KO1234", 0.9)]}
+    assert answer(emblem, EVEN).best_text == "KO1234"
+
+
 def test_nobody_who_reads_anything():
     empty = answer({RECOGNISER: [reading(("", 1))], INPUT: [reading(("", 1))]}, EVEN)
     assert empty == Answer()
