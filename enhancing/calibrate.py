@@ -13,7 +13,8 @@ the true degradation of a user's picture is unknown. With --write, the JSON besi
 - `min_effective_width_px`: below it fewer than half are read right, and enhance.py warns.
 - `answer`: how far the recogniser and the reader are trusted, and the temperature (reading/answer.py).
 
-Real pictures whose text is known, of the folders of --real, count beside the tiles, except for the width.
+Real pictures whose text is known, of the folders of --real, count beside the tiles, except for the width. For the trust
+in an answer each folder counts as much as the tiles.
 """
 
 import json
@@ -221,8 +222,9 @@ def calibrate(settings: Settings) -> None:
     generator, reader = load_generator(settings.checkpoint), Reader(keep_steps=True)
     pairs, _ = load(known_plates(settings.tiles, settings.split, settings.limit, settings.seed))
     tiles = as_given(generator, pairs)
-    shown = [pair for folder in settings.real for pair in known_pairs(folder, reader)[0]]
-    plates = tiles + (as_given(generator, shown, load_detector()) if shown else [])
+    detector = load_detector() if settings.real else None
+    real = [as_given(generator, known_pairs(folder, reader)[0], detector) for folder in settings.real]
+    plates = [plate for some in (tiles, *real) for plate in some]
     examiner = Examiner(generator, reader=reader, answerer=find_answerer(settings.checkpoint))
     readable = None if examiner.answerer is None else np.array([examiner.readable(each.source) for each in plates])
 
@@ -231,7 +233,7 @@ def calibrate(settings: Settings) -> None:
     chosen = replace(generator, strength=strengths[0], readable_strength=strengths[1])
     examiner = replace(examiner, generator=chosen)
     measured = measure(examiner, tiles)
-    width, rule = least_width(measured), fit(hear(examiner, plates))
+    width, rule = least_width(measured), fit([hear(examiner, some) for some in (tiles, *real)])
     if settings.write:
         write(settings.checkpoint, strengths, width, rule)
 

@@ -10,7 +10,7 @@ share of p is right.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -181,17 +181,25 @@ class Known(NamedTuple):
     country: str
 
 
-def fit(plates: Sequence[Known]) -> Rule:
+def fit(sets: Sequence[Sequence[Known]]) -> Rule:
     """The weights with which most plates are answered right, of equals those that trust the reader least; then the
-    temperature at which the characters' probabilities have the least logarithmic loss. All plates have the same
-    sources. Raises ValueError for no plates, and where nothing was read of any."""
-    if not any(characters(reading)[0] for known in plates for some in known.readings.values() for reading in some):
+    temperature at which the characters' probabilities have the least logarithmic loss.
+
+    The sets count equally, whatever their sizes: many rendered plates do not outvote a few real ones. All plates have
+    the same sources. Raises ValueError for no plates, and where nothing was read of any."""
+    sets = [plates for plates in sets if plates]
+    heard = [reading for plates in sets for known in plates for some in known.readings.values() for reading in some]
+    if not any(characters(reading)[0] for reading in heard):
         raise ValueError("no plate from which to fit how far readings are trusted")
-    first, *others = plates[0].readings
+    first, *others = sets[0][0].readings
     choices = [dict(zip((first, *others), (1.0, *some), strict=True)) for some in product(WEIGHTS, repeat=len(others))]
-    weights = max(choices, key=lambda some: sum(_right(known, pool(known.readings, some)) for known in plates))
-    pooled = [pool(known.readings, weights) for known in plates]
-    return Rule(weights, min(TEMPERATURES, key=lambda each: _loss(plates, pooled, each)))
+    weights = max(choices, key=lambda some: sum(_share_right(plates, some) for plates in sets))
+    pooled = [[pool(known.readings, weights) for known in plates] for plates in sets]
+    return Rule(weights, min(TEMPERATURES, key=lambda each: sum(map(_loss, sets, pooled, repeat(each)))))
+
+
+def _share_right(plates: Sequence[Known], weights: Mapping[str, float]) -> float:
+    return float(np.mean([_right(known, pool(known.readings, weights)) for known in plates]))
 
 
 def _right(known: Known, pooled: np.ndarray) -> bool:
@@ -199,13 +207,14 @@ def _right(known: Known, pooled: np.ndarray) -> bool:
 
 
 def _loss(plates: Sequence[Known], pooled: Sequence[np.ndarray], temperature: float) -> float:
-    """The sum over all characters given of -log of the probability that was given to what is the case."""
+    """The mean over the plates of the sum over the characters given of -log of the probability that was given to what
+    is the case."""
     loss = 0.0
     for known, each in zip(plates, pooled, strict=True):
         probabilities, right = judged(_answer_of(each, temperature), known.text, known.country)
         probabilities = probabilities.clip(LEAST, 1 - LEAST)
         loss -= float(np.log(np.where(right, probabilities, 1 - probabilities)).sum())
-    return loss
+    return loss / len(plates)
 
 
 def judged(given: Answer, text: str, country: str) -> tuple[np.ndarray, np.ndarray]:

@@ -91,5 +91,5 @@ def test_the_answers_rule_is_fitted_on_what_is_heard_of_tiles():
     heard = hear(examiner, as_given(examiner.generator, pairs))
     assert [each.text for each in heard] == list(texts)
     assert [list(each.readings) for each in heard] == [["input", "result"]] * 2
-    rule = fit(heard)
+    rule = fit([heard])
     assert rule.weights == {"input": 1.0, "result": 0.0}

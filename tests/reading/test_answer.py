@@ -157,15 +157,21 @@ def plates(recognised: str, read: str, count: int, truth: str = "KA7", sure: flo
 
 
 def test_a_fitted_rule_trusts_who_is_right():
-    trusting = fit(plates("KB7", "KA7", 8) + plates("KA7", "KA7", 2))
-    doubting = fit(plates("KA7", "KB7", 8) + plates("KA7", "KA7", 2))
+    trusting = fit([plates("KB7", "KA7", 8) + plates("KA7", "KA7", 2)])
+    doubting = fit([plates("KA7", "KB7", 8) + plates("KA7", "KA7", 2)])
     assert trusting.weights[INPUT] >= 1
     assert doubting.weights[INPUT] == 0
 
 
+def test_a_large_set_does_not_outvote_small_ones():
+    rendered, real = plates("KA7", "KQ7", 30, sure=0.6), [plates("KB7", "KA7", 2, sure=0.99)] * 2
+    assert fit([rendered + [plate for some in real for plate in some]]).weights[INPUT] <= 1
+    assert fit([rendered, *real]).weights[INPUT] > 1
+
+
 def test_the_fitted_temperature_gives_as_much_trust_as_is_deserved():
     # given with 0.9, right in two of three
-    rule = fit(plates("KA7", "KA7", 20) + plates("KA7", "KA7", 10, truth="QQQ"))
+    rule = fit([plates("KA7", "KA7", 20) + plates("KA7", "KA7", 10, truth="QQQ")])
     given = answer({RECOGNISER: [spelt("KA7", 0.9, "X")], INPUT: [spelt("KA7", 0.95, "X")]}, rule)
     assert rule.temperature > 1
     assert given.probabilities == pytest.approx((2 / 3,) * 3, abs=0.08)
@@ -173,7 +179,7 @@ def test_the_fitted_temperature_gives_as_much_trust_as_is_deserved():
 
 def test_there_is_nothing_to_fit_where_nothing_is_read():
     with pytest.raises(ValueError, match="no plate"):
-        fit([Known({INPUT: [reading(("", 1))]}, "KA7", "DE")])
+        fit([[Known({INPUT: [reading(("", 1))]}, "KA7", "DE")]])
     with pytest.raises(ValueError, match="no plate"):
         fit([])
 
