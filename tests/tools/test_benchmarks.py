@@ -9,7 +9,7 @@ from data.labelled import Pair, Plate
 from reading.answer import Answer
 from reading.reader import Reading
 from tools.benchmarks import parts, speed
-from tools.benchmarks.real import WAYS, Seen, lines, rates
+from tools.benchmarks.real import SECOND, WAYS, Seen, lines, rates
 
 
 @pytest.fixture
@@ -46,6 +46,16 @@ def test_rates_by_way(pairs, seen):
     assert len(rows) == len(WAYS)
     assert rows[2].startswith("| some | result | 2 | 50.0 ")
     assert "| 1 of 1 |" in rows[2]
+
+
+def test_a_second_reader_does_harm_to_its_own_reading_of_the_input(pairs, seen):
+    read = [("AB13", "AB12"), ("CD34", "CD34")]
+    again = [each.readings | {way: Reading(text, 0.5) for way, text in zip(SECOND, own, strict=True)}
+             for each, own in zip(seen, read, strict=True)]  # fmt: skip
+    figures = rates(pairs, [Seen(*each) for each in zip(again, (one.answer for one in seen), strict=True)])
+    assert (figures["result"]["flip_rate"]["count"], figures[SECOND[1]]["flip_rate"]["count"]) == (1, 0)
+    assert figures[SECOND[1]]["flip_rate"]["n"] == 1
+    assert [row.split(" | ")[5] for row in lines("some", figures)][-2:] == ["", "0 of 1"]
 
 
 # --- Speed ------------------------------------------------------------------------------------------------------------

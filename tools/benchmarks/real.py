@@ -23,7 +23,7 @@ from data.files import replacing, write_text
 from data.io import to_float
 from data.labelled import Pair
 from data.settings import field, path, run_module
-from enhancing.examining import Examiner, as_read, make_examiner
+from enhancing.examining import Examiner, Result, as_read, make_examiner
 from enhancing.opening import NoPlateFound, find_sources, make_source
 from evaluation.figures import reliability_diagram
 from evaluation.metrics import CONFIDENT, harm, reading_rates, trust
@@ -36,7 +36,8 @@ from reading.matching import match
 from reading.reader import Reader, Reading, read_plates
 
 WAYS = ("input", "whole", "result", "answer")
-SECOND = "result, second reader"
+# with a second reader
+SECOND = ("input, second reader", "result, second reader")
 HEAD = "| pictures | way | n | plates | characters | flips | wrong but sure |"
 
 
@@ -65,10 +66,7 @@ def look(examiner: Examiner, pairs: Sequence[Pair], second: Reader | None = None
         some = pairs[start : start + BATCH_SIZE]
         whole = examiner.enhance([make_source(examiner.generator, to_float(pair.lq)) for pair in some])
         found = [_found(examiner, pair) for pair in some]
-        restored = examiner.enhance([source for source in found if source is not None])
-        results = iter(restored)
-        shown = [as_read(each.source, each.look.sr) for each in restored]
-        read_again = iter(read_plates(second, shown) if second else ())
+        results = iter(examiner.enhance([source for source in found if source is not None]))
         for source, as_whole in zip(found, whole, strict=True):
             result = None if source is None else next(results)
             given = result.answer if result else Answer()
@@ -79,9 +77,14 @@ def look(examiner: Examiner, pairs: Sequence[Pair], second: Reader | None = None
                 "answer": Reading(given.best_text, given.probability),
             }
             if second:
-                readings[SECOND] = next(read_again) if result else Reading("")
+                readings |= _read_again(second, as_whole, result)
             seen.append(Seen(readings, given))
     return seen
+
+
+def _read_again(second: Reader, whole: Result, result: Result | None) -> dict[str, Reading]:
+    shown = [as_read(whole.source, whole.source.lq)] + ([as_read(result.source, result.look.sr)] if result else [])
+    return dict(zip(SECOND, [*read_plates(second, shown), Reading("")], strict=False))
 
 
 def _found(examiner: Examiner, pair: Pair):
@@ -92,7 +95,8 @@ def _found(examiner: Examiner, pair: Pair):
 
 
 def rates(pairs: Sequence[Pair], seen: Sequence[Seen]) -> dict:
-    """{way: reading rates and harm} of the pictures of a folder."""
+    """{way: reading rates and harm} of the pictures of a folder. Harm is done to what the same reader read of the
+    input."""
     texts, countries = [pair.plate.text for pair in pairs], [pair.plate.country for pair in pairs]
     known = list(zip(texts, countries, strict=True))
     ways = list(seen[0].readings)
@@ -101,7 +105,9 @@ def rates(pairs: Sequence[Pair], seen: Sequence[Seen]) -> dict:
     }
     return {
         way: reading_rates([each.readings[way] for each in seen], texts, countries)
-        | harm(right["input"], right[way], [each.readings[way].confidence for each in seen])
+        | harm(
+            right[SECOND[0] if way in SECOND else "input"], right[way], [each.readings[way].confidence for each in seen]
+        )
         for way in ways
     }
 
@@ -110,7 +116,7 @@ def lines(name: str, figures: dict) -> list[str]:
     """The rows of the table."""
     rows = []
     for way, known in figures.items():
-        flips = "" if way == "input" else f"{known['flip_rate']['count']} of {known['flip_rate']['n']}"
+        flips = "" if way in ("input", SECOND[0]) else f"{known['flip_rate']['count']} of {known['flip_rate']['n']}"
         cells = [name, way, str(known["plate_acc"]["n"]), share(known["plate_acc"]), share(known["char_acc"])]
         rows.append("| " + " | ".join([*cells, flips, share(known["confidently_wrong"])]) + " |")
     return rows
