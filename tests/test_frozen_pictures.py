@@ -1,7 +1,7 @@
 """What the shipped networks make of twenty rendered plates is what they made when they shipped.
 
 The code around the networks may move; the pictures may not change. Where this fails, mend what changed them. When other
-networks ship, write the copies anew with `python tests/test_frozen_pictures.py`.
+networks ship, write the copies anew with `python -m tests.test_frozen_pictures`.
 """
 
 import json
