@@ -126,7 +126,14 @@ def run(step: Step) -> float:
     if step.fresh is not None and step.fresh.exists():
         shutil.rmtree(step.fresh)
     started = time.monotonic()
-    code = subprocess.run(step.arguments(), check=False).returncode
+    # a session of its own: what stops this program reaches the step once, and in time to save what it has
+    process = subprocess.Popen(step.arguments(), start_new_session=True)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
     # 1: some of many photos could not be used, which preprocess.py has said
     if code and not (code == 1 and step.command[0] == "preprocess.py"):
         raise ChildProcessError(f"step {step.name} ended with exit code {code}; fix that, and the same command goes on")

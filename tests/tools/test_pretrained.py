@@ -1,11 +1,16 @@
 import importlib
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 import training.settings
+from data.console import ended_early
 from data.settings import read_config
 from tools import pretrained
 
@@ -58,6 +63,25 @@ def test_a_run_that_has_begun_is_resumed_with_its_own_settings(settings, tmp_pat
     step.begun.parent.mkdir(parents=True)
     step.begun.write_text("{}", encoding="utf-8")
     assert step.arguments() == [sys.executable, "train.py", "--run", str(step.begun.parent), "--resume"]
+
+
+def test_a_step_that_is_stopped_has_time_to_save_what_it_has(tmp_path):
+    ready, saved = tmp_path / "ready", tmp_path / "saved"
+    code = (
+        "import pathlib, signal, sys, time\n"
+        "def save(*_):\n    time.sleep(0.6)\n    pathlib.Path(sys.argv[2]).touch()\n    sys.exit(130)\n"
+        "signal.signal(signal.SIGTERM, save)\npathlib.Path(sys.argv[1]).touch()\ntime.sleep(60)"
+    )
+
+    def stop_when_ready():
+        while not ready.exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_when_ready, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt), ended_early():
+        pretrained.run(pretrained.Step("any", ("-c", code, str(ready), str(saved)), 1))
+    assert saved.exists()
 
 
 def test_half_a_folder_of_photos_is_made_anew(tmp_path):
