@@ -46,7 +46,8 @@ def test_what_the_user_has_set_stays(monkeypatch):
         "import train; from training.settings import Settings; train.train(Settings(tiles='{tiles}', run='{out}/run'))",
         "from training import recogniser; recogniser.main(['--tiles', '{tiles}', '--out', '{out}/r.keras'])",
         "from training import average; average.main(['{out}/a.keras', '--out', '{out}/b.keras'])",
-        "import evaluate; evaluate.evaluate(evaluate.Settings(tiles='{tiles}', split='train', vgg_weights='imagenet'))",
+        "import evaluate; own = 'checkpoints/pretrained/pretrain.keras', ;"
+        "evaluate.evaluate(evaluate.Settings(tiles='{tiles}', split='train', checkpoints=own))",
         "from models.loading import import_keras; import_keras()",
     ],
 )
