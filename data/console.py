@@ -153,21 +153,15 @@ def ended_early():
         else:
             print_unraisable(unraisable)
 
-    before = _handled_by(interrupt)
-    print_unraisable, sys.unraisablehook = sys.unraisablehook, raise_again
-    try:
-        yield
-    except Exception as error:
-        if came:
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        # what ended in the meantime needs no second signal, nor does what comes after it
-        for timer in again:
-            timer.cancel()
-        sys.unraisablehook = print_unraisable
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with _handled_by(interrupt, came):
+        print_unraisable, sys.unraisablehook = sys.unraisablehook, raise_again
+        try:
+            yield
+        finally:
+            # what ended in the meantime needs no second signal, nor does what comes after it
+            for timer in again:
+                timer.cancel()
+            sys.unraisablehook = print_unraisable
 
 
 @contextmanager
@@ -181,28 +175,31 @@ def held_back():
         if len(came) > 1:
             raise KeyboardInterrupt
 
-    before = _handled_by(note)
+    # Ctrl-C reaches the processes that are being started, too
+    with _handled_by(note, came):
+        yield
+    if came:
+        signal.raise_signal(came[0])
+
+
+@contextmanager
+def _handled_by(handler, came: list):
+    """Inside this context, what ends the program goes to the handler, which notes it in `came`; an error after that is
+    a consequence, and becomes KeyboardInterrupt. Under nohup the closed terminal is ignored, and in the background of a
+    shell script Ctrl-C, and they stay so."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    try:
+        before = {number: signal.signal(number, handler) for number in numbers}
+    # only a program's main thread may
+    except ValueError:
+        before = {}
     try:
         yield
-    # Ctrl-C reaches the processes that are being started, too
     except Exception as error:
         if came:
             raise KeyboardInterrupt from error
         raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
-
-
-def _handled_by(handler) -> dict:
-    """The handlers before, by signal. Under nohup the closed terminal is ignored, and in the background of a shell
-    script Ctrl-C, and they stay so."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    try:
-        return {number: signal.signal(number, handler) for number in numbers}
-    # only a program's main thread may
-    except ValueError:
-        return {}
+        for number, own in before.items():
+            signal.signal(number, own)

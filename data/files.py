@@ -256,13 +256,21 @@ def write_text(path: str | Path, text: str, durable: bool = False) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"), durable)
 
 
-def check_name(path: Source) -> None:
-    """Raises ValueError for a name that TensorFlow does not take."""
+def is_utf8(path: Source) -> bool:
+    """Whether a name is UTF-8: not where it has other bytes, which Python keeps as lone surrogates, or where the system
+    is not told its encoding (LC_ALL=C)."""
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_name(path: Source) -> None:
+    """Raises ValueError for a name that TensorFlow does not take."""
+    if not is_utf8(path):
         reason = "TensorFlow takes names in UTF-8 alone: give another, or set PYTHONUTF8=1 if it is in UTF-8"
-        raise ValueError(f"{os.fspath(path)}: {reason}") from None
+        raise ValueError(f"{os.fspath(path)}: {reason}")
 
 
 # --- One run in a folder ----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import numpy as np
 
 from data import degrade, quality
 from data.ccpd import Annotation, Corners
-from data.files import write_bytes
+from data.files import is_utf8, write_bytes
 from data.io import encode_png, to_float
 from data.photos import Photo, UnusablePhoto, annotate, open_photo
 from data.presets import PRESETS
@@ -106,7 +106,7 @@ def make_pairs(
     """Write the tiles of a photo below `raw` to `out`. `split`: from the dataset's own lists; None draws one by the
     plate. find: needed for the form "photos" alone. Raises OSError when the output cannot be written."""
     try:
-        if not _is_utf8(photo.source):
+        if not is_utf8(photo.source):
             raise UnusablePhoto("the name is not UTF-8")
         known = annotate(photo, recipe.form)
         # known by the name alone: a photo that will not be used need not be decoded
@@ -131,15 +131,6 @@ def make_pairs(
             return Outcome(photo.source, photo.stamp, FAILED, "no tile can have this name", figures)
         raise
     return Outcome(photo.source, photo.stamp, KEPT, "", figures, rows, sizes)
-
-
-def _is_utf8(name: str) -> bool:
-    """Python keeps the bytes of other names as lone surrogates."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _found(pixels: np.ndarray, photo: Photo, find: Finder) -> Annotation | None:

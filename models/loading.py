@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.console import prepare_libraries
+from data.files import is_utf8
 from models.shipped import parse_info
 
 Run = Callable[[np.ndarray], np.ndarray]
@@ -307,17 +308,8 @@ def open_session(path: Path, threads: int):
     # Waiting threads that spin take the cores from threads that decode pictures: 43 instead of 19 ms on two busy cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # it takes names in UTF-8 alone, and else the content
-    model = os.fspath(path) if _is_utf8(path) else path.read_bytes()
+    model = os.fspath(path) if is_utf8(path) else path.read_bytes()
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        os.fspath(path).encode()
-    # of a name that has other bytes, or a system that is not told its encoding (LC_ALL=C)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @cache
