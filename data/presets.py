@@ -163,3 +163,5 @@ PRESETS["windscreen"] = replace(PRESETS["lamps"], lamp=0.3)
 # noise, as measured on real pairs (docs/EXPERIMENTS.md). The others are as wide as "street", in the light of "lamps",
 # with more good pictures, so that a network also learns what to leave alone.
 PRESETS["traffic"] = replace(PRESETS["lamps"], severity=PRESETS["street"].severity, untouched=0.12, passing=0.4)
+# The same with plates that can hardly be read, for training on from "traffic".
+PRESETS["severe-traffic"] = replace(PRESETS["traffic"], severity=PRESETS["severe"].severity)
