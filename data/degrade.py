@@ -19,8 +19,7 @@ from data import operations
 from data.console import say
 from data.files import replacing
 from data.io import to_float, to_uint8
-from data.presets import PRESETS
-from data.sampler import Step, draw
+from data.sampler import PRESETS, Step, draw
 from data.settings import field, path, require, run_module
 from data.tiles import TILE, read_tile
 

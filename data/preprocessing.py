@@ -21,7 +21,7 @@ from data.ccpd import Annotation, Corners
 from data.files import is_utf8, write_bytes
 from data.io import encode_png, to_float
 from data.photos import Photo, UnusablePhoto, annotate, open_photo
-from data.presets import PRESETS
+from data.sampler import PRESETS
 from data.settings import field, require, size
 from data.straighten import check_corners, crop_plate, in_tile, plate_width, straighten
 from data.tiles import SCALES, TILE, Row, read_tile, tile_url

@@ -233,7 +233,7 @@ def test_workers_with_other_code_are_told_within_a_minute(tmp_path, raw, cluster
     other = tmp_path / "other"
     if kind == "another version":
         shutil.copytree(FOLDER / "data", other / "data", ignore=shutil.ignore_patterns("__pycache__"))
-        with (other / "data/presets.py").open("a") as file:
+        with (other / "data/sampler.py").open("a") as file:
             file.write("# changed\n")
     else:
         (other / "data").mkdir(parents=True)

@@ -24,7 +24,7 @@ from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
 from data.files import only_run_in, read_text
 from data.io import to_float
 from data.preprocessing import MARGIN as PLATE_MARGIN
-from data.presets import PRESETS
+from data.sampler import PRESETS
 from data.settings import field, from_json, path, require, run_module
 from data.tiles import Row, open_tiles, read_manifest
 from models.loading import import_keras

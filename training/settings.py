@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from data.files import read_text
-from data.presets import PRESETS
+from data.sampler import PRESETS
 from data.settings import field, flag_of, from_json, given, make_parser, path, require, size
 from data.tiles import SCALES
 

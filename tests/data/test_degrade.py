@@ -8,7 +8,7 @@ from PIL import Image
 
 from data import degrade, operations
 from data.degrade import LADDERS, ladder
-from data.presets import PRESETS
+from data.sampler import PRESETS
 
 MANY = 400
 

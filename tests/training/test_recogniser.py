@@ -12,7 +12,7 @@ import pytest
 from tiny_runs import DIGITS, SHAPE, make_plates, make_recogniser, make_tiles
 
 from data.files import only_run_in
-from data.presets import PRESETS
+from data.sampler import PRESETS
 from models.generator import build_generator
 from models.loading import load_archive
 from models.recogniser import HEAD, NAMES, PREFIX, shape_of

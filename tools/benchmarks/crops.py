@@ -18,7 +18,7 @@ from tqdm import tqdm
 from data import degrade
 from data.console import say
 from data.io import open_picture, to_uint8
-from data.presets import PRESETS
+from data.sampler import PRESETS
 from data.settings import field, path, run_module
 from data.synthetic.registrations import ROMANIAN_COUNTIES
 from enhancing.calibrate import Given, trials_table, try_strengths
