@@ -89,7 +89,7 @@ class Settings:
     precision: str = field(
         "auto",
         choices=("auto", "float32", "bfloat16"),
-        help="auto: bfloat16 where the CPU multiplies it in hardware (of .onnx files: and OpenVINO is installed)",
+        help="auto: bfloat16 where the CPU is fast at it (of .onnx files: and OpenVINO is installed)",
     )
     strength: float | None = field(
         None,

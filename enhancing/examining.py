@@ -16,7 +16,7 @@ from data.quality import Quality, luminance, measure
 from data.straighten import in_tile
 from enhancing import consistency
 from enhancing.opening import TWO_LINES_ASPECT, Source
-from models.answerer import Answerer, find_answerer, views_of, views_of_line
+from models.answerer import ZOOMS, Answerer, find_answerer, views_of, views_of_line
 from models.detector import TURNED, Detector, load_detector
 from models.enhancer import (
     BATCH_SIZE,
@@ -127,9 +127,9 @@ def _shift(picture: np.ndarray, dx: int, dy: int) -> np.ndarray:
 @dataclass(frozen=True)
 class Look:
     """The networks' results for a picture. sr: (h, w, 3) restored. others: the restored variants, aligned with `sr`.
-    readings: of the picture and of `sr`; empty without a reader. recognised: what the recogniser reads
-    in the picture itself, by view; empty without one. turned: all of this is of the plate turned by 180 degrees, since
-    it reads better so. may_be_turned: it reads about as well."""
+    readings: of the picture and of `sr`; empty without a reader. recognised: what the recogniser reads in the picture
+    itself, by view, without a reader in the first view alone; empty without a recogniser. turned: all of this is of the
+    plate turned by 180 degrees, since it reads better so. may_be_turned: it reads about as well."""
 
     sr: np.ndarray
     others: list[np.ndarray] = field(default_factory=list)
@@ -191,7 +191,7 @@ class Examiner:
         ways = self._ways(sources)
         sources = [source.turned() if way.turned else source for source, way in zip(sources, ways, strict=True)]
         pictures = [source.lq for source in sources]
-        recognised = [self._recognised(source) for source in sources]
+        recognised = self._recognised(sources, ZOOMS if self.reader else ZOOMS[:1])
         strengths = [self.generator.strength_for(certainty(each)) for each in recognised]
         restored = restore_each(self.generator, pictures, self.batch_size, strengths)
         others = self._others(pictures, strengths) if self.ask_again else [[] for _ in pictures]
@@ -251,17 +251,22 @@ class Examiner:
 
     def readable(self, source: Source) -> float:
         """The recogniser's probability of the picture as it is; 0 without a recogniser."""
-        return certainty(self._recognised(source))
+        return certainty(*self._recognised([source], ZOOMS[:1]))
 
-    def _recognised(self, source: Source) -> list[Reading]:
-        """One reading for each of the recogniser's views, of two lines joined."""
+    def _recognised(self, sources: Sequence[Source], zooms: Sequence[float]) -> list[list[Reading]]:
+        """Of each picture one reading for each of the recogniser's views, of two lines joined."""
         if self.answerer is None:
-            return []
+            return [[] for _ in sources]
+        views = [self._views(source, zooms) for source in sources]
+        steps = iter(self.answerer.read([view for lines in views for line in lines for view in line]))
+        seen = [[[as_reading(next(steps), self.answerer.characters) for _ in line] for line in some] for some in views]
+        return [[join(parts) for parts in zip(*lines, strict=True)] for lines in seen]
+
+    def _views(self, source: Source, zooms: Sequence[float]) -> list[list[np.ndarray]]:
+        """Of each line of a plate."""
         picture = resize(source.lq, *(side * self.generator.scale for side in source.lq.shape[:2]))
         lines = as_read(source, picture)
-        views = [views_of(picture)] if len(lines) == 1 else [views_of_line(line) for line in lines]
-        seen = [[as_reading(each, self.answerer.characters) for each in self.answerer.read(some)] for some in views]
-        return [join(parts) for parts in zip(*seen, strict=True)]
+        return [views_of(picture, zooms)] if len(lines) == 1 else [views_of_line(line, zooms) for line in lines]
 
     @staticmethod
     def readings_of(look: Look) -> dict[str, list[Reading]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.loading import load_archive, open_session
+from models.loading import in_batches, load_archive, open_session
 from models.shipped import SUFFIXES, parse_info, read_info
 
 # the name of the archive beside the generators
@@ -19,6 +19,7 @@ PAD_PX = 16
 ZOOMS = (1.0, 0.92, 0.85)
 # of the strip's width that a line of two takes
 LINE_SHARE = 0.8
+BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,7 @@ class Answerer:
 
     def read(self, strips: Sequence[np.ndarray]) -> list[np.ndarray]:
         """strips: (h, w, 3) each, of any sizes. Returns their probabilities (w / 4, 1 + len(characters))."""
-        # one by one: each takes some milliseconds, and they differ in size
-        return [self.run(_padded(strip)[None])[0] for strip in strips]
+        return in_batches(self.run, [_padded(strip) for strip in strips], BATCH_SIZE)
 
 
 def find_answerer(checkpoint: str | Path) -> Answerer | None:
@@ -68,16 +68,16 @@ def load_answerer(path: str | Path) -> Answerer | None:
     return Answerer(lambda batch: np.asarray(recogniser.predict_on_batch(batch)), characters)
 
 
-def views_of(picture: np.ndarray) -> list[np.ndarray]:
+def views_of(picture: np.ndarray, zooms: Sequence[float] = ZOOMS) -> list[np.ndarray]:
     """A generator's input, (h, 192, 3), as the recogniser looks at it: the strip in its middle, as it is and from
     farther away. Plates whose corners are too tight, or that fill their picture, are read better from there, others
     as they are, and all views together better than any one (docs/EXPERIMENTS.md)."""
-    return [_strip(_from_farther(picture, zoom)) for zoom in ZOOMS]
+    return [_strip(_from_farther(picture, zoom)) for zoom in zooms]
 
 
-def views_of_line(line: np.ndarray) -> list[np.ndarray]:
+def views_of_line(line: np.ndarray, zooms: Sequence[float] = ZOOMS) -> list[np.ndarray]:
     """The same of one of a plate's two lines, (h, w, 3), which is cut tight."""
-    return [framed(line, LINE_SHARE * zoom) for zoom in ZOOMS]
+    return [framed(line, LINE_SHARE * zoom) for zoom in zooms]
 
 
 def _from_farther(picture: np.ndarray, zoom: float) -> np.ndarray:
@@ -117,7 +117,7 @@ def _with_border(picture: np.ndarray, down: int, across: int) -> np.ndarray:
 def _onnx(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], dict]:
     """(run, what export.py wrote into the file)."""
     try:
-        session = open_session(path, threads=1)
+        session = open_session(path, threads=0)
     # its exceptions share no base class below Exception
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -5,7 +5,6 @@ loading a generator imports the one that its file needs.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from data.io import to_float, to_uint8
 from data.quality import edges, is_grey, luminance, mean_and_contrast, middle, noise_of
 from data.straighten import tile_size
-from models.loading import KERAS, Backend, load
+from models.loading import KERAS, Backend, in_batches, load
 from models.shipped import check_checkpoint, read_info, second_opinion
 
 TILE_WIDTH_PX = 192
@@ -150,21 +149,17 @@ def restore_each(
     strengths: of each picture; None for the generator's. Pictures of one padded size go through the network together.
     """
     padded = [_pad(lq, generator.scale) for lq in inputs]
-    by_shape = defaultdict(list)
-    for index, lq in enumerate(padded):
-        by_shape[lq.shape].append(index)
-    results: list = [None] * len(padded)
-    for indices in by_shape.values():
-        for start in range(0, len(indices), batch_size):
-            some = indices[start : start + batch_size]
-            for index, sr in zip(some, run_with_strip(generator, np.stack([padded[i] for i in some])), strict=True):
-                whole = _cut_back(sr, inputs[index].shape, generator.scale)
-                whole = keep_colours(inputs[index], whole)
-                # a number of NumPy's would make pictures of doubles
-                strength = generator.strength if strengths is None else float(strengths[index])
-                mixed = mix(inputs[index], whole, strength)
-                results[index] = as_grey(mixed) if is_grey(inputs[index]) else mixed
-    return results
+    drawn = in_batches(lambda batch: run_with_strip(generator, batch), padded, batch_size)
+    # numbers of NumPy's would make pictures of doubles
+    shares = [generator.strength] * len(inputs) if strengths is None else map(float, strengths)
+    return [_finished(*each, generator.scale) for each in zip(inputs, drawn, shares, strict=True)]
+
+
+def _finished(lq: np.ndarray, sr: np.ndarray, strength: float, scale: int) -> np.ndarray:
+    """The network's output for a padded picture, at the picture's size, in its colours and blended with it."""
+    sr = keep_colours(lq, _cut_back(sr, lq.shape, scale))
+    mixed = mix(lq, sr, strength)
+    return as_grey(mixed) if is_grey(lq) else mixed
 
 
 def run_with_strip(generator: Generator, batch: np.ndarray) -> np.ndarray:

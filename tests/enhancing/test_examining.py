@@ -97,7 +97,7 @@ def test_the_answer_is_of_the_recogniser_and_the_reader():
 
     def run(batch):
         shapes.append(batch.shape)
-        return columns
+        return np.repeat(columns, len(batch), axis=0)
 
     examiner = Examiner(Generator(lambda batch: batch), reader=Spelling("B7", 0.55))
     recognised = replace(examiner, answerer=Answerer(run, "87"))
@@ -107,18 +107,37 @@ def test_the_answer_is_of_the_recogniser_and_the_reader():
     assert together.best_text == "87"
     assert together.probabilities[0] < together.probabilities[1]
     # three views, padded to what the network can take
-    assert shapes == [(1, 64, 192, 3)] * 3
+    assert shapes == [(3, 64, 192, 3)]
+
+
+def test_without_a_reader_the_recogniser_sees_each_picture_once():
+    columns = np.full((1, 4, 2), 0.05)
+    columns[0, range(4), (1, 0, 0, 0)] = 0.9, 0.9, 0.9, 0.9
+    counts = []
+
+    def run(batch):
+        counts.append(len(batch))
+        return np.repeat(columns, len(batch), axis=0)
+
+    generator = Generator(lambda batch: np.zeros_like(batch), strength=0.8, readable_strength=0.2)
+    examiner = Examiner(generator, reader=Spelling("A", 0.9), answerer=Answerer(run, "A"))
+    sources = [make_source(generator, np.full((64, 192, 3), shade, np.float32)) for shade in (0.3, 0.6)]
+    with_reader = examiner.look(sources)
+    without = replace(examiner, reader=None).look(sources)
+    assert counts == [6, 2]
+    # the strength is the same: it goes by the first view
+    np.testing.assert_array_equal([look.sr for look in without], [look.sr for look in with_reader])
 
 
 def test_the_recogniser_sees_the_middle_of_a_straightened_plate():
     rng = np.random.default_rng(1)
     seen = []
-    answerer = Answerer(lambda batch: seen.append(batch) or np.eye(2)[None, [0, 1]], "A")
+    answerer = Answerer(lambda batch: seen.extend(batch) or np.eye(2)[None, [0, 1]].repeat(3, 0), "A")
     examiner = Examiner(Generator(lambda batch: batch), reader=Spelling("A", 0.9), answerer=answerer)
     photo = rng.random((300, 400, 3), dtype=np.float32)
     source = make_source(examiner.generator, photo, [(300, 180), (100, 180), (100, 120), (300, 120)])
     assert examiner.enhance([source])[0].answer.text == "A"
-    near, _, far = (batch[0] for batch in seen)
+    near, _, far = seen
     np.testing.assert_array_equal(near, source.lq[16:80])
     # the last shows most of the tile, in the same size
     assert far.shape == near.shape

@@ -300,11 +300,18 @@ def test_bfloat16_is_close_and_a_bfloat16_archive_computes_in_float32_when_asked
     np.testing.assert_allclose(restore(load_generator(tmp_path / "half.keras", "float32"), tile), exact, atol=1e-5)
 
 
-def test_auto_precision_follows_the_cpu(tmp_path):
-    (tmp_path / "with").write_text("flags : fpu amx_bf16 amx_tile\n")
-    (tmp_path / "without").write_text("flags : fpu avx512_bf16\n")
-    assert cpu_has_bfloat16(tmp_path / "with")
-    assert not cpu_has_bfloat16(tmp_path / "without")
+@pytest.mark.parametrize(
+    ("cpuinfo", "fast"),
+    [
+        ("vendor_id : GenuineIntel\nflags : fpu amx_bf16 amx_tile\n", True),
+        ("vendor_id : GenuineIntel\nflags : fpu avx512_bf16\n", False),
+        ("vendor_id : AuthenticAMD\nflags : fpu avx512_bf16\n", True),
+        ("vendor_id : AuthenticAMD\nflags : fpu avx2\n", False),
+    ],
+)
+def test_auto_precision_follows_the_cpu(tmp_path, cpuinfo, fast):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert cpu_has_bfloat16(tmp_path / "cpuinfo") is fast
     assert not cpu_has_bfloat16(tmp_path / "absent")
 
 

@@ -136,7 +136,7 @@ def test_loading_a_keras_archive_says_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "precision", "amx", "openvino", "chosen"),
+    ("file", "precision", "fast", "openvino", "chosen"),
     [
         ("net.onnx", "auto", False, False, "ONNX Runtime, float32"),
         ("net.onnx", "auto", False, True, "ONNX Runtime, float32"),
@@ -148,8 +148,8 @@ def test_loading_a_keras_archive_says_nothing(tmp_path):
         ("net.keras", "auto", False, True, "Keras, float32"),
     ],
 )
-def test_one_place_chooses_what_computes(monkeypatch, file, precision, amx, openvino, chosen):
-    monkeypatch.setattr(loading, "cpu_has_bfloat16", lambda: amx)
+def test_one_place_chooses_what_computes(monkeypatch, file, precision, fast, openvino, chosen):
+    monkeypatch.setattr(loading, "cpu_has_bfloat16", lambda: fast)
     monkeypatch.setattr(loading, "find_spec", lambda name: object() if openvino else None)
     assert str(choose_backend(Path(file), precision)) == chosen
 
