@@ -247,6 +247,8 @@ def load_onnx(path: Path, backend: Backend) -> Loaded:
 
 def load_openvino(path: Path, backend: Backend) -> Loaded:
     """The same file in OpenVINO. Its runtime sends nothing; its converter of other formats, which does, is not used."""
+    # it has no limit of memory: what asks for gigabytes must not come so far
+    load_onnx(path, backend)
     try:
         import openvino
 
