@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from tiny_runs import TILE, make_tiles
 
-from data import augment
-from data.dataset import HELD, Batches, Pairs, echoed, order
+from data import dataset
+from data.dataset import HELD, Batches, Change, Pairs, apply_change, draw_change, echoed, order, randomised
 from data.tiles import open_tiles
 
 
@@ -26,8 +26,8 @@ def online(pairs) -> Pairs:
     return dataclasses.replace(pairs, lq_urls=(), preset="street", augment=True)
 
 
-def collect(dataset) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(lq.numpy(), hr.numpy()) for lq, hr in dataset]
+def collect(stream) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(lq.numpy(), hr.numpy()) for lq, hr in stream]
 
 
 def assert_same(first, second) -> None:
@@ -121,9 +121,9 @@ def test_small_partner_moves_as_the_large_one_does(seed):
     def shrink(picture):
         return picture.reshape(16, 2, 32, 2, 3).mean(axis=(1, 3))
 
-    change = augment.draw(np.random.default_rng(seed), 32, 64, scale=2)
-    moved_then_small = shrink(augment.apply(ramp, change))
-    small_then_moved = augment.apply(shrink(ramp), change, scale=2)
+    change = draw_change(np.random.default_rng(seed), 32, 64, scale=2)
+    moved_then_small = shrink(apply_change(ramp, change))
+    small_then_moved = apply_change(shrink(ramp), change, scale=2)
     inner = np.s_[4:-4, 4:-4]
     np.testing.assert_allclose(moved_then_small[inner], small_then_moved[inner], atol=0.012)
 
@@ -135,11 +135,11 @@ def test_plate_stays_upright_and_inside_the_tile():
     rim = 4
     corners = np.array([[x, y, 1] for x in (16, 176) for y in (10, 86)], float)
     for seed in range(200):
-        change = augment.draw(np.random.default_rng(seed), 96, 192)
+        change = draw_change(np.random.default_rng(seed), 96, 192)
         inverse = np.linalg.inv(np.vstack([change.matrix, [0, 0, 1]]))
         assert 0.45 < np.linalg.det(inverse) < 1.44, "no mirror image"
         turn = np.rad2deg(abs(np.arctan2(inverse[1, 0], inverse[0, 0])))
-        assert turn <= augment.MAX_TURN_DEGREES * np.exp(augment.MAX_STRETCH)
+        assert turn <= dataset.MAX_TURN_DEGREES * np.exp(dataset.MAX_STRETCH)
         x, y, _ = inverse @ corners.T
         assert x.min() > -rim, "columns lost on the left"
         assert x.max() < 192 + rim, "columns lost on the right"
@@ -149,9 +149,9 @@ def test_plate_stays_upright_and_inside_the_tile():
 
 def test_shift_by_whole_pixels_keeps_every_pixel(pairs):
     picture = np.random.default_rng(0).random((16, 32, 3), dtype=np.float32)
-    change = next(c for c in (augment.draw(np.random.default_rng(s), 16, 32) for s in range(50)) if c.whole_pixels)
+    change = next(c for c in (draw_change(np.random.default_rng(s), 16, 32) for s in range(50)) if c.whole_pixels)
     change = dataclasses.replace(change, gain=np.ones(3, np.float32), offset=np.zeros(3, np.float32))
-    assert set(augment.apply(picture, change).ravel()) <= set(picture.ravel())
+    assert set(apply_change(picture, change).ravel()) <= set(picture.ravel())
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -226,3 +226,75 @@ def test_what_goes_on_sees_what_it_would_have_seen(start):
     for one, other in zip(straight, later, strict=True):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+# --- Rendered plates made various ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def striped() -> np.ndarray:
+    """Black strokes of three pixels on white."""
+    picture = np.ones((96, 192, 3), np.float32)
+    for left in range(40, 150, 16):
+        picture[30:66, left : left + 3] = 0
+    return picture
+
+
+def many(picture: np.ndarray, count: int = 40) -> list[np.ndarray]:
+    return [randomised(picture, np.random.default_rng(seed)) for seed in range(count)]
+
+
+def test_the_size_and_range_stay_and_the_seed_decides(striped):
+    for first, second in zip(many(striped, 10), many(striped, 10), strict=True):
+        assert (first.shape, first.dtype) == (striped.shape, np.float32)
+        assert 0 <= first.min() <= first.max() <= 1
+        np.testing.assert_array_equal(first, second)
+
+
+def test_a_fifth_of_the_plates_stay_as_they_are(striped):
+    same = np.mean([plate is striped for plate in many(striped, 400)])
+    assert same == pytest.approx(1 - dataset.RANDOMISED_SHARE, abs=0.06)
+
+
+def test_strokes_become_thinner_and_bolder_but_stay(striped, monkeypatch):
+    monkeypatch.setattr(dataset, "RANDOMISED_SHARE", 1)
+    monkeypatch.setattr(dataset, "RANDOMISED_ZOOM", (0, 0))
+    monkeypatch.setattr(dataset, "RANDOMISED_STRETCH", 0)
+    dark = np.array([(1 - plate).sum() for plate in many(striped)]) / (1 - striped).sum()
+    assert dark.min() < 0.8
+    assert dark.max() > 1.2
+    # a stroke of three pixels does not vanish
+    assert dark.min() > 0.5
+
+
+def test_the_plate_stays_in_the_tile(striped, monkeypatch):
+    monkeypatch.setattr(dataset, "RANDOMISED_SHARE", 1)
+    for plate in many(striped):
+        edge = np.concatenate([plate[0], plate[-1], plate[:, 0], plate[:, -1]])
+        assert edge.min() > 0.7
+
+
+def test_corners_err_as_the_detectors_do(monkeypatch):
+    monkeypatch.setattr(dataset, "CORNER_OUTLIERS", 0)
+    rng = np.random.default_rng(0)
+    x, y = dataset._from_the_middle(96, 192)
+    moved = [dataset._with_wrong_corners(rng, x, y) for _ in range(500)]
+    errors = np.array([(xs[0, 0] - x[0, 0], ys[0, 0] - y[0, 0]) for xs, ys in moved])
+    assert errors.std() == pytest.approx(dataset.CORNER_ERROR * 96, rel=0.1)
+    # each corner by itself, the others with their own errors
+    others = np.array([ys[-1, -1] - y[-1, 0] for _, ys in moved])
+    assert abs(np.corrcoef(errors[:, 1], others)[0, 1]) < 0.15
+
+
+def test_smeared_plates_are_shown_whole():
+    """The light of a long exposure's ends lies in the tile: no smeared plate is shown larger than it is."""
+    zooms = [np.linalg.norm(_smeared(seed).matrix[:, 0]) ** -1 for seed in range(200)]
+    low, high = dataset.SMEARED_ZOOM
+    assert low - 1e-6 <= min(zooms) <= max(zooms) <= high + 1e-6
+    assert np.mean(zooms) == pytest.approx(np.mean(dataset.SMEARED_ZOOM), abs=0.03)
+
+
+def _smeared(seed: int) -> Change:
+    change = draw_change(np.random.default_rng(seed), 96, 192, blur_px=dataset.SMEARED_PX + 1)
+    assert not change.whole_pixels
+    return change
