@@ -20,10 +20,9 @@ from data.ccpd import CHINA, PROVINCES, format_name
 from data.console import follow_parent
 from data.files import replacing, write_bytes
 from data.synthetic.drive import write_drive
-from data.synthetic.plates import DESIGNS, draw_face
+from data.synthetic.plates import DESIGNS, VARIED_DESIGNS, draw_face
 from data.synthetic.registrations import FREE_RULES, RULES, VARIED_RULES
 from data.synthetic.scene import photograph, place
-from data.synthetic.varied import VARIED_DESIGNS
 
 # height, width
 FRAME = (360, 480)

@@ -9,10 +9,10 @@ from PIL import Image
 
 from data.ccpd import CHINA, parse_name
 from data.synthetic import __main__ as program
-from data.synthetic import registrations, rendering, scene, varied
+from data.synthetic import registrations, rendering, scene
 from data.synthetic.canvas import Canvas
 from data.synthetic.car import draw_car
-from data.synthetic.plates import DESIGNS, WHITE, draw_face
+from data.synthetic.plates import DESIGNS, VARIED_DESIGNS, WHITE, draw_face
 from data.synthetic.scene import mount, place
 
 SEED = 3
@@ -136,7 +136,7 @@ def test_varied_photos_show_more_countries_and_the_benchmark_stays(tmp_path):
 
 def test_every_design_can_be_drawn_and_shows_its_characters():
     rng = np.random.default_rng(0)
-    for _, width_mm, design in DESIGNS + varied.VARIED_DESIGNS:
+    for _, width_mm, design in DESIGNS + VARIED_DESIGNS:
         face = design(rng, 0.8, registrations.VARIED_RULES)
         assert face.size_mm[0] == width_mm
         assert face.pixels.shape[:2] == face.ink.shape
@@ -160,7 +160,7 @@ def test_nothing_touches_the_border_of_the_plate():
 def test_bolts_do_not_touch_characters():
     rng = np.random.default_rng(2)
     for number in range(60):
-        designs = varied.VARIED_DESIGNS if number % 2 else DESIGNS
+        designs = VARIED_DESIGNS if number % 2 else DESIGNS
         face = draw_face(rng, 300, registrations.VARIED_RULES, designs)
         bolted = face.pixels.copy()
         scene._bolts(rng, bolted, face.ink)
