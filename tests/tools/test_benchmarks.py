@@ -8,7 +8,7 @@ import pytest
 from data.labelled import Pair, Plate
 from reading.answer import Answer
 from reading.reader import Reading
-from tools.benchmarks import parts, speed
+from tools.benchmarks import speed
 from tools.benchmarks.real import SECOND, WAYS, Seen, lines, rates
 
 
@@ -103,11 +103,11 @@ def test_the_share_of_batches_is_of_the_time_of_all_cores(monkeypatch):
 
 def test_a_process_is_measured_with_what_it_starts():
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(3_000_000))'])"
-    spent = parts.run_script("-c", code)
+    spent = speed.run_script("-c", code)
     assert min(spent.cpu, spent.seconds) > 0.03
     assert spent.mebibytes > 5
     with pytest.raises(ChildProcessError, match="ZeroDivisionError"):
-        parts.run_script("-c", "1 / 0")
+        speed.run_script("-c", "1 / 0")
 
 
 def test_parts_that_are_not_asked_for_keep_their_figures(tmp_path, monkeypatch):
