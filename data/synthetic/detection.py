@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 
 from data.console import follow_parent
+from data.degrade import disc_kernel, line_kernel, path_kernel
 from data.files import reserve, sync, write_text
 from data.io import to_uint8
-from data.operations import disc_kernel, line_kernel, path_kernel
 from data.synthetic import registrations
 from data.synthetic.backgrounds import colour, draw_background, logo, sign, stripes, texture, words
 from data.synthetic.canvas import Canvas, Face, Pen, clouds, smooth, vary

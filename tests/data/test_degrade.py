@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import degrade, operations
+from data import degrade
 from data.degrade import LADDERS, ladder
 from data.sampler import PRESETS
 
@@ -41,7 +41,7 @@ def samples(preset: str, count: int = MANY, seed: int = 0) -> list[list[degrade.
 
 @pytest.mark.parametrize("radius", [0.05, 0.5, 1, 2.7, 6])
 def test_disc_sums_to_one_is_centred_and_has_its_radius(radius):
-    kernel = operations.disc_kernel(radius)
+    kernel = degrade.disc_kernel(radius)
     check_kernel(kernel)
     if radius > 2:
         # Along one axis a disc has the variance radius^2 / 4, and the pixels that it is poured into 1 / 12.
@@ -50,7 +50,7 @@ def test_disc_sums_to_one_is_centred_and_has_its_radius(radius):
 
 @pytest.mark.parametrize("angle", [0, 30, 90, 171])
 def test_line_has_its_length_and_direction(angle):
-    kernel = operations.line_kernel(15, angle)
+    kernel = degrade.line_kernel(15, angle)
     check_kernel(kernel)
     y, x = np.mgrid[: kernel.shape[0], : kernel.shape[1]] - kernel.shape[0] // 2
     along = x * np.cos(np.deg2rad(angle)) + y * np.sin(np.deg2rad(angle))
@@ -59,7 +59,7 @@ def test_line_has_its_length_and_direction(angle):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_path_is_centred_and_as_long_as_asked(seed):
-    kernel = operations.path_kernel(38, angle=25 * seed, curl=seed / 11, seed=seed)
+    kernel = degrade.path_kernel(38, angle=25 * seed, curl=seed / 11, seed=seed)
     check_kernel(kernel)
     lit = np.argwhere(kernel > 0)
     reach = np.sqrt(((lit[:, None] - lit[None]) ** 2).sum(axis=2).max())
@@ -202,7 +202,7 @@ def test_samples_span_from_untouched_to_strong():
     drawn = samples("street", 2000)
     lengths = np.array([degrade.blur_length(steps) for steps in drawn])
     widths = np.array([degrade.sampled_width(steps, 170) for steps in drawn])
-    stops = np.array([degrade.exposure(steps) for steps in drawn])
+    stops = np.array([degrade.stops_of(steps) for steps in drawn])
     assert 0.01 < np.mean([not steps for steps in drawn]) < 0.05
     assert 38 / 1.6 < lengths.max() < 50
     assert np.mean(lengths > 25) < 0.05
@@ -277,7 +277,7 @@ def test_measures():
     assert degrade.blur_length(two) == pytest.approx(np.sqrt(12 * (1 + 1)))
     small = [{"stage": "down", "factor": 3}, {"stage": "gaussian", "sigma": 1}, {"stage": "up"}]
     assert degrade.blur_length(small) == pytest.approx(3 * np.sqrt(12))
-    assert degrade.exposure([{"stage": "exposure", "stops": -2}, {"stage": "gamma", "power": 1.5}]) == pytest.approx(-3)
+    assert degrade.stops_of([{"stage": "exposure", "stops": -2}, {"stage": "gamma", "power": 1.5}]) == pytest.approx(-3)
 
 
 def test_refusals_say_what_is_allowed():
