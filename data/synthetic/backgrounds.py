@@ -11,8 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from data.synthetic.canvas import clouds
-from data.synthetic.lettering import draw_text, random_line
+from data.synthetic.canvas import clouds, draw_text, random_line
 
 Draw = Callable[[np.random.Generator, np.ndarray], None]
 NATURAL = np.array(

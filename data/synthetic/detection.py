@@ -27,9 +27,21 @@ from data.files import reserve, sync, write_text
 from data.io import to_uint8
 from data.synthetic import registrations
 from data.synthetic.backgrounds import colour, draw_background, logo, sign, stripes, texture, words
-from data.synthetic.canvas import Canvas, Face, Pen, clouds, smooth, vary
+from data.synthetic.canvas import (
+    BROAD,
+    FIXED,
+    NARROW,
+    ROADGEEK,
+    Canvas,
+    Face,
+    Pen,
+    clouds,
+    draw_text,
+    random_line,
+    smooth,
+    vary,
+)
 from data.synthetic.car import PAINTS
-from data.synthetic.lettering import BROAD, FIXED, NARROW, ROADGEEK, draw_text, random_line
 from data.synthetic.plates import BLACK, DESIGNS, DRAWN_SHARE, WHITE, chinese_two_lines, european_two_lines
 from data.synthetic.registrations import FREE_RULES
 from data.synthetic.scene import photograph, place

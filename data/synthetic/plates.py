@@ -11,8 +11,24 @@ from functools import partial
 import numpy as np
 
 from data.ccpd import CHINA
-from data.synthetic import lettering, registrations
-from data.synthetic.canvas import Canvas, Colour, Face, between, vary
+from data.synthetic import registrations
+from data.synthetic.canvas import (
+    BROAD,
+    DIN,
+    FIXED,
+    HANZI,
+    HANZI_KAI,
+    HANZI_LIGHT,
+    NARROW,
+    ROADGEEK,
+    ROUND,
+    SQUARE,
+    Canvas,
+    Colour,
+    Face,
+    between,
+    vary,
+)
 from data.synthetic.registrations import RULES, Rules
 
 # (rng, px per mm, registration numbers by country)
@@ -54,7 +70,7 @@ CHINESE_COLOURS: dict[str, tuple[Colour, Colour, Colour]] = {
 
 def bold_hanzi(_: np.random.Generator) -> tuple[str, int]:
     """The benchmark's: one face, thinned, since its strokes are fatter than those of plates."""
-    return lettering.HANZI, -2
+    return HANZI, -2
 
 
 def chinese(kind: str, hanzi: Hanzi = bold_hanzi) -> Design:
@@ -93,7 +109,7 @@ def chinese_new_energy(rng: np.random.Generator, scale: float, _: Rules, hanzi: 
 def _chinese_row(
     rng, canvas: Canvas, groups: list[str], ink: Colour, widths: list[float], gap: float, gap_after_second: float
 ) -> None:
-    font = str(rng.choice([*lettering.ROADGEEK, *lettering.ROADGEEK, "RobotoCondensed-Bold.ttf"]))
+    font = str(rng.choice([*ROADGEEK, *ROADGEEK, "RobotoCondensed-Bold.ttf"]))
     weight, x = int(rng.integers(-1, 3)), 15.5
     for index, (char, width) in enumerate(zip("".join(groups), widths, strict=True)):
         canvas.boxed(font, char, (x, 25, width, 90), vary(rng, RED) if char == "警" else ink, weight)
@@ -105,7 +121,7 @@ def chinese_two_lines(rng: np.random.Generator, scale: float, _: Rules, hanzi: H
     one, other, ink = CHINESE_COLOURS["yellow"]
     canvas = Canvas(440, 220, scale, between(rng, one, other), hanzi(rng))
     canvas.border(4, 2.5, 8, ink)
-    groups, font, weight = registrations.chinese(rng), lettering.ROADGEEK[1], int(rng.integers(0, 3))
+    groups, font, weight = registrations.chinese(rng), ROADGEEK[1], int(rng.integers(0, 3))
     for index, char in enumerate(groups[0]):
         canvas.boxed(font, char, (110 + 140 * index, 15, 80, 60), ink, weight)
     for index, char in enumerate(groups[1]):
@@ -134,9 +150,7 @@ def european(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     if rng.random() < 0.8:
         canvas.border(rng.uniform(1.5, 3), rng.uniform(1.5, 3), 8, ink if country == "BE" else BLACK)
     groups = rules[country](rng)
-    font = str(
-        rng.choice([*lettering.ROADGEEK, *lettering.ROADGEEK, *lettering.NARROW, *lettering.BROAD, *lettering.FIXED])
-    )
+    font = str(rng.choice([*ROADGEEK, *ROADGEEK, *NARROW, *BROAD, *FIXED]))
     sealed = country == "DE" and rng.random() < 0.25
     gaps = canvas.line(rng, groups, font, (44, right), (17.5, 75), ink, gap=52 if sealed else None)
     if sealed:
@@ -154,9 +168,7 @@ def british(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
         blue_band(rng, canvas, "GB")
         left = 46
     groups = rules["GB"](rng)
-    font = str(
-        rng.choice([*lettering.ROADGEEK, "LiberationSans-Bold.ttf", "BebasNeue-Bold.otf", "NationalPark-Heavy.otf"])
-    )
+    font = str(rng.choice([*ROADGEEK, "LiberationSans-Bold.ttf", "BebasNeue-Bold.otf", "NationalPark-Heavy.otf"]))
     canvas.line(rng, groups, font, (left, 512), (14, 79), vary(rng, BLACK))
     if rng.random() < 0.5:
         canvas.small_print(registrations.dealer(rng), 260, 99, 7, BLACK)
@@ -169,7 +181,7 @@ def european_two_lines(rng: np.random.Generator, scale: float, rules: Rules) -> 
     blue_band(rng, canvas, country)
     canvas.border(2, 2, 8, BLACK)
     groups = rules[country](rng)
-    font, ink = str(rng.choice(lettering.ROADGEEK)), vary(rng, BLACK)
+    font, ink = str(rng.choice(ROADGEEK)), vary(rng, BLACK)
     lines = [groups[:1], groups[1:]]
     for y, line in zip((16, 107), lines, strict=True):
         canvas.line(rng, line, font, (46, 276), (y, 75), ink)
@@ -192,7 +204,7 @@ def american(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     coloured_scene(rng, canvas)
     ink = vary(rng, ((0.05, 0.1, 0.35), (0.5, 0.05, 0.08), BLACK, (0.05, 0.3, 0.15))[rng.integers(4)])
     groups = rules["US"](rng)
-    canvas.line(rng, groups, str(rng.choice([*lettering.NARROW, *lettering.ROADGEEK])), (8, 297), (42, 70), ink)
+    canvas.line(rng, groups, str(rng.choice([*NARROW, *ROADGEEK])), (8, 297), (42, 70), ink)
     head = ink if rng.random() < 0.6 else vary(rng, RED)
     canvas.small_print(str(rng.choice(registrations.STATES)), 152, 12, rng.uniform(13, 18), head)
     if rng.random() < 0.7:
@@ -221,7 +233,7 @@ def brazilian(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     canvas.small_print("BRASIL", 200, 8, 15, WHITE)
     canvas.border(1.5, 2, 8, BLACK)
     groups = rules["BR"](rng)
-    font = str(rng.choice([*lettering.ROADGEEK, "LiberationSans-Bold.ttf"]))
+    font = str(rng.choice([*ROADGEEK, "LiberationSans-Bold.ttf"]))
     canvas.line(rng, groups, font, (12, 388), (45, 68), vary(rng, BLACK))
     return canvas.face("".join(groups), "BR")
 
@@ -246,7 +258,7 @@ def plain(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     if rng.random() < 0.6:
         canvas.border(rng.uniform(1.5, 5), rng.uniform(1.5, 4), 8, ink)
     groups = rules[country](rng)
-    font = str(rng.choice([*lettering.ROADGEEK, *lettering.NARROW, *lettering.BROAD, *lettering.FIXED]))
+    font = str(rng.choice([*ROADGEEK, *NARROW, *BROAD, *FIXED]))
     canvas.line(rng, groups, font, (10, 470), (19, 77), ink)
     return canvas.face("".join(groups), country)
 
@@ -275,41 +287,16 @@ VARIED_COUNTRIES = (
     *EU_COUNTRIES, "SK", "SK", "CZ", "AT", "DK", "NO", "FI", "SI", "HR", "BG", "LT", "LV", "EE", "GR", "IE",
     "CH",
 )  # fmt: skip
-VARIED_FACES = (
-    *lettering.DIN,
-    *lettering.DIN,
-    *lettering.SQUARE,
-    *lettering.ROADGEEK,
-    *lettering.NARROW,
-    *lettering.BROAD,
-    *lettering.FIXED,
-)
-VARIED_BRITISH_FACES = (
-    *lettering.SQUARE,
-    *lettering.DIN,
-    *lettering.ROADGEEK,
-    "BebasNeue-Bold.otf",
-    "NationalPark-Heavy.otf",
-)
-VARIED_AMERICAN_FACES = (
-    *lettering.ROUND,
-    *lettering.ROUND,
-    *lettering.DIN,
-    *lettering.NARROW,
-    *lettering.ROADGEEK,
-    "FjallaOne-Regular.ttf",
-)
+VARIED_FACES = (*DIN, *DIN, *SQUARE, *ROADGEEK, *NARROW, *BROAD, *FIXED)
+VARIED_BRITISH_FACES = (*SQUARE, *DIN, *ROADGEEK, "BebasNeue-Bold.otf", "NationalPark-Heavy.otf")
+VARIED_AMERICAN_FACES = (*ROUND, *ROUND, *DIN, *NARROW, *ROADGEEK, "FjallaOne-Regular.ttf")
 VARIED_INKS: tuple[Colour, ...] = ((0.05, 0.1, 0.35), (0.5, 0.05, 0.08), BLACK, (0.05, 0.3, 0.15), (0.12, 0.2, 0.6))
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
 def varied_hanzi(rng: np.random.Generator) -> tuple[str, int]:
     """Three faces, thinner and bolder: real provinces are drawn in finer strokes than the letters beside them."""
-    choices = (
-        *((lettering.HANZI, -2), (lettering.HANZI, -3)),
-        *((lettering.HANZI_LIGHT, 0), (lettering.HANZI_LIGHT, 1)),
-        *((lettering.HANZI_KAI, 0), (lettering.HANZI_KAI, 1)),
-    )
+    choices = (*((HANZI, -2), (HANZI, -3)), *((HANZI_LIGHT, 0), (HANZI_LIGHT, 1)), *((HANZI_KAI, 0), (HANZI_KAI, 1)))
     return choices[rng.integers(len(choices))]
 
 
@@ -430,7 +417,7 @@ def varied_american(rng: np.random.Generator, scale: float, rules: Rules) -> Fac
     row = ((152 - height) / 2 + rng.uniform(-3, 5), height)
     # the round faces draw I and 1, O and 0 alike
     clear = not set("IO") & set("".join(groups))
-    font = str(rng.choice([face for face in VARIED_AMERICAN_FACES if clear or face not in lettering.ROUND]))
+    font = str(rng.choice([face for face in VARIED_AMERICAN_FACES if clear or face not in ROUND]))
     _marked(rng, canvas, marks, groups, font, (6, 299), row, ink)
     canvas.small_print(str(rng.choice(registrations.STATES)), 152, rng.uniform(8, 13), rng.uniform(11, 17), head)
     if rng.random() < 0.7:

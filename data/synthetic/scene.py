@@ -12,8 +12,8 @@ import numpy as np
 
 from data.ccpd import CHINA
 from data.io import to_uint8
-from data.synthetic import lettering, registrations
-from data.synthetic.canvas import SMALL_PRINT, Face, clouds
+from data.synthetic import registrations
+from data.synthetic.canvas import SMALL_PRINT, Face, aspect, clouds, glyph
 from data.synthetic.car import draw_car
 
 # softness of the plate's own shadow
@@ -275,12 +275,12 @@ def framed(rng: np.random.Generator, plate: np.ndarray, px_per_mm: float) -> tup
 
 def _print(picture: np.ndarray, text: str, top: int, height: int, ink: float) -> None:
     """Small lettering across the middle of `picture`, the row `top` its upper edge."""
-    widths = [round(lettering.aspect(SMALL_PRINT, char) * height) if char != " " else height // 2 for char in text]
+    widths = [round(aspect(SMALL_PRINT, char) * height) if char != " " else height // 2 for char in text]
     gap = max(1, height // 6)
     left = max(0, (picture.shape[1] - sum(widths) - gap * len(text)) // 2)
     for char, width in zip(text, widths, strict=True):
         if char != " ":
-            mask = lettering.glyph(SMALL_PRINT, char, height, width)[..., None]
+            mask = glyph(SMALL_PRINT, char, height, width)[..., None]
             room = picture[top : top + height, left : left + width]
             room += mask[: room.shape[0], : room.shape[1]] * (ink - room)
         left += width + gap

@@ -231,7 +231,7 @@ def test_sheet_is_drawn(tmp_path):
 def test_fonts_have_every_character_and_a_licence():
     from PIL import ImageFont
 
-    from data.synthetic.lettering import (
+    from data.synthetic.canvas import (
         BROAD,
         DIN,
         FIXED,
