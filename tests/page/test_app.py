@@ -1,4 +1,4 @@
-"""The page's own small parts; tests/test_page.py drives the whole of it in a browser."""
+"""The page's own small parts; tests/page/test_page.py drives the whole of it in a browser."""
 
 import json
 import os
