@@ -181,12 +181,13 @@ class View:
 
 @dataclass(eq=False)
 class Followed:
-    """A plate over time. views: the best ones, best first. surroundings: the best view as it is in its frame, with what
-    is around it, (h, w, 3) uint8."""
+    """A plate over time. views: the best ones, at most `keep`, best first. surroundings: the best view as it is in its
+    frame, with what is around it, (h, w, 3) uint8."""
 
     track: Track
     views: list[View] = field(default_factory=list)
     surroundings: np.ndarray | None = None
+    keep: int = VIEWS
 
     def see(self, seconds: float, picture: np.ndarray, corners: np.ndarray, two_lines: float) -> None:
         try:
@@ -199,7 +200,7 @@ class Followed:
         cut = (corners < 0).any() or (corners > picture.shape[1::-1]).any()
         worth = worth_of(to_float(tile), width) * (CUT_WORTH if cut else 1.0)
         view = View(seconds, tile, corners, two_lines, width, tile_px, picture.shape[:2], worth)
-        self.views = sorted([*self.views, view], key=lambda view: -view.worth)[:VIEWS]
+        self.views = sorted([*self.views, view], key=lambda view: -view.worth)[: self.keep]
         if self.views[0] is view:
             self.surroundings = _surroundings(picture, corners)
 
@@ -208,11 +209,12 @@ def follow(
     frames: Iterable[Frame],
     detect: Callable[[np.ndarray], Sequence],
     detect_near: Callable[[np.ndarray, Sequence[np.ndarray]], Sequence] | None = None,
+    keep: int = VIEWS,
 ) -> Iterator[Followed]:
     """detect: of a picture, plates with `corners` (4, 2) in CCPD's order, a `score` and the probability of `two_lines`
     in [0, 1], best first. detect_near: the same near the corners of plates that are expected, for the frames between
-    searches; None searches every frame. Plates come in the order in which they are lost from sight; single doubtful
-    sightings do not."""
+    searches; None searches every frame. keep: views of each plate. Plates come in the order in which they are
+    lost from sight; single doubtful sightings do not."""
     tracker, followed, searched = Tracker(), {}, -np.inf
     for seconds, picture in frames:
         # damaged films may jump back in time
@@ -224,7 +226,9 @@ def follow(
         tracks = tracker.update(seconds, [plate.corners for plate in plates], [plate.score for plate in plates])
         for plate, track in zip(plates, tracks, strict=True):
             corners = np.asarray(plate.corners, float)
-            followed.setdefault(track.number, Followed(track)).see(seconds, picture, corners, plate.two_lines)
+            followed.setdefault(track.number, Followed(track, keep=keep)).see(
+                seconds, picture, corners, plate.two_lines
+            )
         yield from _handed_out(followed, tracker.ended(seconds))
     yield from _handed_out(followed, tracker.ended())
 

@@ -13,8 +13,12 @@ from enhancing.examining import Examiner
 from enhancing.track_scores import (
     ANSWER,
     ANSWER_OF_ALL,
+    ANSWER_OF_BEST,
+    ANSWER_OF_SUREST,
+    BOUND,
     COMBINED,
     FRAME,
+    GAIN,
     VOTE,
     WAYS,
     find_tracks,
@@ -72,10 +76,14 @@ def test_every_way_is_scored(tmp_path):
     # each frame upright and turned, then as it is and enhanced: one of three is read wrong
     readings = ["B742KX"] * 6 + ["B742KX", "B742KX", "B742KX", "B742KX", "B1", "B142KX", "B742KX"]
     metrics = score_tracks(tracks, examiner(*readings), tmp_path / "out")
-    rates = {way: metrics["ways"][way]["plate_acc"]["value"] for way in WAYS}
+    rates = {way: rates["plate_acc"]["value"] for way, rates in metrics["ways"].items()}
+    assert set(rates) == {*WAYS, BOUND, GAIN}
     assert rates[FRAME] == pytest.approx(2 / 3)
     assert rates[VOTE] == rates[COMBINED] == rates[ANSWER_OF_ALL] == 1
     assert rates[ANSWER] >= rates[FRAME]
+    # of a frame that is read alike before and after, the answer is surer than of one that is not
+    assert rates[ANSWER_OF_SUREST] == rates[BOUND] == 1
+    assert rates[GAIN] == rates[ANSWER_OF_ALL] - rates[ANSWER_OF_BEST]
     assert metrics["tracks"] == 1
     assert metrics["frames"] == 3
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
