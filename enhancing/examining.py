@@ -322,7 +322,7 @@ def make_examiner(
     generator = load_generator(checkpoint, precision, strength)
     second = load_second(checkpoint, generator) if ask_again else None
     reader, detector = Reader(keep_steps=True) if read else None, load_detector() if find else None
-    answerer = find_answerer(checkpoint)
+    answerer = find_answerer(checkpoint, generator.backend)
     rule = Rule.from_info(generator.info)
     return Examiner(generator, second, reader, ask_again, batch_size, detector, answerer, rule)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.loading import in_batches, load_archive, open_session
-from models.shipped import SUFFIXES, parse_info, read_info
+from models.loading import ONNX, Backend, in_batches, load_archive, open_onnx
+from models.shipped import SUFFIXES, read_info
 
 # the name of the archive beside the generators
 STEM = "recogniser"
@@ -36,23 +36,23 @@ class Answerer:
         return in_batches(self.run, [_padded(strip) for strip in strips], BATCH_SIZE)
 
 
-def find_answerer(checkpoint: str | Path) -> Answerer | None:
+def find_answerer(checkpoint: str | Path, backend: Backend = ONNX) -> Answerer | None:
     """The recogniser beside a generator's file, else the one that its `.keras` archive carries, as its JSON says; None
-    without either. Raises ValueError for a file that cannot be loaded."""
+    without either. backend: the generator's. Raises ValueError for a file that cannot be loaded."""
     path = Path(checkpoint)
     beside = (path.with_name(STEM + suffix) for suffix in SUFFIXES)
     found = next((file for file in beside if file.is_file()), None)
     carries = path.suffix.lower() == ".keras" and "characters" in read_info(path)
-    return load_answerer(found or path) if found or carries else None
+    return load_answerer(found or path, backend) if found or carries else None
 
 
-def load_answerer(path: str | Path) -> Answerer | None:
+def load_answerer(path: str | Path, backend: Backend = ONNX) -> Answerer | None:
     """From a recogniser's `.onnx` or `.keras` file, or from a generator's archive; None where that carries no
     recogniser, or one without names for characters. Raises ValueError for a file that cannot be loaded."""
     path = Path(path)
     info = read_info(path)
     if path.suffix.lower() == ".onnx":
-        run, stored = _onnx(path)
+        run, stored = open_onnx(path, backend)
         return Answerer(run, _characters(path, info or stored))
     model = load_archive(path)
     # late: keras takes seconds
@@ -112,19 +112,6 @@ def _with_border(picture: np.ndarray, down: int, across: int) -> np.ndarray:
     """The picture in the middle of one that is so many px higher and wider; its border drawn out."""
     sides = down // 2, down - down // 2, across // 2, across - across // 2
     return cv2.copyMakeBorder(picture, *sides, cv2.BORDER_REPLICATE)
-
-
-def _onnx(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], dict]:
-    """(run, what export.py wrote into the file)."""
-    try:
-        session = open_session(path, threads=0)
-    # its exceptions share no base class below Exception
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path}: ONNX Runtime cannot run it: {reason}") from error
-    name = session.get_inputs()[0].name
-    info = parse_info(session.get_modelmeta().custom_metadata_map.get("info", ""))
-    return lambda batch: session.run(None, {name: batch})[0], info
 
 
 def _characters(path: Path, info: dict) -> str:

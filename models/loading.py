@@ -53,7 +53,7 @@ class Backend(NamedTuple):
         return f"{self.name}, {self.precision}"
 
 
-KERAS = Backend("Keras", "float32")
+KERAS, ONNX = Backend("Keras", "float32"), Backend("ONNX Runtime", "float32")
 
 
 class Loaded(NamedTuple):
@@ -92,8 +92,11 @@ def choose_backend(path: Path, precision: str = "auto") -> Backend:
 def load(path: Path, precision: str) -> Loaded:
     """A generator's file, for the back end that `choose_backend` says. Raises ValueError."""
     backend = choose_backend(path, precision)
-    loaders = {"Keras": load_keras, "ONNX Runtime": load_onnx, "OpenVINO": load_openvino}
-    return loaders[backend.name](path, backend)
+    if backend.name == "Keras":
+        return load_keras(path, backend)
+    run, info = open_onnx(path, backend)
+    shape = run(np.zeros((1, PROBE_PX, PROBE_PX, 3), "float32")).shape
+    return Loaded(run, _scale_of(path, shape), backend, info)
 
 
 def load_keras(path: Path, backend: Backend) -> Loaded:
@@ -231,38 +234,33 @@ def _held_back_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-def load_onnx(path: Path, backend: Backend) -> Loaded:
-    """An `.onnx` file, NHWC with free height and width, as export.py writes it."""
+def open_onnx(path: Path, backend: Backend) -> tuple[Run, dict]:
+    """An `.onnx` file, NHWC with free height and width, as export.py writes it, and the JSON that it carries. Raises
+    ValueError."""
     try:
         session = open_session(path, threads=0)
         name = session.get_inputs()[0].name
-        probe = session.run(None, {name: np.zeros((1, PROBE_PX, PROBE_PX, 3), "float32")})[0]
+        # OpenVINO has no limit of memory: what asks for gigabytes must not come so far
+        session.run(None, {name: np.zeros((1, PROBE_PX, PROBE_PX, 3), "float32")})
     # its exceptions share no base class below Exception
     except Exception as error:
         raise ValueError(f"checkpoint {path}: ONNX Runtime cannot run it: {_first_line(error)}") from error
     info = parse_info(session.get_modelmeta().custom_metadata_map.get("info", ""))
-    run = _named(path, _spread_over_cores(path, session, name))
-    return Loaded(run, _scale_of(path, probe.shape), backend, info)
+    run = _openvino(path) if backend.name == "OpenVINO" else _spread_over_cores(path, session, name)
+    return _named(path, run), info
 
 
-def load_openvino(path: Path, backend: Backend) -> Loaded:
-    """The same file in OpenVINO. Its runtime sends nothing; its converter of other formats, which does, is not used."""
-    # it has no limit of memory: what asks for gigabytes must not come so far
-    load_onnx(path, backend)
+def _openvino(path: Path) -> Run:
+    """Its runtime sends nothing; its converter of other formats, which does, is not used."""
     try:
         import openvino
 
         core = openvino.Core()
-        model = core.read_model(path)
         # throughput: several pictures at a time
         hints = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "THROUGHPUT"}
-        run = _queued(openvino.AsyncInferQueue(core.compile_model(model, "CPU", hints)))
-        probe = run(np.zeros((1, PROBE_PX, PROBE_PX, 3), "float32"))
+        return _queued(openvino.AsyncInferQueue(core.compile_model(core.read_model(path), "CPU", hints)))
     except Exception as error:
         raise ValueError(f"checkpoint {path}: OpenVINO cannot run it: {_first_line(error)}") from error
-    known = ["framework", "info"]
-    info = parse_info(str(model.get_rt_info(known).value)) if model.has_rt_info(known) else {}
-    return Loaded(_named(path, run), _scale_of(path, probe.shape), backend, info)
 
 
 def _named(path: Path, run: Run) -> Run:
