@@ -65,6 +65,8 @@ SCORE_OF_TWO_LINES, SURELY_TWO_LINES = 0.78, 0.9
 
 # width over height, and px of the longer side, of a picture that may be a crop of one plate
 CROP_ASPECT, CROP_PX = (1.6, 8.0), 420
+# so small a picture is a crop whatever its shape: no street is left in it
+TINY_PX = 144
 # so long a picture is a crop at larger sizes, too
 LONG_ASPECT, LONG_PX = 2.5, 1400
 # a candidate of this score may be no plate, but suggests a crop if it fills this share of the picture's width
@@ -357,6 +359,8 @@ def has_crop_shape(picture: np.ndarray) -> bool:
     """Whether the picture could be a crop of one plate, by its size and proportions alone."""
     height, width = picture.shape[:2]
     aspect = width / height
+    if max(height, width) <= TINY_PX:
+        return True
     if not CROP_ASPECT[0] <= aspect <= CROP_ASPECT[1]:
         return False
     return width <= (LONG_PX if aspect >= LONG_ASPECT else CROP_PX)

@@ -330,6 +330,8 @@ def blank(height, width):
         ((480, 640), False),
         ((1080, 1920), False),
         ((200, 60), False),
+        # too small for anything but a plate, however steep
+        ((131, 87), True),
     ],
 )
 def test_shape_of_a_crop(size, crop):
