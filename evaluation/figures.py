@@ -17,6 +17,7 @@ from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
 from data.console import literal
 from data.labelled import Plate
 from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, Score
+from evaluation.tables import PLAIN
 from reading.matching import MISSING, is_two_line, marked
 
 CHINESE_FONT = Path(__file__).resolve().parents[1] / "data" / "fonts" / "NotoSansCJKsc-Bold-provinces.otf"
@@ -36,7 +37,8 @@ CHECKPOINT_COLOURS = ("#0072b2", "#d55e00", "#cc79a7", "#56b4e9", "#8c564b")
 def grid(
     rows: list[tuple[str, Plate]], pictures: dict[str, list], scores: dict[str, list[Score]], read: bool
 ) -> Figure:
-    """Rows of plates, columns of methods. rows: (part, plate); pictures, scores: per method one for each row."""
+    """Rows of plates, columns of methods. rows: (part, plate); pictures, scores: per method one for each row. The page
+    shows it to visitors, so its words are plain ones."""
     methods = list(pictures)
     width, step = CELL_INCHES, CELL_INCHES + GAP_INCHES
     height = width * min(1, max(p.shape[0] / p.shape[1] for some in pictures.values() for p in some))
@@ -54,7 +56,7 @@ def grid(
                 axes.imshow(pictures[method][line], interpolation="nearest")
                 axes.set_axis_off()
                 if line == 0:
-                    axes.set_title(_drawable(_short(method)), fontsize=10, pad=5)
+                    axes.set_title(_drawable(PLAIN.get(method, _short(method))), fontsize=10, pad=5)
                 _caption(axes, plate, scores[method][line], read)
     return figure
 
@@ -132,8 +134,8 @@ def _caption(axes, plate: Plate, score: Score, read: bool) -> None:
     if read:
         _place(axes, _coloured(score.reading.text, plate), offset=-3)
         figures.append(f"sure {score.reading.confidence:.2f}")
-    if score.psnr is not None:
-        figures += [f"{score.psnr:.1f} dB", f"SSIM {score.ssim:.2f}"]
+    if score.ssim is not None:
+        figures += [f"likeness {score.ssim:.2f}"]
     text = TextArea("   ".join(figures), textprops={"fontsize": 6.5, "color": MUTED})
     _place(axes, text, offset=-17 if read else -3)
 

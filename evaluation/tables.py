@@ -15,6 +15,14 @@ from evaluation.scoring import DIFFICULTIES
 
 # a figure that is not known, in a table
 NOTHING = "–"
+# methods in a visitor's words; the shipped networks by what they do on the page
+PLAIN = {
+    "input": "as they are",
+    "baseline": "contrast and edges raised",
+    "pretrain": "enhanced",
+    "generator": "enhanced, second network",
+    "clean": "the sharp plates",
+}
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
@@ -35,7 +43,8 @@ CURVE_SENTENCE = (
 )
 GRID_SENTENCE = (
     "The best, middle and worst plates by the last checkpoint's character rate, one of each photo: chosen by rule, "
-    'not by hand. Wrong characters are red and underlined; "_" stands for a missing one.'
+    'not by hand. Wrong characters are red and underlined; "_" stands for a missing one. Likeness is SSIM. A '
+    'column "enhanced" is pretrain, "second network" generator.'
 )
 
 

@@ -20,7 +20,7 @@ from data.files import read_text
 from data.io import open_picture, picture_size, to_float, to_uint8
 from enhancing.examining import Examiner, Result, min_effective_width
 from enhancing.opening import make_source
-from evaluation.tables import methods_of, share
+from evaluation.tables import PLAIN, methods_of, share
 from models.enhancer import resize
 from page import words
 from page.pictures import Examples
@@ -232,14 +232,6 @@ def _small(picture: np.ndarray) -> str:
 # --- What tests measured -----------------------------------------------------------------------------------------
 
 METRICS = "metrics.json"
-# evaluate.py's words, and the visitor's; the shipped networks by what they do here
-METHODS = {
-    "input": "as they are",
-    "baseline": "contrast and edges raised",
-    "pretrain": "enhanced",
-    "generator": "enhanced, second network",
-    "clean": "the sharp plates",
-}
 # what is said of a method, its figure, and whether that is of sharp plates
 FIGURES = (
     ("All of the plate read right", "plate_acc", False),
@@ -267,7 +259,7 @@ def _grid_html(path: Path, folder: str) -> str:
     copy = shutil.copy(path, tempfile.mkdtemp(dir=folder))
     return (
         "<p>The best, the middle and the worst plates, picked by rule, not by hand. Wrong characters are red and "
-        f"underlined. From left to right: {'; '.join(METHODS.values())}.</p>"
+        f"underlined. From left to right: {'; '.join(PLAIN.values())}.</p>"
         f'<img src="{words.url(copy)}" width="{width}" height="{height}" loading="lazy" alt="Damaged plates, what was '
         'made of them, and what is read there">'
     )
@@ -281,7 +273,7 @@ def figures(report: Path) -> str:
         said = [f"Of {metrics['tiles']['n']} damaged plates whose text is known. In brackets: 95 % intervals."]
         said += metrics["notes"]
         header = ("", *(title for title, *_ in FIGURES))
-        rows = [(METHODS.get(name, name), *_shares(figures)) for name, figures in methods_of(metrics).items()]
+        rows = [(PLAIN.get(name, name), *_shares(figures)) for name, figures in methods_of(metrics).items()]
     except OSError:
         return words.note(NO_REPORT.format(os.path.relpath(report)))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

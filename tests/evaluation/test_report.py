@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from data.io import encode_png
 from data.labelled import Failure, Material, Pair, Plate
@@ -194,6 +195,18 @@ def test_hostile_names_and_texts_are_written_as_they_are(tmp_path):
     assert "'-1+1" in cells
     assert not [each for each in cells if each.startswith(("=", "@", "-")) or not each.isprintable()]
     assert "\x1b" not in for_terminal({name: {"psnr": 1.0} for name in scores})
+
+
+def test_the_grid_has_words_that_a_visitor_of_the_page_knows(tmp_path):
+    table = made_up_table(tmp_path)
+    scores = dict.fromkeys(("input", "pretrain", "generator", "mine"), table.scores["net"])
+    pictures = {name: [np.zeros((32, 64, 3))] * 8 for name in scores}
+    figure = grid([("best", plate) for plate in table.plates], pictures, scores, read=True)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ["as they are", "enhanced", "enhanced, second network", "mine"]
+    said = {text.get_text() for text in figure.findobj(Text)}
+    assert any("likeness" in each for each in said)
+    assert not any(word in each for each in said for word in ("SSIM", "dB", "pretrain", "generator"))
 
 
 @pytest.mark.filterwarnings("error")
