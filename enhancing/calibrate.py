@@ -11,7 +11,8 @@ the true degradation of a user's picture is unknown. With --write, the JSON besi
   where --strength is given. Of all pairs that read as many plates as the best, within one standard error, the one that
   flips fewest plates, and of these the lowest. The defaults of enhance.py.
 - `min_effective_width_px`: below it fewer than half are read right, and enhance.py warns.
-- `answer`: how far the recogniser and the reader are trusted, and the temperature (reading/answer.py).
+- `answer`: how far the recogniser and the reader are trusted, and the curve that makes of their common probability the
+  one that is given (reading/answer.py).
 
 Real pictures whose text is known, of the folders of --real, count beside the tiles, except for the width. For the trust
 in an answer each folder counts as much as the tiles.
@@ -242,7 +243,7 @@ def calibrate(settings: Settings) -> None:
     print("\nstrength {:g}, for what can be read as it is {:g}".format(*strengths))
     print(f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
     trust = ", ".join(f"{source} {weight:g}" for source, weight in rule.weights.items())
-    print(f"answer: {trust}; temperature {rule.temperature:g}")
+    print(f"answer: {trust}; curve {' '.join(f'{each:g}' for each in rule.trust)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,15 +2,16 @@
 
 The readings are those of the recogniser, from the picture itself, and of the reader, from the picture and from the
 result. They make different errors. Their probabilities are pooled by the weighted sum of their logarithms (Heskes 1998,
-"Selecting weighting factors in logarithmic opinion pools"), and the sum is divided by a temperature (Guo et al. 2017,
-arXiv 1706.04599) that was fitted on plates whose text is known, so that of the characters given with probability p a
-share of p is right.
+"Selecting weighting factors in logarithmic opinion pools"). A curve of three numbers (beta calibration, Kull et al.
+2017, "Beta calibration: a well-founded and easily implemented improvement on logistic calibration for binary
+classifiers"), fitted on plates whose text is known, makes of the pooled probability of the likeliest character
+the one that is given: of the characters given with p a share of p is right.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product, repeat
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,9 @@ ALTERNATIVES = 3
 LEAST_ALTERNATIVE = 0.01
 # tried when a rule is fitted: of the reader's two, beside the recogniser's 1
 WEIGHTS = (0.0, 0.1, 0.3, 0.6, 1.0, 1.7, 3.0)
-TEMPERATURES = tuple(float(each) for each in np.geomspace(0.25, 4, 33).round(3))
+# a, b and c of the curve that leaves every probability as it is
+AS_POOLED = (1.0, 1.0, 0.0)
+NEWTON_STEPS = 50
 # letters that Chinese plates do not have, and the digits that a reader takes for them
 LOOKALIKES = (("O", "0"), ("I", "1"))
 # a province stands in front of a serial of this form where this share of the weight sees one, else where half does
@@ -47,10 +50,12 @@ MIN_PROVINCE = 0.25
 @dataclass(frozen=True)
 class Rule:
     """How readings become an answer. weights: of each source, at least 0; sources that are absent do not count.
-    temperature: above 0; above 1 it lowers trust."""
+    temperature: above 0; above 1 it lowers trust. Networks fitted before the curve have one, later ones 1. trust: a, b
+    (at least 0) and c of the curve."""
 
     weights: Mapping[str, float]
     temperature: float = 1.0
+    trust: tuple[float, float, float] = AS_POOLED
 
     @classmethod
     def from_info(cls, info: Mapping) -> "Rule":
@@ -62,7 +67,10 @@ class Rule:
         numbers = isinstance(weights, dict) and all(_is_number(each) and each >= 0 for each in weights.values())
         if not (numbers and any(weights.values()) and _is_number(temperature) and temperature > 0):
             return DEFAULT
-        return cls(weights, float(temperature))
+        trust = known.get("trust", AS_POOLED)
+        if not (isinstance(trust, (list, tuple)) and len(trust) == 3 and all(map(_is_number, trust))):
+            return DEFAULT
+        return cls(weights, float(temperature), tuple(map(float, trust))) if min(trust[:2]) >= 0 else DEFAULT
 
 
 DEFAULT = Rule({RECOGNISER: 1.0, INPUT: 0.3, RESULT: 0.3})
@@ -112,11 +120,11 @@ class Answer:
 def answer(readings: Mapping[str, Sequence[Reading]], rule: Rule = DEFAULT, shares: Shares | None = None) -> Answer:
     """readings: of each source, with `steps`; several of one source share its weight, by `shares` where these are
     given, else equally."""
-    return _answer_of(pool(readings, rule.weights, shares), rule.temperature)
+    return _answer_of(pool(readings, rule.weights, shares), rule.temperature, rule.trust)
 
 
-def _answer_of(pooled: np.ndarray, temperature: float = 1.0) -> Answer:
-    return Answer(tuple(_candidates(row / temperature) for row in pooled))
+def _answer_of(pooled: np.ndarray, temperature: float = 1.0, trust: tuple[float, float, float] = AS_POOLED) -> Answer:
+    return Answer(tuple(_candidates(row / temperature, trust) for row in pooled))
 
 
 def pool(
@@ -183,7 +191,7 @@ class Known(NamedTuple):
 
 def fit(sets: Sequence[Sequence[Known]]) -> Rule:
     """The weights with which most plates are answered right, of equals those that trust the reader least; then the
-    temperature at which the characters' probabilities have the least logarithmic loss.
+    curve at which the characters' probabilities have the least logarithmic loss.
 
     The sets count equally, whatever their sizes: many rendered plates do not outvote a few real ones. All plates have
     the same sources. Raises ValueError for no plates, and where nothing was read of any."""
@@ -194,8 +202,8 @@ def fit(sets: Sequence[Sequence[Known]]) -> Rule:
     first, *others = sets[0][0].readings
     choices = [dict(zip((first, *others), (1.0, *some), strict=True)) for some in product(WEIGHTS, repeat=len(others))]
     weights = max(choices, key=lambda some: sum(_share_right(plates, some) for plates in sets))
-    pooled = [[pool(known.readings, weights) for known in plates] for plates in sets]
-    return Rule(weights, min(TEMPERATURES, key=lambda each: sum(map(_loss, sets, pooled, repeat(each)))))
+    judgements = [_judgements(plates, weights) for plates in sets]
+    return Rule(weights, trust=fit_trust(*map(np.concatenate, zip(*judgements, strict=True))))
 
 
 def _share_right(plates: Sequence[Known], weights: Mapping[str, float]) -> float:
@@ -206,15 +214,44 @@ def _right(known: Known, pooled: np.ndarray) -> bool:
     return match(_answer_of(pooled).best_text, known.text, known.country, province=True).right
 
 
-def _loss(plates: Sequence[Known], pooled: Sequence[np.ndarray], temperature: float) -> float:
-    """The mean over the plates of the sum over the characters given of -log of the probability that was given to what
-    is the case."""
-    loss = 0.0
-    for known, each in zip(plates, pooled, strict=True):
-        probabilities, right = judged(_answer_of(each, temperature), known.text, known.country)
-        probabilities = probabilities.clip(LEAST, 1 - LEAST)
-        loss -= float(np.log(np.where(right, probabilities, 1 - probabilities)).sum())
-    return loss / len(plates)
+def _judgements(plates: Sequence[Known], weights: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of all characters of a set: the pooled probability, whether it is right, and the weight in a fit."""
+    each = [judged(_answer_of(pool(known.readings, weights)), known.text, known.country) for known in plates]
+    probabilities, right = map(np.concatenate, zip(*each, strict=True))
+    return probabilities, right, np.full(len(right), 1 / len(plates))
+
+
+def fit_trust(probabilities: np.ndarray, right: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
+    """a, b and c of the curve with the least weighted logarithmic loss. probabilities, right, weights: of each
+    character. A normal prior, as heavy as one character in the mean, keeps the curve where there are few near to what
+    it leaves as pooled."""
+    features, start = _features(probabilities), np.array(AS_POOLED)
+    weights = weights / weights.mean()
+    used = np.ones(3, bool)
+    while True:
+        values = np.where(used, start, 0.0)
+        for _ in range(NEWTON_STEPS):
+            given = _sigmoid(features @ values)
+            slope = features.T @ (weights * (given - right)) + values - start
+            bend = (features.T * (weights * given * (1 - given))) @ features + np.eye(3)
+            step = np.zeros(3)
+            step[used] = np.linalg.solve(bend[np.ix_(used, used)], slope[used])
+            # a longer one may overshoot where the curve is flat
+            values -= step / max(1.0, np.abs(step).max())
+        negative = used & (values < 0) & (True, True, False)
+        if not negative.any():
+            return tuple(float(each) for each in values.round(4))
+        # what would make the curve fall is left out, as Kull et al. do
+        used &= ~negative
+
+
+def _features(probabilities: np.ndarray | float) -> np.ndarray:
+    p = np.clip(probabilities, LEAST, 1 - LEAST)
+    return np.stack([np.log(p), -np.log1p(-p), np.ones_like(p)], axis=-1)
+
+
+def _sigmoid(odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-odds))
 
 
 def judged(given: Answer, text: str, country: str) -> tuple[np.ndarray, np.ndarray]:
@@ -234,14 +271,18 @@ def _without_lookalikes(pooled: np.ndarray) -> np.ndarray:
     return pooled
 
 
-def _candidates(logits: np.ndarray) -> tuple[tuple[str, float], ...]:
-    """Of one place, the likeliest characters."""
+def _candidates(logits: np.ndarray, trust: tuple[float, float, float]) -> tuple[tuple[str, float], ...]:
+    """Of one place, the likeliest characters. The curve was fitted for the first; the others share what it leaves as
+    they did before, none above the first, so that all sum to at most one."""
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
     order = np.argsort(-probabilities, kind="stable")
     named = [(ALPHABET[i], float(probabilities[i])) for i in order if ALPHABET[i] not in (BLANK, OTHER)]
-    best, *rest = named[: 1 + ALTERNATIVES]
-    return (best, *(each for each in rest if each[1] >= LEAST_ALTERNATIVE))
+    (best, pooled), *rest = named[: 1 + ALTERNATIVES]
+    given = float(_sigmoid(_features(pooled) @ trust))
+    left = min((1 - given) / max(1 - pooled, LEAST), given / max(rest[0][1], LEAST))
+    others = ((name, p * left) for name, p in rest)
+    return ((best, given), *(each for each in others if each[1] >= LEAST_ALTERNATIVE))
 
 
 def certainty(recognised: Sequence[Reading]) -> float:

@@ -17,6 +17,7 @@ from data.ccpd import CHINA
 
 LINE_BREAK = "/"
 MISSING = "_"
+AMERICA = "US"
 CHINESE_LOOKALIKES = str.maketrans("IO", "10")
 
 
@@ -115,13 +116,16 @@ def marked(read: str, text: str, country: str) -> list[tuple[str, bool]]:
 
 def wrong_characters(read: str, text: str, country: str) -> list[bool | None]:
     """For each character of the reading, of letters and digits alone, whether it is wrong, aligned with the whole true
-    text. None where that does not say: the province in front of a Chinese serial that is known without it."""
+    text. None where that does not say: the province in front of a Chinese serial that is known without it, and an O for
+    a 0 on an American plate, where both look alike and lists of texts write COUGAR as C0UGAR."""
     truth, seen = comparable(text, country, province=True), comparable(read, country, province=True)
     wrong: list[bool | None] = [True] * len(seen)
     for i, j in align(truth, seen):
         if j is not None:
             wrong[j] = i is None or truth[i] != seen[j]
             if i is None and j == 0 and country == CHINA and truth.isascii():
+                wrong[j] = None
+            if i is not None and (country, seen[j], truth[i]) == (AMERICA, "O", "0"):
                 wrong[j] = None
     return wrong
 

@@ -6,6 +6,7 @@ import pytest
 from drawn_plates import reading
 
 from reading.answer import (
+    AS_POOLED,
     INPUT,
     RECOGNISER,
     RESULT,
@@ -17,6 +18,7 @@ from reading.answer import (
     as_reading,
     characters,
     fit,
+    fit_trust,
     vote,
 )
 from reading.reader import ALPHABET, Reading
@@ -140,7 +142,9 @@ def test_the_recognisers_columns_are_a_reading():
 @pytest.mark.parametrize(
     "known",
     [None, {}, {"weights": {}, "temperature": 1}, {"weights": {"input": -1}, "temperature": 1},
-     {"weights": {"input": 1}, "temperature": 0}, {"weights": {"input": "1"}, "temperature": 1}, [1]],
+     {"weights": {"input": 1}, "temperature": 0}, {"weights": {"input": "1"}, "temperature": 1}, [1],
+     *({"weights": {"input": 1}, "temperature": 1, "trust": trust}
+       for trust in ([1, 1], [-1, 1, 0], ["1", 1, 0], 1, None, [1, 1, float("nan")]))],
 )  # fmt: skip
 def test_a_rule_that_makes_no_sense_is_not_followed(known):
     assert Rule.from_info({"answer": known}) == Rule.from_info({})
@@ -149,6 +153,10 @@ def test_a_rule_that_makes_no_sense_is_not_followed(known):
 def test_a_rule_comes_from_the_json():
     rule = Rule.from_info({"answer": {"weights": {"recogniser": 2, "input": 0}, "temperature": 1.5}})
     assert (rule.weights[RECOGNISER], rule.temperature) == (2, 1.5)
+    # networks fitted before there was a curve
+    assert rule.trust == AS_POOLED
+    later = {"weights": {"input": 1.0}, "temperature": 1.0, "trust": [0.2, 1.3, -1.2]}
+    assert Rule.from_info({"answer": later}) == Rule({"input": 1.0}, 1.0, (0.2, 1.3, -1.2))
 
 
 def plates(recognised: str, read: str, count: int, truth: str = "KA7", sure: float = 0.9) -> list[Known]:
@@ -169,12 +177,43 @@ def test_a_large_set_does_not_outvote_small_ones():
     assert fit([rendered, *real]).weights[INPUT] > 1
 
 
-def test_the_fitted_temperature_gives_as_much_trust_as_is_deserved():
+def test_the_fitted_curve_gives_as_much_trust_as_is_deserved():
     # given with 0.9, right in two of three
     rule = fit([plates("KA7", "KA7", 20) + plates("KA7", "KA7", 10, truth="QQQ")])
     given = answer({RECOGNISER: [spelt("KA7", 0.9, "X")], INPUT: [spelt("KA7", 0.95, "X")]}, rule)
-    assert rule.temperature > 1
+    assert rule.temperature == 1
     assert given.probabilities == pytest.approx((2 / 3,) * 3, abs=0.08)
+
+
+@pytest.mark.parametrize("true", [(0.7, 1.5, -0.8), (0.3, 1.3, -1.2), (1.0, 1.0, 0.0), (1.6, 0.4, 1.0)])
+def test_a_curve_is_found_again(true):
+    rng = np.random.default_rng(0)
+    pooled = rng.uniform(0.02, 0.999, 20000)
+
+    def curve(a, b, c):
+        return 1 / (1 + np.exp(-(a * np.log(pooled) - b * np.log(1 - pooled) + c)))
+
+    right = rng.random(20000) < curve(*true)
+    np.testing.assert_allclose(curve(*fit_trust(pooled, right, np.ones(20000))), curve(*true), atol=0.03)
+
+
+def test_a_curve_never_falls():
+    pooled = np.linspace(0.05, 0.95, 400)
+    # right less often, the more is given
+    a, b, _ = fit_trust(pooled, np.arange(400) % 10 > pooled * 10, np.ones(400))
+    assert a >= 0
+    assert b >= 0
+    assert fit_trust(np.full(5, 0.9), np.ones(5, bool), np.ones(5)) == pytest.approx((1, 1, 0), abs=0.5)
+
+
+@pytest.mark.parametrize("trust", [(0.2, 1.3, -1.2), (1.0, 1.0, 3.0), (0.0, 0.0, -6.0)])
+def test_a_curve_keeps_the_order_of_the_candidates(trust):
+    seen = {RECOGNISER: [spelt("KA7", 0.6, "X")], INPUT: [spelt("KX7", 0.55, "A")]}
+    pooled, given = answer(seen, EVEN), answer(seen, replace(EVEN, trust=trust))
+    assert given.best_text == pooled.best_text
+    for some in given.candidates:
+        assert all(a >= b for (_, a), (_, b) in pairwise(some))
+        assert sum(p for _, p in some) <= 1 + 1e-9
 
 
 def test_there_is_nothing_to_fit_where_nothing_is_read():

@@ -104,3 +104,6 @@ def test_wrong_characters_of_a_reading_are_found_by_alignment():
     # a province that the true text leaves out is neither right nor wrong
     assert wrong_characters("京A1234S", "A12345", "CN") == [None] + [False] * 5 + [True]
     assert wrong_characters("XAB12", "AB12", "DE") == [True, False, False, False, False]
+    # American lists write 0 for both, others know an O
+    assert wrong_characters("COUGAR0", "C0UGARO", "US") == [False, None] + [False] * 4 + [True]
+    assert wrong_characters("CO", "C0", "DE") == [False, True]
