@@ -13,7 +13,16 @@ from enhancing.examining import Examiner
 from enhancing.track_scores import ANSWER_OF_ALL, FRAME, GAIN
 from models.enhancer import Generator
 from tools.benchmarks import bursts
-from tools.benchmarks.bursts import BEST_VIEWS, BURSTS, SMALL_VIEWS, Settings, best_views, small_views
+from tools.benchmarks.bursts import (
+    BEST_VIEWS,
+    BURSTS,
+    EVEN_VIEWS,
+    SMALL_VIEWS,
+    Settings,
+    best_views,
+    even_views,
+    small_views,
+)
 
 # of the plate in the frames, and where it stands in the first one
 WIDE, HIGH, LEFT, TOP = 96, 48, 30, 40
@@ -63,12 +72,13 @@ def test_plates_of_films_are_followed_told_apart_and_read(films, examiner, monke
     read, counts = bursts.read_films(examiner, Settings(films=str(films), show=str(films / "sheets")))
     assert counts == {"shown": 1, "followed": 1, "none": 1}
     # it is never small
-    assert [len(read[name]) for name in (BEST_VIEWS, SMALL_VIEWS)] == [1, 0]
+    assert [len(read[name]) for name in (BEST_VIEWS, EVEN_VIEWS, SMALL_VIEWS)] == [1, 1, 0]
     (only,) = read[BEST_VIEWS]
     assert (only.track.text, only.track.country, only.film) == ("B 742KX", "RO", "film_0000")
     assert len(only.texts[FRAME]) == 5
     assert only.texts[ANSWER_OF_ALL] == ["B742KX"]
-    assert len(list((films / "sheets").iterdir())) == 1
+    sheets = sorted(str(sheet.relative_to(films)) for sheet in films.rglob("*.png"))
+    assert sheets == [f"sheets/{name}/film_0000-car-0.png" for name in (BEST_VIEWS, EVEN_VIEWS)]
 
 
 def test_a_folder_without_films_is_an_error(tmp_path, examiner):
@@ -76,12 +86,13 @@ def test_a_folder_without_films_is_an_error(tmp_path, examiner):
         bursts.read_films(examiner, Settings(films=str(tmp_path)))
 
 
-def test_views_are_the_best_ones_or_as_many_in_a_row_that_are_small():
+def test_views_are_the_best_ones_or_all_along_or_small_ones_in_a_row():
     views = [SimpleNamespace(seconds=n, plate_px=px, worth=px) for n, px in enumerate((20, 30, 34, 38, 44, 60, 80))]
     shuffled = [views[i] for i in (3, 6, 0, 2, 5, 1, 4)]
     assert [view.plate_px for view in best_views(shuffled, 2)] == [80, 60]
+    assert [view.plate_px for view in even_views(shuffled, 3)] == [20, 38, 80]
     assert [view.plate_px for view in small_views(shuffled, 3)] == [30, 34, 38]
-    assert small_views(views[-2:], 2) == small_views(views[:1], 2) == []
+    assert small_views(views[-2:], 2) == small_views(views[:1], 2) == even_views(views[:1], 2) == []
 
 
 def test_the_table_has_a_row_for_each_way(examiner):

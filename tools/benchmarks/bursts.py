@@ -6,8 +6,8 @@
 
 The first line renders plates, and makes of each a burst of frames that differ in place, turn, shake and noise, but not
 in the camera's faults (those of the frozen benchmark preset); they go the way of `enhance.py --burst`. The last one
-follows the plates of rendered films as `enhance.py` does, and takes of each its best frames, and as many in a row from
-where it is small. Prints a Markdown table; nothing is left on disk.
+follows the plates of rendered films as `enhance.py` does, and takes of each its best frames, as many all along its way,
+and as many in a row from where it is small. Prints a Markdown table; nothing is left on disk.
 """
 
 import csv
@@ -48,7 +48,9 @@ SHIFT_PX, TURN_DEG, ZOOM = 5.0, 1.5, 0.03
 SMALL_PX, SMALL_MOST_PX = 36, 46
 # a plate is where the truth says if their middles lie within this share of its width, at the same time
 NEAR, SAME_TIME_S = 0.3, 0.02
-BURSTS, BEST_VIEWS, SMALL_VIEWS = "bursts", "films, best frames", f"films, some {SMALL_PX} px"
+BURSTS = "bursts"
+BEST_VIEWS, EVEN_VIEWS = "films, best frames", "films, frames all along"
+SMALL_VIEWS = f"films, frames in a row of some {SMALL_PX} px"
 PICTURES = 12
 
 
@@ -61,7 +63,9 @@ class Settings:
     films: str | None = field(
         None, type=path, metavar="DIR", help="films and their truth, by data.synthetic --film, in place of bursts"
     )
-    show: str | None = field(None, type=path, metavar="DIR", help="folder for pictures of the first twelve bursts")
+    show: str | None = field(
+        None, type=path, metavar="DIR", help="folder for pictures of the first twelve bursts or tracks"
+    )
 
     def __post_init__(self) -> None:
         require(self.count >= 1, "--count", "at least 1", self.count)
@@ -172,6 +176,12 @@ def best_views(views: Sequence[View], count: int) -> list[View]:
     return sorted(views, key=lambda view: -view.worth)[:count]
 
 
+def even_views(views: Sequence[View], count: int) -> list[View]:
+    """Evenly over the time in which the plate is seen."""
+    views = sorted(views, key=lambda view: view.seconds)
+    return [views[round(place)] for place in np.linspace(0, len(views) - 1, count)] if len(views) >= count else []
+
+
 def small_views(views: Sequence[View], count: int) -> list[View]:
     """As many in a row, where the plate is nearest to `SMALL_PX`; none if it never is that small."""
     views = sorted(views, key=lambda view: view.seconds)
@@ -182,7 +192,11 @@ def small_views(views: Sequence[View], count: int) -> list[View]:
     return rows[int(np.argmin([abs(width - SMALL_PX) for width in widths]))]
 
 
-CHOICES: dict[str, Callable[[Sequence[View], int], list[View]]] = {BEST_VIEWS: best_views, SMALL_VIEWS: small_views}
+CHOICES: dict[str, Callable[[Sequence[View], int], list[View]]] = {
+    BEST_VIEWS: best_views,
+    EVEN_VIEWS: even_views,
+    SMALL_VIEWS: small_views,
+}
 
 
 def follow_plates(film: Path, detector: Detector) -> tuple[list[tuple[Followed, Truth]], Counter]:
@@ -215,18 +229,17 @@ def read_films(examiner: Examiner, settings: Settings) -> tuple[dict[str, list[R
             for name, choose in CHOICES.items():
                 views = choose(followed.views, settings.frames)
                 if is_readable(truth.text, truth.country) and len(views) == settings.frames:
-                    picture = settings.show if len(read[name]) < PICTURES else None
-                    read[name].append(_read_track(examiner, replace(followed, views=views), truth, film, picture))
+                    sheets = Path(settings.show, name) if settings.show and len(read[name]) < PICTURES else None
+                    read[name].append(_read_track(examiner, replace(followed, views=views), truth, film, sheets))
     return read, counts
 
 
-def _read_track(examiner: Examiner, followed: Followed, truth: Truth, film: Path, show: str | None) -> Read:
+def _read_track(examiner: Examiner, followed: Followed, truth: Truth, film: Path, sheets: Path | None) -> Read:
     views, results, burst = combine_views(examiner, followed)
-    name = f"{film.stem}-{truth.car}-{views[0].plate_px:.0f}-px"
-    if show:
-        write_picture(show, f"{name}.png", contact_sheet(views, results, burst))
-    track = LabelledTrack(name, (), truth.text, truth.country)
-    return Read(track, read_track(results, burst), film.stem)
+    name = f"{film.stem}-car-{truth.car}"
+    if sheets:
+        write_picture(str(sheets), f"{name}.png", contact_sheet(views, results, burst))
+    return Read(LabelledTrack(name, (), truth.text, truth.country), read_track(results, burst), film.stem)
 
 
 # --- The table ----------------------------------------------------------------------------------------------
