@@ -23,6 +23,8 @@ from data.settings import field, path, run_module
 
 # in the folder of the runs: minutes that each finished step took
 LEDGER = "steps.json"
+# and that of the second trainings
+FURTHER = "further"
 NETWORKS = ("detector", "recogniser", "pretrain", "generator")
 # of these a run of train.py leaves the archives
 GENERATORS = ("pretrain", "generator")
@@ -45,8 +47,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Step:
-    """One command of Python's. minutes: that it took on two cores with AMX, by the recipe. fresh: a folder that a
-    stopped command leaves half made, and that is made anew. begun: the file of a run that goes on with --resume."""
+    """One command of Python's. minutes: that it takes on two cores of an AMD EPYC, by the recipe. fresh: a folder that
+    a stopped command leaves half made, and that is made anew. begun: the file of a run that goes on with --resume."""
 
     name: str
     command: tuple[str, ...]
@@ -62,28 +64,36 @@ class Step:
 
 
 def steps(settings: Settings, recipe: dict) -> list[Step]:
-    """All steps of the recipe, in order."""
+    """All steps of the recipe, in order. Recogniser and generator are trained twice: the second time from where the
+    first one ended, with what the recipe's "further" changes."""
     runs, datasets, config = Path(settings.runs), Path(settings.datasets), ("--config", settings.recipe)
-    photos, tiles, run = str(datasets / "photos"), str(datasets / "tiles"), runs / "generator"
-    minutes = recipe["minutes"]
+    photos, tiles = str(datasets / "photos"), str(datasets / "tiles")
+    minutes, further = recipe["minutes"], recipe["further"]
 
     def step(name: str, *command: str, **more) -> Step:
-        return Step(name, command, minutes[name.split()[0]], **more)
+        return Step(name, command, minutes[name] if name in minutes else minutes[name.split()[0]], **more)
 
-    def trained(name: str, *more: str) -> Step:
-        return step(name, "-m", f"training.{name}", *config, *more, "--out", str(runs / f"{name}.keras"))
+    def recogniser(name: str, folder: Path, *more: str) -> Step:
+        out = str(folder / "recogniser.keras")
+        return step(name, "-m", "training.recogniser", *config, *more, "--tiles", tiles, "--out", out)
+
+    def generator(name: str, folder: Path, *more: str) -> Step:
+        run, eye = folder / "generator", str(folder / "recogniser.keras")
+        given = ("--tiles", tiles, "--run", str(run), "--recogniser", eye, "--vgg-weights", settings.vgg_weights)
+        return step(name, "train.py", *config, *more, *given, begun=run / "config.json")
 
     found = [_photos(part, recipe, config, photos, minutes["photos"]) for part in range(recipe["photo_parts"])]
-    networks = ("--recogniser", str(runs / "recogniser.keras"), "--vgg-weights", settings.vgg_weights)
+    # the generator carries the recogniser
+    again = "--init", str(runs / "generator" / "pretrain.keras")
     found += [
         step("tiles", "preprocess.py", *config, "--raw", photos, "--out", tiles),
-        trained("detector"),
-        trained("recogniser", "--tiles", tiles),
-        step(
-            "generator", "train.py", *config, "--tiles", tiles, "--run", str(run), *networks, begun=run / "config.json"
-        ),
+        step("detector", "-m", "training.detector", *config, "--out", str(runs / "detector.keras")),
+        recogniser("recogniser", runs),
+        generator("generator", runs),
+        recogniser("further recogniser", runs / FURTHER, *_flags(further["recogniser"]), *again),
+        generator("further generator", runs / FURTHER, *_flags(further["generator"]), *again),
     ]
-    archives = {name: str((run if name in GENERATORS else runs) / f"{name}.keras") for name in NETWORKS}
+    archives = {name: str(folder_of(name, runs) / f"{name}.keras") for name in NETWORKS}
     for name in GENERATORS:
         real = ("--real", *settings.real) if settings.real else ()
         found.append(step(f"calibrate {name}", "-m", "enhancing.calibrate", "--tiles", tiles, "--write", *real,
@@ -92,6 +102,19 @@ def steps(settings: Settings, recipe: dict) -> list[Step]:
         onnx = str(Path(archive).with_suffix(".onnx"))
         found.append(step(f"export {name}", "export.py", "--checkpoint", archive, "--format", "onnx", "--out", onnx))
     return found
+
+
+def folder_of(network: str, runs: Path) -> Path:
+    """Where the runs leave a network that ships."""
+    if network == "detector":
+        return runs
+    return runs / FURTHER / "generator" if network in GENERATORS else runs / FURTHER
+
+
+def _flags(values: dict) -> list[str]:
+    """Settings of a recipe as flags, which override those of its section: --learning-rate 0.001."""
+    given = [(f"--{name.replace('_', '-')}", value) for name, value in values.items()]
+    return [part for flag, value in given for part in (flag, *map(str, value if isinstance(value, list) else [value]))]
 
 
 def read_recipe(settings: Settings) -> tuple[dict, list[Step]]:
@@ -144,7 +167,7 @@ def install(settings: Settings, recipe: dict) -> None:
     """Copy the networks to where enhance.py looks for them, and say which of them is recommended."""
     runs, target = Path(settings.runs), Path(settings.install)
     for name in NETWORKS:
-        folder = runs / "generator" if name in GENERATORS else runs
+        folder = folder_of(name, runs)
         for suffix in (".onnx",) if name in ONNX_ALONE else (".keras", ".onnx"):
             write_bytes(target / f"{name}{suffix}", (folder / f"{name}{suffix}").read_bytes())
         about = json.loads(read_text(folder / f"{name}.json"))

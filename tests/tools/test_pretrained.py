@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+import training.recogniser
 import training.settings
 from data.console import ended_early
-from data.settings import read_config
+from data.settings import from_json, read_config
 from tools import pretrained
 
 MINUTES = {"photos": 10, "tiles": 5, "detector": 60, "recogniser": 120, "generator": 90, "calibrate": 4, "export": 1}
-RECIPE = {"photo_parts": 2, "photos": {"seed": 5}, "minutes": MINUTES, "recommended": "pretrain"}
+MINUTES |= {"further recogniser": 30, "further generator": 20}
+FURTHER = {"recogniser": {"steps": 7, "blocks": [1, 2, 3, 4]}, "generator": {"g_learning_rate": 1e-05}}
+RECIPE = {"photo_parts": 2, "photos": {"seed": 5}, "minutes": MINUTES, "recommended": "pretrain", "further": FURTHER}
 
 
 @pytest.fixture
@@ -29,10 +32,28 @@ def test_each_step_starts_from_nothing_or_from_one_before_it(settings):
     made = set()
     for step in pretrained.steps(settings, RECIPE):
         read = [
-            step.command[i + 1] for i, flag in enumerate(step.command) if flag in ("--raw", "--tiles", "--recogniser")
+            step.command[i + 1]
+            for i, flag in enumerate(step.command)
+            if flag in ("--raw", "--tiles", "--recogniser", "--init")
         ]
         assert all(any(path.startswith(one) or one.startswith(path) for one in made) for path in read), step.name
         made |= {step.command[i + 1] for i, flag in enumerate(step.command) if flag in ("--out", "--run")}
+
+
+def test_the_second_trainings_go_on_from_the_first_with_what_the_recipe_changes(settings):
+    steps = {step.name: step.command for step in pretrained.steps(settings, RECIPE)}
+    for name in ("recogniser", "generator"):
+        first, second = steps[name], steps[f"further {name}"]
+        assert second[second.index("--init") + 1] == str(Path(settings.runs) / "generator" / "pretrain.keras")
+        assert "--init" not in first
+        assert second[: first.index("--config") + 2] == first[: first.index("--config") + 2]
+    second = steps["further recogniser"]
+    assert second[second.index("--steps") :][:2] == ("--steps", "7")
+    assert second[second.index("--blocks") :][:5] == ("--blocks", "1", "2", "3", "4")
+    second = steps["further generator"]
+    assert second[second.index("--g-learning-rate") + 1] == "1e-05"
+    # what ships is what they leave
+    assert steps["export pretrain"][2] == str(Path(settings.runs) / "further" / "generator" / "pretrain.keras")
 
 
 def test_finished_steps_are_not_done_again_and_a_failed_one_is(settings, monkeypatch, capsys):
@@ -53,7 +74,7 @@ def test_finished_steps_are_not_done_again_and_a_failed_one_is(settings, monkeyp
     names = [step.name for step in pretrained.steps(settings, RECIPE)]
     assert done == [*names, "install"]
     # twice as slow as usual: 5 + 60 + ... minutes are left, and take twice as long
-    left = (60 + 120 + 90 + 2 * 4 + 4 * 1) * 2 / 60
+    left = (60 + 120 + 90 + 30 + 20 + 2 * 4 + 4 * 1) * 2 / 60
     assert f"about {left:.1f} hours" in capsys.readouterr().out
 
 
@@ -109,6 +130,15 @@ def test_each_section_of_the_shipped_recipe_is_understood_by_its_program(program
     recipe = Path(__file__).parents[2] / "configs" / "shipped.json"
     found = read_config(settings, str(recipe), section)
     assert found.keys() == json.loads(recipe.read_text(encoding="utf-8"))[section].keys()
+
+
+@pytest.mark.parametrize("section", ["recogniser", "generator"])
+def test_what_the_second_trainings_change_is_understood(section):
+    recipe = json.loads((Path(__file__).parents[2] / "configs" / "shipped.json").read_text(encoding="utf-8"))
+    module = {"recogniser": training.recogniser.RecogniserSettings, "generator": training.settings.Settings}[section]
+    changes = recipe["further"][section]
+    values = from_json(module, {**recipe[section], **changes}, "further")
+    assert values.items() >= changes.items()
 
 
 def test_the_plain_recipe_is_train_pys_default():
