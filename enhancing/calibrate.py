@@ -80,21 +80,25 @@ def try_strengths(generator: Generator, reader: Reader, plates: Sequence[Given])
     return trials
 
 
-def best(trials: Sequence[Trial], readable: np.ndarray | None = None) -> tuple[float, float]:
+def best(
+    trials: Sequence[Trial], readable: np.ndarray | None = None, shares: np.ndarray | None = None
+) -> tuple[float, float]:
     """(strength for what cannot be read as it is, strength for what surely can). readable: (N,), how sure the
-    recogniser is of each plate before it is restored; None without one: then both are the same.
+    recogniser is of each plate before it is restored; None without one: then both are the same. shares: (N,), how much
+    each plate counts; None for all alike.
 
     Of the pairs that read fewer plates than the best one by at most the standard error of that difference (the
     one-standard-error rule, Breiman et al. 1984, Classification and Regression Trees, section 3.4.3), the one that
     flips fewest, and of these the lowest: where chance may decide, more of the input is kept.
     """
+    shares = np.ones(len(trials[0].right)) if shares is None else shares
     before, strengths = trials[0].right, [trial.strength for trial in trials]
     every = [(high, low) for high in strengths for low in strengths if low <= high]
     pairs = [(high, high) for high in strengths] if readable is None else every
     right = {pair: _right_at(trials, *pair, readable) for pair in pairs}
-    most = max(right.values(), key=np.sum)
-    good = [pair for pair in pairs if _as_good(right[pair], most)]
-    return min(good, key=lambda pair: (_flipped(before, right[pair]), sum(pair)))
+    most = max(right.values(), key=shares.dot)
+    good = [pair for pair in pairs if _as_good(right[pair], most, shares)]
+    return min(good, key=lambda pair: (shares.dot(before & ~right[pair]), sum(pair)))
 
 
 def _right_at(trials: Sequence[Trial], high: float, low: float, readable: np.ndarray | None) -> np.ndarray:
@@ -105,10 +109,16 @@ def _right_at(trials: Sequence[Trial], high: float, low: float, readable: np.nda
     return np.stack([trial.right for trial in trials])[nearest, np.arange(count)]
 
 
-def _as_good(right: np.ndarray, most: np.ndarray) -> bool:
-    won, lost = (right & ~most).sum(), (most & ~right).sum()
+def _as_good(right: np.ndarray, most: np.ndarray, shares: np.ndarray) -> bool:
+    lacking = shares.dot(most.astype(float) - right)
     # McNemar 1947: the error of a difference between judgements of the same plates
-    return lost - won <= np.sqrt(won + lost)
+    return lacking <= np.sqrt((shares**2).dot(most ^ right))
+
+
+def equal_shares(sets: Sequence[Sequence]) -> np.ndarray:
+    """(N,) for the plates of all sets: each set counts as much as the others, or many tiles would outvote few real
+    plates."""
+    return np.concatenate([np.full(len(some), 1 / max(1, len(some))) for some in sets])
 
 
 def _flipped(before: np.ndarray, right: np.ndarray) -> float:
@@ -230,7 +240,9 @@ def calibrate(settings: Settings) -> None:
     readable = None if examiner.answerer is None else np.array([examiner.readable(each.source) for each in plates])
 
     trials = try_strengths(generator, reader, plates)
-    strengths = best(trials, readable) if settings.strength is None else (settings.strength, settings.strength)
+    shares = equal_shares([tiles, *real])
+    given = (settings.strength, settings.strength)
+    strengths = best(trials, readable, shares) if settings.strength is None else given
     chosen = replace(generator, strength=strengths[0], readable_strength=strengths[1])
     examiner = replace(examiner, generator=chosen)
     measured = measure(examiner, tiles)

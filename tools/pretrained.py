@@ -23,8 +23,6 @@ from data.settings import field, path, run_module
 
 # in the folder of the runs: minutes that each finished step took
 LEDGER = "steps.json"
-# and that of the second trainings
-FURTHER = "further"
 NETWORKS = ("detector", "recogniser", "pretrain", "generator")
 # of these a run of train.py leaves the archives
 GENERATORS = ("pretrain", "generator")
@@ -64,51 +62,52 @@ class Step:
 
 
 def steps(settings: Settings, recipe: dict) -> list[Step]:
-    """All steps of the recipe, in order. Recogniser and generator are trained twice: the second time from where the
-    first one ended, with what the recipe's "further" changes."""
+    """All steps of the recipe, in order. The recogniser is trained twice: the generator is built on the first one, and
+    the second goes on from there, with what "further_recogniser" changes, and answers."""
     runs, datasets, config = Path(settings.runs), Path(settings.datasets), ("--config", settings.recipe)
-    photos, tiles = str(datasets / "photos"), str(datasets / "tiles")
-    minutes, further = recipe["minutes"], recipe["further"]
+    photos, tiles, run = str(datasets / "photos"), str(datasets / "tiles"), runs / "generator"
+    minutes = recipe["minutes"]
 
     def step(name: str, *command: str, **more) -> Step:
         return Step(name, command, minutes[name] if name in minutes else minutes[name.split()[0]], **more)
 
-    def recogniser(name: str, folder: Path, *more: str) -> Step:
-        out = str(folder / "recogniser.keras")
-        return step(name, "-m", "training.recogniser", *config, *more, "--tiles", tiles, "--out", out)
+    def trained(name: str, out: Path, *more: str) -> Step:
+        program = f"training.{name.split()[-1]}"
+        return step(name, "-m", program, *config, *more, "--out", str(out))
 
-    def generator(name: str, folder: Path, *more: str) -> Step:
-        run, eye = folder / "generator", str(folder / "recogniser.keras")
-        given = ("--tiles", tiles, "--run", str(run), "--recogniser", eye, "--vgg-weights", settings.vgg_weights)
-        return step(name, "train.py", *config, *more, *given, begun=run / "config.json")
+    def exported(name: str) -> Step:
+        archive, onnx = files_of(name, runs)
+        return step(f"export {name}", "export.py", "--checkpoint", str(archive), "--format", "onnx", "--out", str(onnx))
 
+    first, second = runs / "recogniser.keras", files_of("recogniser", runs)[0]
+    networks = "--recogniser", str(first), "--vgg-weights", settings.vgg_weights
+    changes = _flags(recipe["further_recogniser"])
     found = [_photos(part, recipe, config, photos, minutes["photos"]) for part in range(recipe["photo_parts"])]
-    # the generator carries the recogniser
-    again = "--init", str(runs / "generator" / "pretrain.keras")
     found += [
         step("tiles", "preprocess.py", *config, "--raw", photos, "--out", tiles),
-        step("detector", "-m", "training.detector", *config, "--out", str(runs / "detector.keras")),
-        recogniser("recogniser", runs),
-        generator("generator", runs),
-        recogniser("further recogniser", runs / FURTHER, *_flags(further["recogniser"]), *again),
-        generator("further generator", runs / FURTHER, *_flags(further["generator"]), *again),
+        trained("detector", runs / "detector.keras"),
+        trained("recogniser", first, "--tiles", tiles),
+        step(
+            "generator", "train.py", *config, "--tiles", tiles, "--run", str(run), *networks, begun=run / "config.json"
+        ),
+        # the generator carries the first one, rounded as it ships
+        trained("further recogniser", second, *changes, "--tiles", tiles, "--init", str(run / "pretrain.keras")),
+        # before trust is fitted, which goes by the recogniser beside the generator
+        exported("recogniser"),
     ]
-    archives = {name: str(folder_of(name, runs) / f"{name}.keras") for name in NETWORKS}
     for name in GENERATORS:
         real = ("--real", *settings.real) if settings.real else ()
         found.append(step(f"calibrate {name}", "-m", "enhancing.calibrate", "--tiles", tiles, "--write", *real,
-                          "--checkpoint", archives[name]))  # fmt: skip
-    for name, archive in archives.items():
-        onnx = str(Path(archive).with_suffix(".onnx"))
-        found.append(step(f"export {name}", "export.py", "--checkpoint", archive, "--format", "onnx", "--out", onnx))
-    return found
+                          "--checkpoint", str(files_of(name, runs)[0])))  # fmt: skip
+    return found + [exported(name) for name in NETWORKS if name != "recogniser"]
 
 
-def folder_of(network: str, runs: Path) -> Path:
-    """Where the runs leave a network that ships."""
-    if network == "detector":
-        return runs
-    return runs / FURTHER / "generator" if network in GENERATORS else runs / FURTHER
+def files_of(network: str, runs: Path) -> tuple[Path, Path]:
+    """The archive of a network that ships, and its `.onnx` file, where the steps leave them."""
+    if network == "recogniser":
+        return runs / "further" / "recogniser.keras", runs / "generator" / "recogniser.onnx"
+    archive = (runs / "generator" if network in GENERATORS else runs) / f"{network}.keras"
+    return archive, archive.with_suffix(".onnx")
 
 
 def _flags(values: dict) -> list[str]:
@@ -167,10 +166,10 @@ def install(settings: Settings, recipe: dict) -> None:
     """Copy the networks to where enhance.py looks for them, and say which of them is recommended."""
     runs, target = Path(settings.runs), Path(settings.install)
     for name in NETWORKS:
-        folder = folder_of(name, runs)
-        for suffix in (".onnx",) if name in ONNX_ALONE else (".keras", ".onnx"):
-            write_bytes(target / f"{name}{suffix}", (folder / f"{name}{suffix}").read_bytes())
-        about = json.loads(read_text(folder / f"{name}.json"))
+        archive, onnx = files_of(name, runs)
+        for file in (onnx,) if name in ONNX_ALONE else (archive, onnx):
+            write_bytes(target / file.name, file.read_bytes())
+        about = json.loads(read_text(archive.with_suffix(".json")))
         if name in GENERATORS:
             about["recommended"] = name == recipe["recommended"]
         write_text(target / f"{name}.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")

@@ -6,7 +6,7 @@ from drawn_plates import plate
 
 from data.labelled import Pair, Plate
 from enhancing import calibrate
-from enhancing.calibrate import STRENGTHS, Trial, as_given, best, hear, least_width, try_strengths, write
+from enhancing.calibrate import STRENGTHS, Trial, as_given, best, equal_shares, hear, least_width, try_strengths, write
 from enhancing.examining import Examiner
 from models.enhancer import Generator
 from reading.answer import Rule, fit
@@ -53,6 +53,17 @@ def test_plates_won_and_lost_make_a_difference_less_certain():
     trials = [Trial(0.3, (plates >= 60) & (plates < 450), 0.7, 0.1), Trial(0.5, plates < 400, 0.7, 0.1)]
     # 50 won and 60 lost
     assert best(trials) == (0.3, 0.3)
+
+
+def test_few_real_plates_count_as_much_as_many_tiles():
+    tiles, real = np.arange(500), np.arange(30)
+    # the tiles want strength, eight of thirty real plates are harmed by it
+    weak = Trial(0.2, np.concatenate([tiles < 300, real < 28]), 0.7, 0.1)
+    strong = Trial(0.8, np.concatenate([tiles < 330, real < 20]), 0.7, 0.1)
+    shares = equal_shares([tiles, real])
+    assert shares[:500].sum() == pytest.approx(shares[500:].sum())
+    assert best([weak, strong]) == (0.8, 0.8)
+    assert best([weak, strong], shares=shares) == (0.2, 0.2)
 
 
 def test_what_can_be_read_as_it_is_gets_less_strength():

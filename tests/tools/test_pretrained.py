@@ -16,9 +16,10 @@ from data.settings import from_json, read_config
 from tools import pretrained
 
 MINUTES = {"photos": 10, "tiles": 5, "detector": 60, "recogniser": 120, "generator": 90, "calibrate": 4, "export": 1}
-MINUTES |= {"further recogniser": 30, "further generator": 20}
-FURTHER = {"recogniser": {"steps": 7, "blocks": [1, 2, 3, 4]}, "generator": {"g_learning_rate": 1e-05}}
-RECIPE = {"photo_parts": 2, "photos": {"seed": 5}, "minutes": MINUTES, "recommended": "pretrain", "further": FURTHER}
+MINUTES |= {"further recogniser": 30}
+FURTHER = {"steps": 7, "blocks": [1, 2, 3, 4], "learning_rate": 1e-05}
+RECIPE = {"photo_parts": 2, "photos": {"seed": 5}, "minutes": MINUTES, "recommended": "pretrain"}
+RECIPE |= {"further_recogniser": FURTHER}
 
 
 @pytest.fixture
@@ -40,20 +41,25 @@ def test_each_step_starts_from_nothing_or_from_one_before_it(settings):
         made |= {step.command[i + 1] for i, flag in enumerate(step.command) if flag in ("--out", "--run")}
 
 
-def test_the_second_trainings_go_on_from_the_first_with_what_the_recipe_changes(settings):
+def test_the_second_training_of_the_recogniser_goes_on_from_the_first_with_what_the_recipe_changes(settings):
     steps = {step.name: step.command for step in pretrained.steps(settings, RECIPE)}
-    for name in ("recogniser", "generator"):
-        first, second = steps[name], steps[f"further {name}"]
-        assert second[second.index("--init") + 1] == str(Path(settings.runs) / "generator" / "pretrain.keras")
-        assert "--init" not in first
-        assert second[: first.index("--config") + 2] == first[: first.index("--config") + 2]
-    second = steps["further recogniser"]
+    first, second = steps["recogniser"], steps["further recogniser"]
+    # the generator carries the first
+    run = steps["generator"][steps["generator"].index("--run") + 1]
+    assert second[second.index("--init") + 1] == str(Path(run) / "pretrain.keras")
+    assert second[:4] == first[:4]
     assert second[second.index("--steps") :][:2] == ("--steps", "7")
     assert second[second.index("--blocks") :][:5] == ("--blocks", "1", "2", "3", "4")
-    second = steps["further generator"]
-    assert second[second.index("--g-learning-rate") + 1] == "1e-05"
-    # what ships is what they leave
-    assert steps["export pretrain"][2] == str(Path(settings.runs) / "further" / "generator" / "pretrain.keras")
+    assert second[second.index("--learning-rate") + 1] == "1e-05"
+    assert steps["export recogniser"][2] == second[second.index("--out") + 1]
+
+
+def test_trust_is_fitted_with_the_recogniser_that_ships(settings):
+    names = [step.name for step in pretrained.steps(settings, RECIPE)]
+    assert names.index("export recogniser") < names.index("calibrate pretrain")
+    # find_answerer looks beside the generator
+    beside = {pretrained.files_of(name, Path(settings.runs))[1].parent for name in ("recogniser", "pretrain")}
+    assert len(beside) == 1
 
 
 def test_finished_steps_are_not_done_again_and_a_failed_one_is(settings, monkeypatch, capsys):
@@ -74,7 +80,7 @@ def test_finished_steps_are_not_done_again_and_a_failed_one_is(settings, monkeyp
     names = [step.name for step in pretrained.steps(settings, RECIPE)]
     assert done == [*names, "install"]
     # twice as slow as usual: 5 + 60 + ... minutes are left, and take twice as long
-    left = (60 + 120 + 90 + 30 + 20 + 2 * 4 + 4 * 1) * 2 / 60
+    left = (60 + 120 + 90 + 30 + 2 * 4 + 4 * 1) * 2 / 60
     assert f"about {left:.1f} hours" in capsys.readouterr().out
 
 
@@ -132,12 +138,10 @@ def test_each_section_of_the_shipped_recipe_is_understood_by_its_program(program
     assert found.keys() == json.loads(recipe.read_text(encoding="utf-8"))[section].keys()
 
 
-@pytest.mark.parametrize("section", ["recogniser", "generator"])
-def test_what_the_second_trainings_change_is_understood(section):
+def test_what_the_second_training_changes_is_understood():
     recipe = json.loads((Path(__file__).parents[2] / "configs" / "shipped.json").read_text(encoding="utf-8"))
-    module = {"recogniser": training.recogniser.RecogniserSettings, "generator": training.settings.Settings}[section]
-    changes = recipe["further"][section]
-    values = from_json(module, {**recipe[section], **changes}, "further")
+    changes = recipe["further_recogniser"]
+    values = from_json(training.recogniser.RecogniserSettings, {**recipe["recogniser"], **changes}, "further")
     assert values.items() >= changes.items()
 
 
