@@ -195,6 +195,7 @@ def take_screenshots(address: str, folder: Path) -> None:
     # not among what the project itself needs
     from playwright.sync_api import sync_playwright
 
+    folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, prepare in SHOTS.items():
