@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -124,8 +124,8 @@ def _run(
 ) -> None:
     """While the network is at one window of pictures, the next is decoded and the last one written.
 
-    A row is passed on as soon as its result is written. If the run ends early, results that are being written are
-    finished, and the rest is dropped.
+    A row is passed on as soon as its result is written. If the run ends early, what the network has done is written,
+    and the rest is dropped.
     """
     window = examiner.batch_size * (1 if examiner.ask_again else WINDOW_BATCHES)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
@@ -135,8 +135,9 @@ def _run(
         rows.add(number, _finish_all(examiner, plates, looks, share, results))
 
     taken = {job.name for job in jobs}
+    loading = _ahead(pool, lambda job: load(examiner, job, corners, taken), jobs, window)
     try:
-        loads = enumerate(_ahead(pool, lambda job: load(examiner, job, corners, taken), jobs, window))
+        loads = enumerate(loading)
         while some := list(islice(loads, window)):
             started = time.perf_counter()
             sources = [each.source for _, plates in some for each in plates if each.source is not None]
@@ -150,20 +151,26 @@ def _run(
         while finishing:
             finishing.popleft().result()
     finally:
+        loading.close()
+        wait(finishing)
         pool.shutdown(cancel_futures=True)
         rows.close()
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int) -> Iterator:
-    """`pool.map` that never has more than `ahead` items under way."""
+    """`pool.map` that never has more than `ahead` items under way, and drops those that wait when it is closed."""
     items, waiting = iter(items), deque()
-    for item in islice(items, ahead):
-        waiting.append(pool.submit(function, item))
-    while waiting:
-        done = waiting.popleft().result()
-        for item in islice(items, 1):
+    try:
+        for item in islice(items, ahead):
             waiting.append(pool.submit(function, item))
-        yield done
+        while waiting:
+            done = waiting.popleft().result()
+            for item in islice(items, 1):
+                waiting.append(pool.submit(function, item))
+            yield done
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def load(examiner: Examiner, job: Job, corners: Corners | None, taken: Collection[str] = ()) -> list[Loaded]:
