@@ -26,8 +26,6 @@ LEDGER = "steps.json"
 NETWORKS = ("detector", "recogniser", "pretrain", "generator")
 # of these a run of train.py leaves the archives
 GENERATORS = ("pretrain", "generator")
-# the generators carry the recogniser's weights, so that its archive need not be in the repository, too
-ONNX_ALONE = ("recogniser",)
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def install(settings: Settings, recipe: dict) -> None:
     runs, target = Path(settings.runs), Path(settings.install)
     for name in NETWORKS:
         archive, onnx = files_of(name, runs)
-        for file in (onnx,) if name in ONNX_ALONE else (archive, onnx):
+        for file in (archive, onnx):
             write_bytes(target / file.name, file.read_bytes())
         about = json.loads(read_text(archive.with_suffix(".json")))
         if name in GENERATORS:

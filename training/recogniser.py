@@ -216,9 +216,10 @@ def train(settings: RecogniserSettings) -> None:
 def finish(model, settings: RecogniserSettings, about: dict, plates: tuple | None) -> None:
     """Write the archive, and what the .json beside it says: `about`, and how much of the plates it reads."""
     from models.loading import in_policy
-    from training.networks import write_archive
+    from training.networks import as_shipped, write_archive
 
     model = in_policy(model, "float32")
+    model.set_weights(as_shipped(model.get_weights(), about["precision"]))
     if plates is not None:
         about |= {"validation": reading_of(model, about["characters"], *plates)}
     write_archive(model, Path(settings.out), about)
