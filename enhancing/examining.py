@@ -19,7 +19,6 @@ from enhancing.opening import TWO_LINES_ASPECT, Source
 from models.answerer import ZOOMS, Answerer, find_answerer, views_of, views_of_line
 from models.detector import TURNED, Detector, load_detector
 from models.enhancer import (
-    BATCH_SIZE,
     Generator,
     at_own_size,
     is_larger,
@@ -29,6 +28,7 @@ from models.enhancer import (
     resize,
     restore_each,
 )
+from models.loading import BATCH_SIZE
 from reading.answer import DEFAULT, INPUT, RECOGNISER, RESULT, Answer, Rule, answer, as_reading, certainty
 from reading.matching import comparable, edit_distance, partners
 from reading.reader import Reader, Reading, join, read_plates, split_lines

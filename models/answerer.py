@@ -19,7 +19,6 @@ PAD_PX = 16
 ZOOMS = (1.0, 0.92, 0.85)
 # of the strip's width that a line of two takes
 LINE_SHARE = 0.8
-BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Answerer:
 
     def read(self, strips: Sequence[np.ndarray]) -> list[np.ndarray]:
         """strips: (h, w, 3) each, of any sizes. Returns their probabilities (w / 4, 1 + len(characters))."""
-        return in_batches(self.run, [_padded(strip) for strip in strips], BATCH_SIZE)
+        return in_batches(self.run, [_padded(strip) for strip in strips])
 
 
 def find_answerer(checkpoint: str | Path, backend: Backend = ONNX) -> Answerer | None:

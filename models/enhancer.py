@@ -15,7 +15,7 @@ import numpy as np
 from data.io import to_float, to_uint8
 from data.quality import edges, is_grey, luminance, mean_and_contrast, middle, noise_of
 from data.straighten import tile_size
-from models.loading import KERAS, Backend, in_batches, load
+from models.loading import BATCH_SIZE, KERAS, Backend, in_batches, load
 from models.shipped import check_checkpoint, read_info, second_opinion
 
 TILE_WIDTH_PX = 192
@@ -25,7 +25,6 @@ MAX_TILE_PX = 2048
 PAD_PX = 16
 # A taller picture is scaled to its height. Otherwise a strip of 1 x 5000 px would become 192 x 960,000.
 MAX_TALLNESS = 4
-BATCH_SIZE = 16
 # a change of mean colour up to this is undone: five of 256 levels
 SMALL_CAST = 0.02
 # share of a removed cast that may remain in a colour; this one has the least colour error on validation plates

@@ -41,6 +41,8 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 # Linux' names for the CPU features, and for the maker whose second one is fast: AVX512-BF16 takes 0.6 of float32's time
 # on an AMD EPYC, and 1.6 of it on an Intel Xeon
 AMX, AVX512, AMD = "amx_bf16", "avx512_bf16", "AuthenticAMD"
+# pictures that go through a network together
+BATCH_SIZE = 16
 
 
 class Backend(NamedTuple):
@@ -293,7 +295,7 @@ def _queued(queue) -> Run:
     return run
 
 
-def in_batches(run: Callable[[np.ndarray], np.ndarray], pictures: Sequence[np.ndarray], batch_size: int) -> list:
+def in_batches(run: Run, pictures: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list:
     """What a network makes of each picture, (H, W, 3) float32, in their order: pictures of one size go through `run`
     together, at most `batch_size` at a time."""
     by_shape = defaultdict(list)

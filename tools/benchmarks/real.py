@@ -29,7 +29,7 @@ from evaluation.figures import reliability_diagram
 from evaluation.metrics import CONFIDENT, harm, reading_rates, trust
 from evaluation.scoring import known_pairs
 from evaluation.tables import share
-from models.enhancer import BATCH_SIZE
+from models.loading import BATCH_SIZE
 from models.shipped import check_checkpoint, default_checkpoint
 from reading.answer import Answer
 from reading.matching import match
