@@ -15,9 +15,8 @@ from data.film import Frame, open_film
 from data.io import PictureError, is_moving, open_picture
 from enhancing.burst import Burst, combine
 from enhancing.examining import Examiner, Result
-from enhancing.films import clock, combine_views, plates_in_frames
+from enhancing.films import Followed, clock, combine_views, follow, plates_in_frames
 from enhancing.opening import NoPlateFound, Source, load_sources
-from enhancing.tracking import Followed, follow
 from page import words
 from page.guard import own
 from page.pictures import MAX_PIXELS, Examples, base_name, save_result, to_preview

@@ -32,10 +32,9 @@ from data.synthetic.rendering import render
 from enhancing.burst import combine
 from enhancing.drawing import burst_sheet
 from enhancing.examining import Examiner, make_examiner
-from enhancing.films import combine_views, contact_sheet, plates_in_frames, plates_near
+from enhancing.films import Followed, View, combine_views, contact_sheet, follow, plates_in_frames, plates_near
 from enhancing.opening import find_sources
 from enhancing.track_scores import LabelledTrack, rates, read_track
-from enhancing.tracking import Followed, View, follow
 from enhancing.writing import write_picture
 from evaluation.tables import share
 from models.detector import Detector
