@@ -96,7 +96,7 @@ def evaluate(settings: Settings) -> dict:
     from data.labelled import clean_as_input, first_pair, from_lq_only, from_tiles, pick
     from evaluation import report
     from evaluation.scoring import Scorer, by_name, describe, load_fitting, vgg_distance, with_truth_from_clean
-    from models.answerer import find_answerer
+    from models.answerer import answerer_file, load_answerer
     from reading.reader import Reader
 
     material = from_tiles(settings.tiles, settings.split) if settings.tiles else from_lq_only(settings.lq_only)
@@ -111,8 +111,10 @@ def evaluate(settings: Settings) -> dict:
 
     distance = vgg_distance(settings.vgg_weights) if settings.vgg_weights else None
     reader = Reader(keep_steps=True) if settings.ocr else None
-    found = {name: find_answerer(file) for name, file in named.items()}
-    answerers = {name: answerer for name, answerer in found.items() if answerer is not None}
+    # generators beside one recogniser share it
+    found = {name: answerer_file(file) for name, file in named.items()}
+    opened = {file: load_answerer(file) for file in {*found.values()} - {None}}
+    answerers = {name: opened[file] for name, file in found.items() if opened.get(file)}
     scorer = Scorer(generators, reader, distance, answerers)
     table, failures = score(scorer, plates)
     if settings.ocr and material.truth == "clean side":

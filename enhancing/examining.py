@@ -188,14 +188,14 @@ class Examiner:
 
     def look(self, sources: Sequence[Source]) -> list[Look]:
         """The networks' part, in batches."""
-        ways = self._ways(sources)
+        ways, before = self._ways(sources)
         sources = [source.turned() if way.turned else source for source, way in zip(sources, ways, strict=True)]
         pictures = [source.lq for source in sources]
         recognised = self._recognised(sources, ZOOMS if self.reader else ZOOMS[:1])
         strengths = [self.generator.strength_for(certainty(each)) for each in recognised]
         restored = restore_each(self.generator, pictures, self.batch_size, strengths)
         others = self._others(pictures, strengths) if self.ask_again else [[] for _ in pictures]
-        readings = self._readings(sources, restored)
+        readings = self._readings(sources, restored, before)
         return [Look(*each, *way) for *each, way in zip(restored, others, readings, recognised, ways, strict=True)]
 
     def judge(self, source: Source, look: Look) -> Result:
@@ -241,13 +241,13 @@ class Examiner:
             others = [[*some, opinion] for some, opinion in zip(others, opinions, strict=True)]
         return others
 
-    def _readings(self, sources: Sequence[Source], restored: Sequence[np.ndarray]) -> list[list[Reading]]:
+    def _readings(
+        self, sources: Sequence[Source], restored: Sequence[np.ndarray], before: Sequence[Reading]
+    ) -> list[list[Reading]]:
         if self.reader is None:
             return [[] for _ in sources]
-        every = zip(sources, restored, strict=True)
-        shown = [as_read(source, each) for source, sr in every for each in (source.lq, sr)]
-        readings = read_plates(self.reader, shown)
-        return [list(pair) for pair in zip(readings[::2], readings[1::2], strict=True)]
+        after = read_plates(self.reader, list(map(as_read, sources, restored)))
+        return [list(pair) for pair in zip(before, after, strict=True)]
 
     def readable(self, source: Source) -> float:
         """The recogniser's probability of the picture as it is; 0 without a recogniser."""
@@ -285,13 +285,16 @@ class Examiner:
         text = look.readings[1].text if given is None else given.best_text
         return agree(text, [each.text for some in self.readings_of(look).values() for each in some])
 
-    def _ways(self, sources: Sequence[Source]) -> list[Way]:
-        """Whether the plates hang upside down, by how surely their pictures are read either way."""
+    def _ways(self, sources: Sequence[Source]) -> tuple[list[Way], list[Reading]]:
+        """Whether the plates hang upside down, by how surely their pictures are read either way, and what is read the
+        right way; nothing without a reader."""
         if self.reader is None:
-            return [Way(False, False) for _ in sources]
+            return [Way(False, False) for _ in sources], []
         both = [each for source in sources for each in (source, source.turned())]
         readings = read_plates(self.reader, [as_read(each, each.lq) for each in both])
-        return [which_way(*pair) for pair in zip(readings[::2], readings[1::2], strict=True)]
+        pairs = list(zip(readings[::2], readings[1::2], strict=True))
+        ways = [which_way(*pair) for pair in pairs]
+        return ways, [pair[way.turned] for pair, way in zip(pairs, ways, strict=True)]
 
     def _warnings(self, source: Source, look: Look, width: float, agreed: Agreement | None) -> tuple[str, ...]:
         too_little = width < min_effective_width(self.generator) or (agreed is not None and agreed.mean < MIN_AGREEMENT)

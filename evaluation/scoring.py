@@ -8,6 +8,7 @@ a user would get them in a file, float32 in [0, 1] where they are made.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -171,13 +172,19 @@ class Scorer:
 def recognised(
     pairs: Sequence[Pair], generators: dict[str, Generator], answerers: dict[str, Answerer]
 ) -> dict[str, list[list[Reading]]]:
-    """What the recognisers of generators that have one read in each low-quality picture itself, a reading per view."""
+    """What the recognisers of generators that have one read in each low-quality picture itself, a reading per view.
+    Generators that share a recogniser and a width of their input share its readings, too."""
 
-    def read(generator: Generator, answerer: Answerer, picture: np.ndarray) -> list[Reading]:
-        large = to_working_size(replace(generator, scale=1), to_float(picture))
-        return [as_reading(each, answerer.characters) for each in answerer.read(views_of(large))]
+    @cache
+    def read(answerer: Answerer, width_px: int) -> list[list[Reading]]:
+        as_shown = Generator(run=lambda batch: batch, width_px=width_px)
+        views = [views_of(to_working_size(as_shown, to_float(pair.lq))) for pair in pairs]
+        seen = (
+            as_reading(each, answerer.characters) for each in answerer.read([view for some in views for view in some])
+        )
+        return [[next(seen) for _ in some] for some in views]
 
-    return {name: [read(generators[name], each, pair.lq) for pair in pairs] for name, each in answerers.items()}
+    return {name: read(answerer, generators[name].width_px) for name, answerer in answerers.items()}
 
 
 def render(

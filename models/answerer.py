@@ -38,11 +38,16 @@ class Answerer:
 def find_answerer(checkpoint: str | Path, backend: Backend = ONNX) -> Answerer | None:
     """The recogniser beside a generator's file, else the one that its `.keras` archive carries, as its JSON says; None
     without either. backend: the generator's. Raises ValueError for a file that cannot be loaded."""
+    found = answerer_file(checkpoint)
+    return found and load_answerer(found, backend)
+
+
+def answerer_file(checkpoint: str | Path) -> Path | None:
+    """Where the recogniser of a generator's file stands, as `find_answerer` looks for it."""
     path = Path(checkpoint)
-    beside = (path.with_name(STEM + suffix) for suffix in SUFFIXES)
-    found = next((file for file in beside if file.is_file()), None)
+    beside = [file for suffix in SUFFIXES if (file := path.with_name(STEM + suffix)).is_file()]
     carries = path.suffix.lower() == ".keras" and "characters" in read_info(path)
-    return load_answerer(found or path, backend) if found or carries else None
+    return next(iter(beside), path if carries else None)
 
 
 def load_answerer(path: str | Path, backend: Backend = ONNX) -> Answerer | None:

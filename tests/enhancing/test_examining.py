@@ -110,6 +110,27 @@ def test_the_answer_is_of_the_recogniser_and_the_reader():
     assert shapes == [(3, 64, 192, 3)]
 
 
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_the_reader_sees_each_picture_once(upside_down):
+    seen = []
+
+    class Looking(Spelling):
+        def read(self, pictures):
+            seen.extend(pictures)
+            # sure of what is bright on top
+            return [Reading("AB12", float(0.5 + each[: len(each) // 2].mean() / 2)) for each in pictures]
+
+    generator = Generator(lambda batch: batch / 2)
+    picture = np.zeros((64, 192, 3), np.float32)
+    picture[32 * upside_down : 32 + 32 * upside_down] = 1
+    (look,) = Examiner(generator, reader=Looking("", 0)).look([make_source(generator, picture)])
+    assert look.turned == upside_down
+    upright = picture[::-1, ::-1] if upside_down else picture
+    for shown, expected in zip(seen, (picture, picture[::-1, ::-1], upright / 2), strict=True):
+        np.testing.assert_allclose(shown, expected, atol=1e-6)
+    assert [each.confidence for each in look.readings] == [1.0, 0.75]
+
+
 def test_without_a_reader_the_recogniser_sees_each_picture_once():
     columns = np.full((1, 4, 2), 0.05)
     columns[0, range(4), (1, 0, 0, 0)] = 0.9, 0.9, 0.9, 0.9

@@ -14,12 +14,12 @@ from drawn_plates import reading, spelled
 from tiny_generators import write_onnx
 
 from data.io import encode_png
-from data.labelled import Pair, Plate, from_tiles, pick
+from data.labelled import Pair, Plate, from_tiles, load, pick
 from data.tiles import Row, format_rows, tile_url
 from evaluate import Settings, evaluate, main
 from evaluation.report import summarise
-from evaluation.scoring import Scorer, by_name, load_fitting
-from models.answerer import Answerer
+from evaluation.scoring import Scorer, by_name, load_fitting, recognised
+from models.answerer import ZOOMS, Answerer
 from models.enhancer import Generator
 from models.generator import build_generator
 
@@ -276,6 +276,26 @@ def test_answers_are_of_all_who_read_and_scored(tmp_path):
     known = summarise(table, read=True)["methods"]["own"]["answer"]
     assert known["plate_acc"]["n"] == len(plates)
     assert sum(part["n"] for part in known["reliability"]) == sum(len(s.answer.candidates) for s in table.scores["own"])
+
+
+def test_generators_beside_one_recogniser_share_what_it_reads(tmp_path):
+    seen = []
+
+    def run(batch):
+        seen.extend(batch)
+        return np.full((len(batch), 10, 3), 1 / 3)
+
+    answerer = Answerer(run, "87")
+    pairs, _ = load(from_tiles(tiles(tmp_path / "tiles", count=2), "test").plates)
+    generators = {
+        name: Generator(lambda batch: batch, width_px=width) for name, width in (("a", 64), ("b", 64), ("c", 80))
+    }
+    both = recognised(pairs, generators, dict.fromkeys("ab", answerer))
+    once = len(seen)
+    assert both["a"] == both["b"] == recognised(pairs, generators, {"a": answerer})["a"]
+    assert once == len(seen) - once == len(pairs) * len(ZOOMS)
+    recognised(pairs, generators, {"a": answerer, "c": answerer})
+    assert len(seen) == 4 * once
 
 
 def test_vgg_distance_is_0_for_equal_pictures_and_grows(tmp_path):

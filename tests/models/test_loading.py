@@ -18,7 +18,7 @@ from tiny_generators import tiny_model, write_onnx
 
 from models import loading
 from models.enhancer import load_generator
-from models.loading import choose_backend, load
+from models.loading import FEW, choose_backend, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,7 +111,23 @@ def test_an_onnx_file_may_have_a_name_that_is_not_utf8(tmp_path):
     write_onnx(path, gain=0.5)
     tile = np.full((1, 32, 64, 3), 0.5, np.float32)
     np.testing.assert_allclose(load(path, "float32").run(tile), 0.25, atol=1e-6)
-    np.testing.assert_allclose(load(path, "float32").run(np.repeat(tile, 2, 0)), 0.25, atol=1e-6)
+    np.testing.assert_allclose(load(path, "float32").run(np.repeat(tile, FEW + 1, 0)), 0.25, atol=1e-6)
+
+
+def test_a_few_pictures_share_one_session_and_many_get_another(tmp_path, monkeypatch):
+    opened = []
+    open_one = loading.open_session
+    monkeypatch.setattr(
+        loading, "open_session", lambda path, threads: opened.append(threads) or open_one(path, threads)
+    )
+    run = load(write_onnx(tmp_path / "net.onnx", gain=0.5), "float32").run
+    batch = np.random.default_rng(0).random((FEW + 1, 16, 16, 3), dtype=np.float32)
+    few, sessions = run(batch[:FEW]), list(opened)
+    many = run(batch)
+    assert sessions == [0]
+    assert opened == [0, 1]
+    np.testing.assert_allclose(few, many[:FEW], atol=1e-6)
+    np.testing.assert_allclose(many, batch * 0.5, atol=1e-6)
 
 
 def test_what_stands_in_an_onnx_file_may_be_nonsense(tmp_path):
