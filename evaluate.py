@@ -93,7 +93,7 @@ def evaluate(settings: Settings) -> dict:
 
     # what takes its time is loaded once all that can be checked is checked
     prepare_libraries()
-    from data.labelled import clean_as_input, first_pair, from_lq_only, from_tiles, pick
+    from data.tiles import clean_as_input, first_pair, from_lq_only, from_tiles, pick
     from evaluation import report
     from evaluation.scoring import Scorer, by_name, describe, load_fitting, vgg_distance, with_truth_from_clean
     from models.answerer import answerer_file, load_answerer
@@ -138,7 +138,7 @@ def evaluate_tracks(settings: Settings) -> int:
     prepare_libraries()
     from tqdm import tqdm
 
-    from data.labelled import pick
+    from data.tiles import pick
     from enhancing.examining import make_examiner
     from enhancing.track_scores import find_tracks, for_terminal, score_tracks
 

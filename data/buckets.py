@@ -32,9 +32,9 @@ import PIL
 
 from data.console import say
 from data.files import LOCK, PART, is_local, is_path, read_bytes, replacing, sync, write_bytes
-from data.photos import UNREADABLE, Photo
+from data.photos import SPLITS, UNREADABLE, Photo
 from data.preprocessing import REJECTED, Finder, Outcome, Recipe, Summary, make_pairs, to_json
-from data.tiles import MANIFEST, SPLITS, Row, format_rows, tile_url
+from data.tiles import MANIFEST, Row, format_rows, tile_url
 
 PHOTOS_PER_BUCKET = 256
 # so that a small folder, too, keeps several workers busy

@@ -27,8 +27,8 @@ from data.ccpd import Annotation, is_ccpd_name, parse_name
 from data.console import say
 from data.files import file_reason, has_picture_extension, is_local, read_text
 from data.io import PictureError, open_picture_8bit
-from data.tiles import SPLITS
 
+SPLITS = ("train", "val", "test")
 TEXTS = "text.csv"
 COLUMNS = ("file", "text", "country")
 # names by which --format auto decides

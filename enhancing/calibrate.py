@@ -30,8 +30,8 @@ import numpy as np
 from tqdm import tqdm
 
 from data.files import read_text, write_text
-from data.labelled import Pair, Plate, from_tiles, load, pick
 from data.settings import field, path, require, run_module
+from data.tiles import Pair, Plate, from_tiles, load, pick
 from enhancing.examining import Examiner, as_read
 from enhancing.opening import NoPlateFound, Source, find_sources
 from evaluation.scoring import known_pairs

@@ -15,7 +15,7 @@ from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontMan
 from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
 
 from data.console import literal
-from data.labelled import Plate
+from data.tiles import Plate
 from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, Score
 from evaluation.tables import PLAIN
 from reading.matching import MISSING, is_two_line, marked

@@ -14,7 +14,7 @@ import numpy as np
 
 from data.console import cell
 from data.files import write_bytes, write_text
-from data.labelled import Failure, Material, load
+from data.tiles import Failure, Material, load
 from evaluation import figures, tables
 from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates, trust
 from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, PICTURE_FIGURES, Table, recognised, render

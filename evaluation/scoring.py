@@ -18,9 +18,9 @@ from data import degrade
 from data.ccpd import CHINA
 from data.degrade import blur_length, sampled_width
 from data.io import to_float, to_uint8
-from data.labelled import Failure, Pair, Plate, from_lq_only, from_tiles, load
 from data.quality import luminance
 from data.straighten import plate_width
+from data.tiles import Failure, Pair, Plate, from_lq_only, from_tiles, load
 from evaluation.metrics import CONFIDENT, colour_error, psnr_db, ssim
 from models.answerer import Answerer, views_of
 from models.enhancer import Generator, enhance, load_generator, resize, restore_each, to_working_size

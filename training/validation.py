@@ -20,9 +20,8 @@ import numpy as np
 
 from data.dataset import Pairs
 from data.io import to_float, to_uint8
-from data.labelled import Failure
 from data.straighten import straighten
-from data.tiles import Row, read_manifest
+from data.tiles import Failure, Row, read_manifest
 from evaluation.metrics import harm, psnr_db, reading_rates, ssim
 from evaluation.scoring import known_pairs
 from models.detector import PRETRAINED, Detector, find_plates, load_detector

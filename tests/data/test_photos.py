@@ -8,8 +8,8 @@ import unicodedata
 import pytest
 from plate_photos import write_photos
 
-from data.labelled import from_lq_only
 from data.photos import assign_splits, find_photos, read_splits
+from data.tiles import from_lq_only
 from enhancing.finding import find_inputs
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from drawn_plates import plate
 
-from data.labelled import Pair, Plate
+from data.tiles import Pair, Plate
 from enhancing import calibrate
 from enhancing.calibrate import STRENGTHS, Trial, as_given, best, equal_shares, hear, least_width, try_strengths, write
 from enhancing.examining import Examiner

@@ -14,8 +14,7 @@ from drawn_plates import reading, spelled
 from tiny_generators import write_onnx
 
 from data.io import encode_png
-from data.labelled import Pair, Plate, from_tiles, load, pick
-from data.tiles import Row, format_rows, tile_url
+from data.tiles import Pair, Plate, Row, format_rows, from_tiles, load, pick, tile_url
 from evaluate import Settings, evaluate, main
 from evaluation.report import summarise
 from evaluation.scoring import Scorer, by_name, load_fitting, recognised

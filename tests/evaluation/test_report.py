@@ -9,8 +9,8 @@ import pytest
 from matplotlib.text import Text
 
 from data.io import encode_png
-from data.labelled import Failure, Material, Pair, Plate
 from data.straighten import plate_width
+from data.tiles import Failure, Material, Pair, Plate
 from evaluation import report
 from evaluation.figures import grid, reliability_diagram
 from evaluation.report import binned, by_quartile, curves, select, summarise

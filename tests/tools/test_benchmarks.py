@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from data.labelled import Pair, Plate
+from data.tiles import Pair, Plate
 from reading.answer import Answer
 from reading.reader import Reading
 from tools.benchmarks import speed

@@ -21,8 +21,8 @@ from tqdm import tqdm
 from data.console import say
 from data.files import replacing, write_text
 from data.io import to_float
-from data.labelled import Pair
 from data.settings import field, path, run_module
+from data.tiles import Pair
 from enhancing.examining import Examiner, Result, as_read, make_examiner
 from enhancing.opening import NoPlateFound, find_sources, make_source
 from evaluation.figures import reliability_diagram
