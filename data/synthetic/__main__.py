@@ -15,7 +15,8 @@ from pathlib import Path
 
 from data.console import say
 from data.settings import field, path, require, run_module
-from data.synthetic.rendering import draw_sheet, render_films, render_folder
+from data.synthetic.drive import render_films
+from data.synthetic.rendering import draw_sheet, render_folder
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from data.synthetic.canvas import (
 from data.synthetic.car import PAINTS
 from data.synthetic.plates import BLACK, DESIGNS, DRAWN_SHARE, WHITE, chinese_two_lines, european_two_lines
 from data.synthetic.registrations import FREE_RULES
-from data.synthetic.scene import photograph, place
+from data.synthetic.rendering import photograph, place
 
 # (height, width)
 SCENE = (192, 256)

@@ -8,17 +8,19 @@ defocus, darkness, noise, and H.264. Frames are (H, W, 3) uint8 RGB; corners are
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from data.files import replacing
 from data.io import to_float, to_uint8
 from data.synthetic.canvas import Pen, clouds, smooth
 from data.synthetic.plates import DESIGNS, draw_face
 from data.synthetic.registrations import RULES
-from data.synthetic.scene import photograph
+from data.synthetic.rendering import VARIETIES, in_order, make_new, photograph
 
 # height, width
 FRAME = (720, 1280)
@@ -126,6 +128,19 @@ def write_drive(
 def _row(number: int, sight: Sight) -> tuple:
     places = [f"{value:.2f}" for value in sight.corners.ravel()]
     return number, f"{number / RATE:.3f}", sight.car, *places, sight.text, sight.country
+
+
+def render_films(folder: Path, count: int, seed: int = 0, workers: int = 1, variety: str = "benchmark") -> None:
+    """Write `count` films, each with its truth. Raises ValueError if the folder holds anything already."""
+    make_new(folder)
+    films = in_order(partial(_write_drive, folder, seed, variety), range(count), workers)
+    for _ in tqdm(films, total=count, unit="film", desc="rendering"):
+        pass
+
+
+def _write_drive(folder: Path, seed: int, variety: str, index: int) -> None:
+    cv2.setNumThreads(1)
+    write_drive(folder, seed, index, faces=VARIETIES[variety])
 
 
 # --- What is drawn once -------------------------------------------------------------------------------------

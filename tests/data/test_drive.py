@@ -6,7 +6,6 @@ import pytest
 
 from data.film import open_film
 from data.synthetic import __main__ as program
-from data.synthetic import rendering
 from data.synthetic.drive import COLUMNS, drive, write_drive
 
 SIZE = (180, 320)
@@ -87,7 +86,8 @@ def test_a_film_on_disk_and_its_truth(tmp_path):
 
 
 def test_from_the_command_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(rendering, "write_drive", lambda folder, seed, index, faces: (folder / f"{index}").touch())
+    write = lambda folder, seed, index, faces: (folder / f"{index}").touch()  # noqa: E731
+    monkeypatch.setattr("data.synthetic.drive.write_drive", write)
     flags = ["--film", "--out", str(tmp_path / "films"), "--count=3", "--workers=1"]
     assert program.main(flags) == 0
     assert "3 films" in capsys.readouterr().out

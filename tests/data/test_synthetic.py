@@ -9,11 +9,11 @@ from PIL import Image
 
 from data.ccpd import CHINA, parse_name
 from data.synthetic import __main__ as program
-from data.synthetic import registrations, rendering, scene
+from data.synthetic import registrations, rendering
 from data.synthetic.canvas import Canvas
 from data.synthetic.car import draw_car
 from data.synthetic.plates import DESIGNS, VARIED_DESIGNS, WHITE, draw_face
-from data.synthetic.scene import mount, place
+from data.synthetic.rendering import mount, place
 
 SEED = 3
 
@@ -163,7 +163,7 @@ def test_bolts_do_not_touch_characters():
         designs = VARIED_DESIGNS if number % 2 else DESIGNS
         face = draw_face(rng, 300, registrations.VARIED_RULES, designs)
         bolted = face.pixels.copy()
-        scene._bolts(rng, bolted, face.ink)
+        rendering._bolts(rng, bolted, face.ink)
         changed = np.abs(bolted - face.pixels).max(axis=2) > 0.05
         assert changed.any()
         assert not (changed & (face.ink > 0.5)).any(), face.text
@@ -173,7 +173,7 @@ def test_a_holder_adds_its_rims_and_leaves_the_plate():
     rng = np.random.default_rng(0)
     plate = rng.random((60, 200, 3)).astype(np.float32)
     for _ in range(10):
-        framed, (above, below, side) = scene.framed(rng, plate, 0.5)
+        framed, (above, below, side) = rendering.framed(rng, plate, 0.5)
         assert framed.shape == (60 + above + below, 200 + 2 * side, 3)
         np.testing.assert_array_equal(framed[above:-below, side:-side], plate)
 
