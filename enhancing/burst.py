@@ -11,10 +11,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.quality import luminance
+from data import quality
 from data.straighten import homography, in_tile
 from data.straighten import warp as seen_through
-from enhancing import consistency
 from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, as_read, min_effective_width
 from enhancing.opening import Source
 from models.enhancer import at_own_size, is_larger, resize, restore_each
@@ -82,12 +81,12 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     weights = np.stack([each.weights for each in laid])
     shares = weights.mean(axis=(1, 2)) / weights.mean(axis=(1, 2)).sum()
     picture = _average([each.picture for each in laid], weights)
-    spread = np.stack([luminance(each.picture - picture) ** 2 for each in laid])
+    spread = np.stack([quality.luminance(each.picture - picture) ** 2 for each in laid])
     mean = _average([each.lq for each in laid], np.stack([np.full(picture.shape[:2], share) for share in shares]))
     combined = _read_combined(results[reference].source, picture, mean, examiner)
     elected = _elect(results, shares, combined)
     agreement = agree(elected.text, [r.reading.text for r, share in zip(results, shares, strict=True) if share])
-    fit = consistency.fit(results[reference].source.lq, picture)
+    fit = quality.fit(results[reference].source.lq, picture)
     width = max(result.effective_width for result in results)
     chosen = results[reference].source
     too_little = width < min_effective_width(examiner.generator) or agreement.mean < MIN_AGREEMENT
@@ -191,7 +190,7 @@ def _trust(result: Result) -> float:
 def worth_of(picture: np.ndarray, native_width: float) -> float:
     """The width in px of the camera, times how much of the contrast of the picture, (h, w, 3) float, is in strokes as
     fine as characters': a large view may be blurred, a sharp one small."""
-    grey = luminance(picture)
+    grey = quality.luminance(picture)
     fine, coarse = (cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in STROKES_SIGMA)
     contrast = float(grey.std())
     return native_width * float((fine - coarse).std()) / contrast if contrast > 1e-3 else 0.0
@@ -261,7 +260,7 @@ def warped(picture: np.ndarray, warp: np.ndarray) -> np.ndarray:
 
 
 def smooth(picture: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(luminance(picture), (0, 0), ALIGN_SIGMA)
+    return cv2.GaussianBlur(quality.luminance(picture), (0, 0), ALIGN_SIGMA)
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:

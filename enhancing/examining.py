@@ -12,9 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.quality import Quality, luminance, measure
+from data import quality
 from data.straighten import in_tile
-from enhancing import consistency
 from enhancing.opening import TWO_LINES_ASPECT, Source
 from models.answerer import ZOOMS, Answerer, find_answerer, views_of, views_of_line
 from models.detector import TURNED, Detector, load_detector
@@ -101,7 +100,7 @@ def undo(restored: Sequence[np.ndarray], scale: int) -> list[np.ndarray]:
 def disagreement(sr: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
     """(H, W) float32: standard deviation of the luminance over the result and the variants, 0 where all agree, up to
     0.5."""
-    stack = np.stack([luminance(each) for each in (sr, *others)])
+    stack = np.stack([quality.luminance(each) for each in (sr, *others)])
     return cv2.GaussianBlur(stack.std(axis=0), (0, 0), MAP_SIGMA)
 
 
@@ -142,7 +141,7 @@ class Look:
 @dataclass(frozen=True)
 class Result:
     """picture: the enhanced picture, float32 in [0, 1], or uint8 where the file has 8 bits and is larger than the
-    generator's input. before, after: of the picture's middle, at the result's size. fit: see enhancing/consistency.py.
+    generator's input. before, after: of the picture's middle, at the result's size. fit: see data/quality.py.
     effective_width: px. disagreement: (h, w) of sr's size, or None when not asked for. agreement: of all readings with
     the answer. agreement, reading_before, reading: None without a reader. answer: None without one that keeps its
     steps. note: that the picture is left as sharp as it is, or ""."""
@@ -150,9 +149,9 @@ class Result:
     source: Source
     look: Look
     picture: np.ndarray
-    before: Quality
-    after: Quality
-    fit: consistency.Fit
+    before: quality.Quality
+    after: quality.Quality
+    fit: quality.Fit
     effective_width: float
     disagreement: np.ndarray | None
     agreement: Agreement | None
@@ -201,8 +200,8 @@ class Examiner:
     def judge(self, source: Source, look: Look) -> Result:
         """The rest, for one picture."""
         source = source.turned() if look.turned else source
-        fit = consistency.fit(source.lq, look.sr)
-        width = consistency.effective_width(fit, look.sr.shape[1], source.native_width)
+        fit = quality.fit(source.lq, look.sr)
+        width = quality.effective_width(fit, look.sr.shape[1], source.native_width)
         # the report measures what is written: both pictures at the result's size
         large = source.plate() if is_larger(source.size, look.sr) else None
         picture = look.sr if large is None else at_own_size(look.sr, large)
@@ -216,8 +215,8 @@ class Examiner:
             source=source,
             look=look,
             picture=picture,
-            before=measure(_middle(before)),
-            after=measure(_middle(picture)),
+            before=quality.measure(_middle(before)),
+            after=quality.measure(_middle(picture)),
             fit=fit,
             effective_width=width,
             disagreement=disagreement(look.sr, look.others) if look.others else None,
@@ -350,7 +349,7 @@ def as_read(source: Source, picture: np.ndarray) -> tuple[np.ndarray, ...]:
 def is_flat(lq: np.ndarray) -> bool:
     """Whether a picture, float in [0, 1], shows nothing: less contrast than coding and noise give to a single
     colour."""
-    return float(cv2.GaussianBlur(luminance(lq), (0, 0), FLAT_SIGMA_PX).std()) < FLAT_CONTRAST
+    return float(cv2.GaussianBlur(quality.luminance(lq), (0, 0), FLAT_SIGMA_PX).std()) < FLAT_CONTRAST
 
 
 def _middle(picture: np.ndarray) -> np.ndarray:

@@ -58,13 +58,12 @@ def is_below(path: str, folder: str) -> bool:
 
 @dataclass
 class Row:
-    """A line of report.csv. Lengths in px; brightness, contrast and sharpness as in data/quality.py; empty: not
-    measured.
+    """A line of report.csv. Lengths in px; brightness, contrast, sharpness and consistency as in data/quality.py;
+    empty: not measured.
 
-    consistency: see enhancing/consistency.py. agreement: of all readings with the answer, 0 to 1. agreed: the answer
-    with a ? for each character that some reading sees differently. answer: the likeliest characters by all readings,
-    ? for those below one half. answer_probability: that all of them are right. alternatives: of each character, what
-    else it may be, the likeliest first, or -.
+    agreement: of all readings with the answer, 0 to 1. agreed: the answer with a ? for each character that some reading
+    sees differently. answer: the likeliest characters by all readings, ? for those below one half. answer_probability:
+    that all of them are right. alternatives: of each character, what else it may be, the likeliest first, or -.
     """
 
     input: str
