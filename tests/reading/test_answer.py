@@ -165,9 +165,11 @@ def plates(recognised: str, read: str, count: int, truth: str = "KA7", sure: flo
 
 
 def test_a_fitted_rule_trusts_who_is_right():
-    trusting = fit([plates("KB7", "KA7", 8) + plates("KA7", "KA7", 2)])
-    doubting = fit([plates("KA7", "KB7", 8) + plates("KA7", "KA7", 2)])
-    assert trusting.weights[INPUT] >= 1
+    misread, well_read = plates("KB7", "KA7", 8), plates("KA7", "KB7", 8)
+    trusting = fit([misread + plates("KA7", "KA7", 2)])
+    doubting = fit([well_read + plates("KA7", "KA7", 2)])
+    assert answer(misread[0].readings, trusting).best_text == "KA7"
+    assert answer(well_read[0].readings, doubting).best_text == "KA7"
     assert doubting.weights[INPUT] == 0
 
 
