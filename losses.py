@@ -1,4 +1,4 @@
-"""The terms of both objectives; their weights are in `training/objective.py`.
+"""The terms of both objectives; their weights are in `training/settings.py`.
 
     discriminator = CE(D(G(x)), 0) + CE(D(y), 1)
     generator     = MSE(G(x), y) + 0.1 * VGG(G(x), y) + 0.2 * CE(D(G(x)), 1)

@@ -20,7 +20,6 @@ from data.files import check_name
 from models.loading import import_keras
 from training.devices import choose_precision, choose_strategy, explain, is_chief, seed_everything, worker_name
 from training.journal import Journal
-from training.objective import from_settings, stage_one, weights_of
 from training.run_folder import begin, describe, held, stored_precision
 from training.settings import (
     BalanceSettings,
@@ -31,6 +30,8 @@ from training.settings import (
     Settings,
     WatchSettings,
     parse,
+    stage_one,
+    weights_of,
 )
 from training.tile_pairs import cache_tiles, find_pairs, tile_size
 
@@ -100,7 +101,7 @@ def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int
 def open_run(settings: Settings, trainer, pairs, held_out, about: dict) -> Iterator:
     """A run (`training.loop.Run`) with all that is closed after it: worker processes, journal, cache, signal handlers.
     about: of the networks, for the .json beside each."""
-    from training.loop import Run, stoppable
+    from training.loop import Run, balance_from, stoppable
     from training.validation import ShippedWeights, choose_selection, make_validator
 
     watch, folder = settings.part(WatchSettings), Path(settings.run)
@@ -114,7 +115,7 @@ def open_run(settings: Settings, trainer, pairs, held_out, about: dict) -> Itera
     try:
         pairs = cache_tiles(pairs, cache) if settings.cache else pairs
         with Batches(pairs, settings.workers) as batches:
-            balance = from_settings(settings.part(BalanceSettings))
+            balance = balance_from(settings.part(BalanceSettings))
             run = Run(folder, settings.part(ScheduleSettings), watch, balance, trainer, batches, shipped, journal)
             with stoppable(run):
                 yield run

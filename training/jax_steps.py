@@ -13,8 +13,7 @@ import numpy as np
 import losses
 from data.dataset import Batches
 from training.networks import Networks
-from training.objective import stage_one
-from training.settings import BETA_1, BETA_2, EPSILON, ScheduleSettings
+from training.settings import BETA_1, BETA_2, EPSILON, ScheduleSettings, stage_one
 
 
 class Slot:

@@ -18,7 +18,7 @@ from data.console import printable
 from data.files import read_text, replacing, write_bytes
 from data.io import encode_png
 from training.devices import on_jax
-from training.objective import TERMS
+from training.settings import TERMS
 
 COLUMNS = (
     "stage", "step", "seconds", "tiles_per_second", "wait_share",

@@ -23,6 +23,11 @@ SECTION = "generator"
 # of Adam (Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1)
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
+# terms beyond the recipe, in both stages on request
+OPTIONS = ("detail", "strokes", "colour", "reading")
+# of the generator's loss
+TERMS = ("mse", *OPTIONS, "vgg", "adversarial")
+
 P = TypeVar("P")
 
 
@@ -99,6 +104,18 @@ class ObjectiveSettings:
 
     def __post_init__(self) -> None:
         _check(self, "0 or more", lambda value: value >= 0, *(each.name for each in fields(ObjectiveSettings)))
+
+
+def weights_of(settings: ObjectiveSettings) -> dict[str, float]:
+    """Name of a term -> its weight in stage two, of the recipe's terms and of those `OPTIONS` that are asked for."""
+    weights = {"mse": settings.mse_weight, "vgg": settings.vgg_weight, "adversarial": settings.adversarial_weight}
+    options = {name: getattr(settings, f"{name}_weight") for name in OPTIONS}
+    return weights | {name: weight for name, weight in options.items() if weight}
+
+
+def stage_one(weights: dict[str, float]) -> dict[str, float]:
+    """Of the terms' weights in stage two, those of stage one: the MSE, weighing 1 there, and the options."""
+    return {"mse": 1.0} | {name: weights[name] for name in OPTIONS if name in weights}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from tiny_runs import as_flags, tiny_settings
 from data.settings import make_parser
 from data.settings import parse as parse_settings
 from training.recogniser import SECTION, RecogniserSettings
-from training.settings import PARTS, Settings, parse
+from training.settings import PARTS, ObjectiveSettings, Settings, parse, stage_one, weights_of
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -45,3 +45,15 @@ def test_the_plain_recipe_is_the_default():
 def test_the_recogniser_has_a_section_of_its_own():
     given = ["--tiles", "t", "--out", "o", "--config", str(CONFIGS / "shipped.json")]
     assert parse_settings(RecogniserSettings, "", given, section=SECTION).crop == (64, 192)
+
+
+def test_without_further_flags_the_weights_are_those_of_the_recipe():
+    weights = weights_of(ObjectiveSettings())
+    assert weights == {"mse": 1.0, "vgg": 0.1, "adversarial": 0.2}
+    assert stage_one(weights) == {"mse": 1.0}
+
+
+def test_stage_one_has_the_terms_that_both_stages_have():
+    weights = weights_of(ObjectiveSettings(mse_weight=0.5, strokes_weight=0.4))
+    assert weights == {"mse": 0.5, "vgg": 0.1, "adversarial": 0.2, "strokes": 0.4}
+    assert stage_one(weights) == {"mse": 1.0, "strokes": 0.4}

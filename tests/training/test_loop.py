@@ -4,21 +4,8 @@ import pytest
 from tiny_runs import tiny_part
 
 from training.devices import TrainingFailed
-from training.loop import rate_at
-from training.objective import Balance, Terms, from_settings, stage_one, weights_of
-from training.settings import BalanceSettings, ObjectiveSettings
-
-
-def test_without_further_flags_the_weights_are_those_of_the_recipe():
-    weights = weights_of(ObjectiveSettings())
-    assert weights == {"mse": 1.0, "vgg": 0.1, "adversarial": 0.2}
-    assert stage_one(weights) == {"mse": 1.0}
-
-
-def test_stage_one_has_the_terms_that_both_stages_have():
-    weights = weights_of(ObjectiveSettings(mse_weight=0.5, strokes_weight=0.4))
-    assert weights == {"mse": 0.5, "vgg": 0.1, "adversarial": 0.2, "strokes": 0.4}
-    assert stage_one(weights) == {"mse": 1.0, "strokes": 0.4}
+from training.loop import Balance, Terms, balance_from, rate_at
+from training.settings import BalanceSettings
 
 
 def test_non_finite_term_stops_with_step_and_name():
@@ -92,7 +79,7 @@ def test_running_accuracy_follows_the_seen_ones():
 
 def test_corrections_fall_at_fixed_steps_and_only_when_adaptive():
     assert [step for step in range(1, 31) if make_balance().is_due(step)] == [10, 20, 30]
-    fixed = from_settings(tiny_part(BalanceSettings, balance="fixed", discriminator_every=2))
+    fixed = balance_from(tiny_part(BalanceSettings, balance="fixed", discriminator_every=2))
     assert not any(fixed.is_due(step) for step in range(1, 1000))
     assert fixed.d_every == 2
 
