@@ -6,7 +6,6 @@ opens http://127.0.0.1:7860 with the shipped generator. Pictures stay on this ma
 does. Exit code: 0 stopped by the user, 2 the page could not be opened. A restored plate is a hint, not evidence.
 """
 
-import base64
 import os
 import signal
 import socket
@@ -20,20 +19,11 @@ from pathlib import Path
 from data.console import STOPPED, prepare_console, prepare_libraries, say
 from data.settings import field, parse, path, require
 
-HERE = Path(__file__).resolve().parent
-PAGE, REPORT = HERE / "page", HERE / "docs" / "evaluation"
+REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
 MAX_FILE_SIZE = "100mb"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 # whose last picture is remembered
 SESSIONS = 50
-# seconds between two clean-ups, and for how long a file is kept
-SWEEP_SECONDS, KEEP_SECONDS = 300, 1800
-TITLE = "Licence plate enhancer"
-HEAD = """
-# {title}
-<div class="hint">{hint} Where the picture holds too little, the network draws characters that were never there,
-and they look just as crisp.</div>
-"""
 
 
 @dataclass(frozen=True)
@@ -99,6 +89,7 @@ def open_page(settings: Settings, examiner, folder: str):
     for name in ("no_proxy", "NO_PROXY"):
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), settings.host, *LOCAL)))
     from page.guard import Guard, GuardedApp, Uploads
+    from page.layout import assets, build_page, theme
 
     page = build_page(examiner, folder, Path(settings.report or REPORT))
     page.launch(
@@ -118,58 +109,6 @@ def open_page(settings: Settings, examiner, folder: str):
         _app=GuardedApp(Guard(settings.host, Uploads(folder))),
     )
     return page
-
-
-def build_page(examiner, folder: str, report: Path):
-    """examiner: asks again, for the map, and has a reader that keeps its steps. folder: for files to download, as
-    `GRADIO_TEMP_DIR` says. report: what evaluate.py left. Raises ValueError where the examples are not there."""
-    # late: it takes a second, and reads the environment that `open_page` sets
-    import gradio as gr
-
-    from page import limits, several, single
-    from page.pictures import read_examples
-    from page.words import HINT
-
-    examples = read_examples()
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)) as page:
-        gr.Markdown(HEAD.format(title=TITLE, hint=HINT), elem_id="head")
-        with gr.Tab("One picture"):
-            visit = single.build(examiner, examples, folder)
-            single.add_api(examiner, folder)
-        with gr.Tab("Several frames"):
-            several.build(examiner, examples, folder)
-        with gr.Tab("Its limits") as tab:
-            limits.build(tab, examiner, examples, report, folder, visit)
-    return page.queue(max_size=20, api_open=False)
-
-
-def assets() -> dict[str, str]:
-    """What the page's own parts need in the browser, for `launch`."""
-    from enhancing.drawing import CHINESE, FONTS
-
-    script, css = ((PAGE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
-    font = base64.b64encode((FONTS / CHINESE).read_bytes()).decode()
-    # for browsers whose system has no Chinese font
-    face = f'<style>@font-face {{ font-family: provinces; src: url("data:font/otf;base64,{font}"); }}</style>'
-    return {"css": css, "head": f"{face}<script>{script}</script>"}
-
-
-def theme():
-    """No font is fetched from anywhere."""
-    import gradio as gr
-
-    return gr.themes.Default(
-        primary_hue="blue",
-        neutral_hue="slate",
-        font=["provinces", "system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-    ).set(
-        # the theme's own are too pale to read: 2.6 to 1 on white
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        block_info_text_color="*neutral_600",
-        block_info_text_color_dark="*neutral_300",
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

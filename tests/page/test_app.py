@@ -555,7 +555,9 @@ def test_the_shipped_figures_are_shown():
 
 
 def test_the_page_can_be_built_without_any_evaluation(examiner, tmp_path):
-    page = app.build_page(examiner, str(tmp_path), tmp_path / "none")
+    from page.layout import build_page
+
+    page = build_page(examiner, str(tmp_path), tmp_path / "none")
     components = [component["props"].get("elem_id") for component in page.get_config_file()["components"]]
     assert {"photo", "result", "frames", "burst-result"} <= set(components)
     assert "grid" not in components
