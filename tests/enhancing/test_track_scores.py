@@ -73,8 +73,8 @@ def test_a_folder_without_tracks_is_an_error(tmp_path):
 
 def test_every_way_is_scored(tmp_path):
     tracks = find_tracks(str(write_tracks(tmp_path / "in", {"a": "B742KX"})))
-    # each frame upright and turned, then as it is and enhanced: one of three is read wrong
-    readings = ["B742KX"] * 6 + ["B742KX", "B742KX", "B742KX", "B742KX", "B1", "B142KX", "B742KX"]
+    # each frame upright and turned, then each enhanced: one of three is read wrong; then all combined
+    readings = ["B742KX"] * 4 + ["B1", "B1"] + ["B742KX", "B742KX", "B142KX"] + ["B742KX"]
     metrics = score_tracks(tracks, examiner(*readings), tmp_path / "out")
     rates = {way: rates["plate_acc"]["value"] for way, rates in metrics["ways"].items()}
     assert set(rates) == {*WAYS, BOUND, GAIN}
