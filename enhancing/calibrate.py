@@ -32,7 +32,7 @@ from tqdm import tqdm
 from data.files import read_text, write_text
 from data.settings import field, path, require, run_module
 from data.tiles import Pair, Plate, from_tiles, load, pick
-from enhancing.examining import Examiner, as_read
+from enhancing.examining import Examiner, as_read, readings_of
 from enhancing.opening import NoPlateFound, Source, find_sources
 from evaluation.scoring import known_pairs
 from models.answerer import find_answerer
@@ -154,25 +154,23 @@ def as_given(generator: Generator, pairs: Sequence[Pair], detector: Detector | N
     return plates
 
 
-def measure(examiner: Examiner, plates: Sequence[Given]) -> np.ndarray:
-    """(N, 3): effective width in px, agreement, and 1 where the enhanced plate was read right."""
-    rows = []
+class Seen(NamedTuple):
+    """measured: (N, 3), effective width in px, agreement, and 1 where the enhanced plate was read right. heard: what
+    each source reads."""
+
+    measured: np.ndarray
+    heard: list[Known]
+
+
+def see(examiner: Examiner, plates: Sequence[Given]) -> Seen:
+    rows, heard = [], []
     for start in tqdm(range(0, len(plates), CHUNK), unit=f" x {CHUNK} plates", disable=None):
         some = plates[start : start + CHUNK]
         for plate, result in zip(some, examiner.enhance([plate.source for plate in some]), strict=True):
             right = match(result.reading.text, plate.text, plate.country).right
             rows.append((result.effective_width, result.agreement.mean, right))
-    return np.array(rows, float)
-
-
-def hear(examiner: Examiner, plates: Sequence[Given]) -> list[Known]:
-    """What each source reads."""
-    known = []
-    for start in tqdm(range(0, len(plates), CHUNK), unit=f" x {CHUNK} plates", disable=None):
-        some = plates[start : start + CHUNK]
-        looks = examiner.look([plate.source for plate in some])
-        known += [Known(examiner.readings_of(look), *each[1:]) for each, look in zip(some, looks, strict=True)]
-    return known
+            heard.append(Known(readings_of(result.look, result.reading), plate.text, plate.country))
+    return Seen(np.array(rows, float), heard)
 
 
 def least_width(measured: np.ndarray) -> float:
@@ -245,8 +243,8 @@ def calibrate(settings: Settings) -> None:
     strengths = best(trials, readable, shares) if settings.strength is None else given
     chosen = replace(generator, strength=strengths[0], readable_strength=strengths[1])
     examiner = replace(examiner, generator=chosen)
-    measured = measure(examiner, tiles)
-    width, rule = least_width(measured), fit([hear(examiner, some) for some in (tiles, *real)])
+    measured, heard = see(examiner, tiles)
+    width, rule = least_width(measured), fit([heard, *(see(examiner, some).heard for some in real)])
     if settings.write:
         write(settings.checkpoint, strengths, width, rule)
 

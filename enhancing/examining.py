@@ -40,6 +40,8 @@ MAY_BE_TWO_LINES = "the plate may have two lines, and was read as one"
 SURELY_TURNED, LESS_SURE, NEARLY_AS_SURE, FEWEST_CHARACTERS = 0.95, 0.1, 0.04, 4
 # agreement at most, where the plate's layout is in doubt: all readings agree on a text that is read the wrong way
 DOUBTED_AGREEMENT = 0.85
+# times the network's output: the reader scales what it gets to 48 rows
+FINEST_READ = 4
 # of a straightened plate's height, that the reader sees around it; the corners are not known better
 READ_MARGIN = 0.1
 SHARP = "sharp already: at most its brightness and contrast were changed"
@@ -126,13 +128,13 @@ def _shift(picture: np.ndarray, dx: int, dy: int) -> np.ndarray:
 @dataclass(frozen=True)
 class Look:
     """The networks' results for a picture. sr: (h, w, 3) restored. others: the restored variants, aligned with `sr`.
-    readings: of the picture and of `sr`; empty without a reader. recognised: what the recogniser reads in the picture
-    itself, by view, without a reader in the first view alone; empty without a recogniser. turned: all of this is of the
+    before: what is read in the picture itself; None without a reader. recognised: what the recogniser reads in it, by
+    view, without a reader in the first view alone; empty without a recogniser. turned: all of this is of the
     plate turned by 180 degrees, since it reads better so. may_be_turned: it reads about as well."""
 
     sr: np.ndarray
     others: list[np.ndarray] = field(default_factory=list)
-    readings: list[Reading] = field(default_factory=list)
+    before: Reading | None = None
     recognised: list[Reading] = field(default_factory=list)
     turned: bool = False
     may_be_turned: bool = False
@@ -143,8 +145,8 @@ class Result:
     """picture: the enhanced picture, float32 in [0, 1], or uint8 where the file has 8 bits and is larger than the
     generator's input. before, after: of the picture's middle, at the result's size. fit: see data/quality.py.
     effective_width: px. disagreement: (h, w) of sr's size, or None when not asked for. agreement: of all readings with
-    the answer. agreement, reading_before, reading: None without a reader. answer: None without one that keeps its
-    steps. note: that the picture is left as sharp as it is, or ""."""
+    the answer. reading: of `picture`. These and reading_before: None without a reader. answer: None without one that
+    keeps its steps. note: that the picture is left as sharp as it is, or ""."""
 
     source: Source
     look: Look
@@ -194,8 +196,7 @@ class Examiner:
         strengths = [self.generator.strength_for(certainty(each)) for each in recognised]
         restored = restore_each(self.generator, pictures, self.batch_size, strengths)
         others = self._others(pictures, strengths) if self.ask_again else [[] for _ in pictures]
-        readings = self._readings(sources, restored, before)
-        return [Look(*each, *way) for *each, way in zip(restored, others, readings, recognised, ways, strict=True)]
+        return [Look(*each, *way) for *each, way in zip(restored, others, before, recognised, ways, strict=True)]
 
     def judge(self, source: Source, look: Look) -> Result:
         """The rest, for one picture."""
@@ -206,8 +207,9 @@ class Examiner:
         large = source.plate() if is_larger(source.size, look.sr) else None
         picture = look.sr if large is None else at_own_size(look.sr, large)
         before = resize(source.lq, *look.sr.shape[:2]) if large is None else large
-        given = self._answer(look)
-        agreed = self._agreement(look, given) if look.readings else None
+        after = None if self.reader is None else self._read_after(source, look, picture)
+        given = None if after is None or after.steps is None else answer(readings_of(look, after), self.rule)
+        agreed = None if after is None else _agreement(look, after, given)
         warnings = self._warnings(source, look, width, agreed)
         if agreed is not None and {MAY_BE_TURNED, MAY_BE_TWO_LINES, NO_SURE_PLATE} & set(warnings):
             agreed = agreed._replace(mean=min(agreed.mean, DOUBTED_AGREEMENT))
@@ -221,8 +223,8 @@ class Examiner:
             effective_width=width,
             disagreement=disagreement(look.sr, look.others) if look.others else None,
             agreement=agreed,
-            reading_before=look.readings[0] if look.readings else None,
-            reading=look.readings[1] if look.readings else None,
+            reading_before=look.before,
+            reading=after,
             answer=given,
             warnings=warnings,
             note=SHARP if large is not None and is_sharp(large, look.sr) else "",
@@ -240,13 +242,12 @@ class Examiner:
             others = [[*some, opinion] for some, opinion in zip(others, opinions, strict=True)]
         return others
 
-    def _readings(
-        self, sources: Sequence[Source], restored: Sequence[np.ndarray], before: Sequence[Reading]
-    ) -> list[list[Reading]]:
-        if self.reader is None:
-            return [[] for _ in sources]
-        after = read_plates(self.reader, list(map(as_read, sources, restored)))
-        return [list(pair) for pair in zip(before, after, strict=True)]
+    def _read_after(self, source: Source, look: Look, picture: np.ndarray) -> Reading:
+        """Of the picture that is written, not of the network's output, which it may not show."""
+        height, width = (
+            min(side, FINEST_READ * own) for side, own in zip(picture.shape, look.sr.shape[:2], strict=False)
+        )
+        return read_plates(self.reader, [as_read(source, resize(picture, height, width))])[0]
 
     def readable(self, source: Source) -> float:
         """The recogniser's probability of the picture as it is; 0 without a recogniser."""
@@ -267,28 +268,11 @@ class Examiner:
         lines = as_read(source, picture)
         return [views_of(picture, zooms)] if len(lines) == 1 else [views_of_line(line, zooms) for line in lines]
 
-    @staticmethod
-    def readings_of(look: Look) -> dict[str, list[Reading]]:
-        """By source, for the answer."""
-        before, after = look.readings
-        recognised = {RECOGNISER: look.recognised} if look.recognised else {}
-        return recognised | {INPUT: [before], RESULT: [after]}
-
-    def _answer(self, look: Look) -> Answer | None:
-        if not look.readings or look.readings[0].steps is None:
-            return None
-        return answer(self.readings_of(look), self.rule)
-
-    def _agreement(self, look: Look, given: Answer | None) -> Agreement:
-        """Of all readings with the answer, or, without one, of the two readings."""
-        text = look.readings[1].text if given is None else given.best_text
-        return agree(text, [each.text for some in self.readings_of(look).values() for each in some])
-
-    def _ways(self, sources: Sequence[Source]) -> tuple[list[Way], list[Reading]]:
+    def _ways(self, sources: Sequence[Source]) -> tuple[list[Way], list[Reading | None]]:
         """Whether the plates hang upside down, by how surely their pictures are read either way, and what is read the
-        right way; nothing without a reader."""
+        right way; None without a reader."""
         if self.reader is None:
-            return [Way(False, False) for _ in sources], []
+            return [Way(False, False) for _ in sources], [None for _ in sources]
         both = [each for source in sources for each in (source, source.turned())]
         readings = read_plates(self.reader, [as_read(each, each.lq) for each in both])
         pairs = list(zip(readings[::2], readings[1::2], strict=True))
@@ -307,6 +291,18 @@ class Examiner:
             + (MAY_BE_TWO_LINES,) * (square and agreed is not None)
             + (NO_SURE_PLATE,) * source.unsure
         )
+
+
+def readings_of(look: Look, after: Reading) -> dict[str, list[Reading]]:
+    """By source, for the answer. after: of the result."""
+    recognised = {RECOGNISER: look.recognised} if look.recognised else {}
+    return recognised | {INPUT: [look.before], RESULT: [after]}
+
+
+def _agreement(look: Look, after: Reading, given: Answer | None) -> Agreement:
+    """Of all readings with the answer, or, without one, of the two readings."""
+    text = after.text if given is None else given.best_text
+    return agree(text, [each.text for some in readings_of(look, after).values() for each in some])
 
 
 def make_examiner(

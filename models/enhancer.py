@@ -39,10 +39,14 @@ SEAM_PX = 8
 BAND_ROWS, BAND_MARGIN = 512, 8
 # over which the energy of detail is averaged: some strokes' width
 DETAIL_BLOCK_PX = (7, 7)
-# A picture is sharp already where its edges at its own size are this much stronger than those of the network's output
-# there, and at most so much of their energy is noise. Of 75 pictures, crisp ones have 0.03 to 0.7 of the edges left,
-# blurred ones 0.85 and more.
-EDGES_LEFT, NOISE_SHARE = 0.75, 0.25
+# A picture is sharp already where in each direction its edges at its own size are this much stronger than those of the
+# network's output there, and at most so much of their energy is noise. Of 112 really motion-blurred plates the softest
+# direction has 0.62 of the edges left and more, of 93 readable ones 0.26 to 0.76 (docs/EXPERIMENTS.md).
+EDGES_LEFT, NOISE_SHARE = 0.6, 0.25
+# second differences along the rows, down the columns and along both diagonals: motion leaves one direction sharp
+DIRECTIONS = tuple(
+    np.float32(kernel) for kernel in ([[1, -2, 1]], [[1], [-2], [1]], np.diag([1, -2, 1]), np.diag([1, -2, 1])[::-1])
+)
 # Its contrast is raised until its darkest and lightest pixels are black and white, or, where that allows this much more
 # contrast, until this share of its pixels at either end is: highlights on a dark plate.
 WORTH_CLIPPING, CLIPPED_SHARE = 1.25, 0.005
@@ -299,15 +303,18 @@ def at_own_size(sr: np.ndarray, picture: np.ndarray) -> np.ndarray:
 
 
 def is_sharp(picture: np.ndarray, sr: np.ndarray) -> bool:
-    """Whether the middle of a picture, at its own size, has stronger edges than the network's output `sr` has there,
-    and they are no noise."""
+    """Whether the middle of a picture, at its own size, has stronger edges in every direction than the network's output
+    `sr` has there, and they are no noise."""
     height, width = picture.shape[:2]
     rows, columns = middle(picture)
-    own = edges(luminance(to_float(picture[rows, columns])))
-    made = edges(_rows_enlarged(luminance(sr), height, width, rows.start, rows.stop)[:, columns])
-    gain = _gain(sr, luminance(to_float(resize(picture, *sr.shape[:2]))))
+    own = luminance(to_float(picture[rows, columns]))
     # white noise of variance 1 has a Laplacian of variance 20
-    return made < EDGES_LEFT * gain * own and 20 * noise_of(picture) ** 2 <= NOISE_SHARE * own**2
+    if 20 * noise_of(picture) ** 2 > NOISE_SHARE * edges(own) ** 2:
+        return False
+    made = _rows_enlarged(luminance(sr), height, width, rows.start, rows.stop)[:, columns]
+    gain = _gain(sr, luminance(to_float(resize(picture, *sr.shape[:2]))))
+    each = ((cv2.filter2D(some, -1, kernel).std() for some in (made, own)) for kernel in DIRECTIONS)
+    return all(of_made < EDGES_LEFT * gain * of_own for of_made, of_own in each)
 
 
 def _gain(sr: np.ndarray, coarse: np.ndarray) -> float:

@@ -68,7 +68,7 @@ class Judged:
 
 def judged(result: Result) -> Judged:
     """Of one enhanced picture: its answer, and whether all readings agree."""
-    readings = [reading.text for reading in (*result.look.readings, *result.look.recognised)]
+    readings = [reading.text for reading in (result.reading_before, result.reading, *result.look.recognised)]
     return _judged(result.answer, result.agreement.shares, readings, [1.0] * len(readings))
 
 

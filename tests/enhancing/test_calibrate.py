@@ -6,7 +6,7 @@ from drawn_plates import plate
 
 from data.tiles import Pair, Plate
 from enhancing import calibrate
-from enhancing.calibrate import STRENGTHS, Trial, as_given, best, equal_shares, hear, least_width, try_strengths, write
+from enhancing.calibrate import STRENGTHS, Trial, as_given, best, equal_shares, least_width, see, try_strengths, write
 from enhancing.examining import Examiner
 from models.enhancer import Generator
 from reading.answer import Rule, fit
@@ -99,7 +99,10 @@ def test_the_answers_rule_is_fitted_on_what_is_heard_of_tiles():
     pairs = [Pair(Plate(text, "", text=text, country="DE"), (plate(text) * 255).astype(np.uint8)) for text in texts]
     # a generator that leaves nothing
     examiner = Examiner(Generator(lambda batch: np.zeros_like(batch)), reader=Reader(keep_steps=True))
-    heard = hear(examiner, as_given(examiner.generator, pairs))
+    measured, heard = see(examiner, as_given(examiner.generator, pairs))
+    # of a black result nothing is read
+    assert measured.shape == (2, 3)
+    assert (measured[:, 2] == 0).all()
     assert [each.text for each in heard] == list(texts)
     assert [list(each.readings) for each in heard] == [["input", "result"]] * 2
     rule = fit([heard])

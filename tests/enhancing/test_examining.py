@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from drawn_plates import plate, reading
@@ -10,6 +11,7 @@ from enhancing.examining import (
     MAY_BE_TWO_LINES,
     MIN_EFFECTIVE_WIDTH_PX,
     NO_SURE_PLATE,
+    SHARP,
     SHIFTS_PX,
     Examiner,
     agree,
@@ -21,7 +23,7 @@ from enhancing.examining import (
 )
 from enhancing.opening import make_source
 from models.answerer import Answerer
-from models.enhancer import Generator
+from models.enhancer import Generator, resize
 from reading.reader import Reading
 
 
@@ -123,12 +125,29 @@ def test_the_reader_sees_each_picture_once(upside_down):
     generator = Generator(lambda batch: batch / 2)
     picture = np.zeros((64, 192, 3), np.float32)
     picture[32 * upside_down : 32 + 32 * upside_down] = 1
-    (look,) = Examiner(generator, reader=Looking("", 0)).look([make_source(generator, picture)])
-    assert look.turned == upside_down
+    (result,) = Examiner(generator, reader=Looking("", 0)).enhance([make_source(generator, picture)])
+    assert result.look.turned == upside_down
     upright = picture[::-1, ::-1] if upside_down else picture
     for shown, expected in zip(seen, (picture, picture[::-1, ::-1], upright / 2), strict=True):
         np.testing.assert_allclose(shown, expected, atol=1e-6)
-    assert [each.confidence for each in look.readings] == [1.0, 0.75]
+    assert (result.reading_before.confidence, result.reading.confidence) == (1.0, 0.75)
+
+
+def test_what_is_read_after_is_what_is_written():
+    seen = []
+
+    class Looking(Spelling):
+        def read(self, pictures):
+            seen.extend(pictures)
+            return super().read(pictures)
+
+    # crisp and large: it keeps its own pixels, whatever the network draws
+    large = np.full((240, 960, 3), 235, np.uint8)
+    cv2.putText(large, "KX 7294", (60, 180), cv2.FONT_HERSHEY_SIMPLEX, 6, (20, 20, 20), 24, cv2.LINE_AA)
+    generator = Generator(lambda batch: np.stack([cv2.blur(each, (9, 9)) for each in batch]))
+    (result,) = Examiner(generator, reader=Looking("A", 0.9)).enhance([make_source(generator, large)])
+    assert result.note == SHARP
+    np.testing.assert_array_equal(seen[-1], resize(result.picture, 4 * 48, 4 * 192))
 
 
 def test_without_a_reader_the_recogniser_sees_each_picture_once():

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from tiny_generators import tiny_model, write_onnx
 
+from data import degrade
 from data.io import to_float, to_uint8
-from data.quality import luminance, measure
+from data.quality import edges, luminance, measure
 from models.enhancer import (
     SMALL_CAST,
     Generator,
@@ -258,6 +259,17 @@ def test_a_sharp_picture_gets_brightness_and_contrast_and_no_seams(light):
     assert after.brightness == pytest.approx(float(luminance(sr).mean()), abs=0.05)
     # a straight line of tone through all pixels: no pixel knows its neighbours
     assert np.abs(np.polynomial.Polynomial.fit(large.ravel(), result.ravel(), 1)(large) - result).max() < 3
+
+
+@pytest.mark.parametrize("angle", [0.0, 90.0])
+def test_a_picture_blurred_in_one_direction_is_not_sharp(rng, angle):
+    strokes = (rng.random((12, 48, 1)) > 0.5).repeat(20, 0).repeat(20, 1).repeat(3, 2).astype(np.float32)
+    clean = 0.2 + 0.6 * strokes
+    moved = degrade.apply(clean, [{"stage": "motion", "length": 40.0, "angle": angle, "linear": False}])
+    sr = resize(clean, 48, 192)
+    # over all directions its edges are stronger than those of the network's output
+    assert edges(luminance(moved)) > 2 * edges(luminance(resize(sr, 240, 960)))
+    assert not is_sharp(moved, sr)
 
 
 def test_a_blurred_and_a_noisy_picture_are_not_sharp(rng):

@@ -83,7 +83,7 @@ def look(examiner: Examiner, pairs: Sequence[Pair], second: Reader | None = None
 
 
 def _read_again(second: Reader, whole: Result, result: Result | None) -> dict[str, Reading]:
-    shown = [as_read(whole.source, whole.source.lq)] + ([as_read(result.source, result.look.sr)] if result else [])
+    shown = [as_read(whole.source, whole.source.lq)] + ([as_read(result.source, result.picture)] if result else [])
     return dict(zip(SECOND, [*read_plates(second, shown), Reading("")], strict=False))
 
 
