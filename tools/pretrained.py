@@ -26,6 +26,8 @@ LEDGER = "steps.json"
 NETWORKS = ("detector", "recogniser", "pretrain", "generator")
 # of these a run of train.py leaves the archives
 GENERATORS = ("pretrain", "generator")
+# the run whose generators ship
+FURTHER = "further-generator"
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,11 @@ class Step:
 
 
 def steps(settings: Settings, recipe: dict) -> list[Step]:
-    """All steps of the recipe, in order. The recogniser is trained twice: the generator is built on the first one, and
-    the second goes on from there, with what "further_recogniser" changes, and answers."""
+    """All steps of the recipe, in order. Recogniser and generator are trained twice, the second time from where the
+    first ended, with what "further_recogniser" and "further_generator" change. Each generator is built on the
+    recogniser before it; the second ones ship."""
     runs, datasets, config = Path(settings.runs), Path(settings.datasets), ("--config", settings.recipe)
-    photos, tiles, run = str(datasets / "photos"), str(datasets / "tiles"), runs / "generator"
+    photos, tiles = str(datasets / "photos"), str(datasets / "tiles")
     minutes = recipe["minutes"]
 
     def step(name: str, *command: str, **more) -> Step:
@@ -73,23 +76,26 @@ def steps(settings: Settings, recipe: dict) -> list[Step]:
         program = f"training.{name.split()[-1]}"
         return step(name, "-m", program, *config, *more, "--out", str(out))
 
+    def drawn(name: str, run: Path, recogniser: Path, *more: str) -> Step:
+        networks = ("--recogniser", str(recogniser), "--vgg-weights", settings.vgg_weights)
+        command = ("train.py", *config, *more, "--tiles", tiles, "--run", str(run), *networks)
+        return step(name, *command, begun=run / "config.json")
+
     def exported(name: str) -> Step:
         archive, onnx = files_of(name, runs)
         return step(f"export {name}", "export.py", "--checkpoint", str(archive), "--format", "onnx", "--out", str(onnx))
 
     first, second = runs / "recogniser.keras", files_of("recogniser", runs)[0]
-    networks = "--recogniser", str(first), "--vgg-weights", settings.vgg_weights
-    changes = _flags(recipe["further_recogniser"])
+    # the archive carries the first recogniser, rounded as it ships
+    begun = str(runs / "generator" / "pretrain.keras")
     found = [_photos(part, recipe, config, photos, minutes["photos"]) for part in range(recipe["photo_parts"])]
     found += [
         step("tiles", "preprocess.py", *config, "--raw", photos, "--out", tiles),
         trained("detector", runs / "detector.keras"),
         trained("recogniser", first, "--tiles", tiles),
-        step(
-            "generator", "train.py", *config, "--tiles", tiles, "--run", str(run), *networks, begun=run / "config.json"
-        ),
-        # the generator carries the first one, rounded as it ships
-        trained("further recogniser", second, *changes, "--tiles", tiles, "--init", str(run / "pretrain.keras")),
+        drawn("generator", runs / "generator", first),
+        trained("further recogniser", second, *_flags(recipe["further_recogniser"]), "--tiles", tiles, "--init", begun),
+        drawn("further generator", runs / FURTHER, second, *_flags(recipe["further_generator"]), "--init", begun),
         # before trust is fitted, which goes by the recogniser beside the generator
         exported("recogniser"),
     ]
@@ -103,8 +109,9 @@ def steps(settings: Settings, recipe: dict) -> list[Step]:
 def files_of(network: str, runs: Path) -> tuple[Path, Path]:
     """The archive of a network that ships, and its `.onnx` file, where the steps leave them."""
     if network == "recogniser":
-        return runs / "further" / "recogniser.keras", runs / "generator" / "recogniser.onnx"
-    archive = (runs / "generator" if network in GENERATORS else runs) / f"{network}.keras"
+        # trust is fitted with the one beside the generators
+        return runs / "further" / "recogniser.keras", runs / FURTHER / "recogniser.onnx"
+    archive = (runs / FURTHER if network in GENERATORS else runs) / f"{network}.keras"
     return archive, archive.with_suffix(".onnx")
 
 

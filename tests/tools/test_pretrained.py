@@ -16,10 +16,10 @@ from data.settings import from_json, read_config
 from tools import pretrained
 
 MINUTES = {"photos": 10, "tiles": 5, "detector": 60, "recogniser": 120, "generator": 90, "calibrate": 4, "export": 1}
-MINUTES |= {"further recogniser": 30}
+MINUTES |= {"further recogniser": 30, "further generator": 45}
 FURTHER = {"steps": 7, "blocks": [1, 2, 3, 4], "learning_rate": 1e-05}
 RECIPE = {"photo_parts": 2, "photos": {"seed": 5}, "minutes": MINUTES, "recommended": "pretrain"}
-RECIPE |= {"further_recogniser": FURTHER}
+RECIPE |= {"further_recogniser": FURTHER, "further_generator": {"seed": 9, "pretrain_steps": 11}}
 
 
 @pytest.fixture
@@ -54,6 +54,17 @@ def test_the_second_training_of_the_recogniser_goes_on_from_the_first_with_what_
     assert steps["export recogniser"][2] == second[second.index("--out") + 1]
 
 
+def test_the_generators_that_ship_go_on_from_the_first_around_the_second_recogniser(settings):
+    steps = {step.name: step.command for step in pretrained.steps(settings, RECIPE)}
+    command = steps["further generator"]
+    assert command[command.index("--recogniser") + 1] == steps["export recogniser"][2]
+    assert command[command.index("--init") + 1] == str(
+        Path(steps["generator"][steps["generator"].index("--run") + 1]) / "pretrain.keras"
+    )
+    assert command[command.index("--seed") :][:4] == ("--seed", "9", "--pretrain-steps", "11")
+    assert steps["export pretrain"][2] == str(Path(command[command.index("--run") + 1]) / "pretrain.keras")
+
+
 def test_trust_is_fitted_with_the_recogniser_that_ships(settings):
     names = [step.name for step in pretrained.steps(settings, RECIPE)]
     assert names.index("export recogniser") < names.index("calibrate pretrain")
@@ -80,7 +91,7 @@ def test_finished_steps_are_not_done_again_and_a_failed_one_is(settings, monkeyp
     names = [step.name for step in pretrained.steps(settings, RECIPE)]
     assert done == [*names, "install"]
     # twice as slow as usual: 5 + 60 + ... minutes are left, and take twice as long
-    left = (60 + 120 + 90 + 30 + 2 * 4 + 4 * 1) * 2 / 60
+    left = (60 + 120 + 90 + 30 + 45 + 2 * 4 + 4 * 1) * 2 / 60
     assert f"about {left:.1f} hours" in capsys.readouterr().out
 
 
@@ -138,10 +149,14 @@ def test_each_section_of_the_shipped_recipe_is_understood_by_its_program(program
     assert found.keys() == json.loads(recipe.read_text(encoding="utf-8"))[section].keys()
 
 
-def test_what_the_second_training_changes_is_understood():
+@pytest.mark.parametrize(
+    ("network", "settings"),
+    [("recogniser", training.recogniser.RecogniserSettings), ("generator", training.settings.Settings)],
+)
+def test_what_a_second_training_changes_is_understood(network, settings):
     recipe = json.loads((Path(__file__).parents[2] / "configs" / "shipped.json").read_text(encoding="utf-8"))
-    changes = recipe["further_recogniser"]
-    values = from_json(training.recogniser.RecogniserSettings, {**recipe["recogniser"], **changes}, "further")
+    changes = recipe[f"further_{network}"]
+    values = from_json(settings, {**recipe[network], **changes}, "further")
     assert values.items() >= changes.items()
 
 
