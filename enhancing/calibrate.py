@@ -9,7 +9,7 @@ the true degradation of a user's picture is unknown. With --write, the JSON besi
 - `strength`: for a picture that cannot be read as it is, and `readable_strength`: for one that surely can; between, in
   proportion to how sure the recogniser is of the picture itself. Both are the same where there is no recogniser, and
   where --strength is given. Of all pairs that read as many plates as the best, within one standard error, the one that
-  flips fewest plates, and of these the lowest. The defaults of enhance.py.
+  flips fewest plates, and of these the one that reads most. The defaults of enhance.py.
 - `min_effective_width_px`: below it fewer than half are read right, and enhance.py warns.
 - `answer`: how far the recogniser and the reader are trusted, and the curve that makes of their common probability the
   one that is given (reading/answer.py).
@@ -89,7 +89,7 @@ def best(
 
     Of the pairs that read fewer plates than the best one by at most the standard error of that difference (the
     one-standard-error rule, Breiman et al. 1984, Classification and Regression Trees, section 3.4.3), the one that
-    flips fewest, and of these the lowest: where chance may decide, more of the input is kept.
+    flips fewest: where chance may decide, what can be read is kept. Of these the one that reads most, then the lowest.
     """
     shares = np.ones(len(trials[0].right)) if shares is None else shares
     before, strengths = trials[0].right, [trial.strength for trial in trials]
@@ -98,7 +98,7 @@ def best(
     right = {pair: _right_at(trials, *pair, readable) for pair in pairs}
     most = max(right.values(), key=shares.dot)
     good = [pair for pair in pairs if _as_good(right[pair], most, shares)]
-    return min(good, key=lambda pair: (shares.dot(before & ~right[pair]), sum(pair)))
+    return min(good, key=lambda pair: (shares.dot(before & ~right[pair]), -shares.dot(right[pair]), sum(pair)))
 
 
 def _right_at(trials: Sequence[Trial], high: float, low: float, readable: np.ndarray | None) -> np.ndarray:

@@ -36,15 +36,22 @@ def test_calibration_is_written_beside_the_checkpoint(tmp_path):
     [
         # of equals the least
         ({0.0: 300, 0.3: 400, 0.5: 400, 1.0: 350}, 0.3),
-        # one plate of 600 may be chance
-        ({0.0: 300, 0.3: 399, 0.5: 400, 1.0: 350}, 0.3),
-        # ten, and none the other way round, are not
-        ({0.0: 300, 0.3: 390, 0.5: 400, 1.0: 350}, 0.5),
+        # where none flips, the one that reads most
+        ({0.0: 300, 0.3: 399, 0.5: 400, 1.0: 350}, 0.5),
         ({0.0: 0, 1.0: 0}, 0.0),
     ],
 )
 def test_the_lowest_strength_is_chosen_that_reads_as_many_as_any(right, chosen):
     trials = [Trial(strength, np.arange(600) < count, 0.7, 0.1) for strength, count in right.items()]
+    assert best(trials) == (chosen, chosen)
+
+
+@pytest.mark.parametrize(("more", "chosen"), [(1, 0.3), (10, 0.5)])
+def test_a_flip_counts_more_than_what_chance_may_have_read(more, chosen):
+    plates = np.arange(600)
+    # at 0.5 it reads more plates, one or ten, and the first of those that were readable no longer
+    trials = [Trial(0.0, plates < 300, 0.7, 0.1), Trial(0.3, plates < 390, 0.7, 0.1)]
+    trials.append(Trial(0.5, (plates > 0) & (plates < 391 + more), 0.7, 0.1))
     assert best(trials) == (chosen, chosen)
 
 
