@@ -154,15 +154,9 @@ def as_given(generator: Generator, pairs: Sequence[Pair], detector: Detector | N
     return plates
 
 
-class Seen(NamedTuple):
-    """measured: (N, 3), effective width in px, agreement, and 1 where the enhanced plate was read right. heard: what
-    each source reads."""
-
-    measured: np.ndarray
-    heard: list[Known]
-
-
-def see(examiner: Examiner, plates: Sequence[Given]) -> Seen:
+def see(examiner: Examiner, plates: Sequence[Given]) -> tuple[np.ndarray, list[Known]]:
+    """((N, 3): effective width in px, agreement, and 1 where the enhanced plate was read right; what each source
+    reads)."""
     rows, heard = [], []
     for start in tqdm(range(0, len(plates), CHUNK), unit=f" x {CHUNK} plates", disable=None):
         some = plates[start : start + CHUNK]
@@ -170,7 +164,7 @@ def see(examiner: Examiner, plates: Sequence[Given]) -> Seen:
             right = match(result.reading.text, plate.text, plate.country).right
             rows.append((result.effective_width, result.agreement.mean, right))
             heard.append(Known(readings_of(result.look, result.reading), plate.text, plate.country))
-    return Seen(np.array(rows, float), heard)
+    return np.array(rows, float), heard
 
 
 def least_width(measured: np.ndarray) -> float:
@@ -244,7 +238,7 @@ def calibrate(settings: Settings) -> None:
     chosen = replace(generator, strength=strengths[0], readable_strength=strengths[1])
     examiner = replace(examiner, generator=chosen)
     measured, heard = see(examiner, tiles)
-    width, rule = least_width(measured), fit([heard, *(see(examiner, some).heard for some in real)])
+    width, rule = least_width(measured), fit([heard, *(see(examiner, some)[1] for some in real)])
     if settings.write:
         write(settings.checkpoint, strengths, width, rule)
 

@@ -205,7 +205,8 @@ class Examiner:
         width = quality.effective_width(fit, look.sr.shape[1], source.native_width)
         # the report measures what is written: both pictures at the result's size
         large = source.plate() if is_larger(source.size, look.sr) else None
-        picture = look.sr if large is None else at_own_size(look.sr, large)
+        sharp = large is not None and is_sharp(large, look.sr)
+        picture = look.sr if large is None else at_own_size(look.sr, large, sharp)
         before = resize(source.lq, *look.sr.shape[:2]) if large is None else large
         after = None if self.reader is None else self._read_after(source, look, picture)
         given = None if after is None or after.steps is None else answer(readings_of(look, after), self.rule)
@@ -227,7 +228,7 @@ class Examiner:
             reading=after,
             answer=given,
             warnings=warnings,
-            note=SHARP if large is not None and is_sharp(large, look.sr) else "",
+            note=SHARP if sharp else "",
         )
 
     def _others(self, pictures: Sequence[np.ndarray], strengths: Sequence[float]) -> list[list[np.ndarray]]:
@@ -244,10 +245,9 @@ class Examiner:
 
     def _read_after(self, source: Source, look: Look, picture: np.ndarray) -> Reading:
         """Of the picture that is written, not of the network's output, which it may not show."""
-        height, width = (
-            min(side, FINEST_READ * own) for side, own in zip(picture.shape, look.sr.shape[:2], strict=False)
-        )
-        return read_plates(self.reader, [as_read(source, resize(picture, height, width))])[0]
+        height, width = look.sr.shape[:2]
+        finest = min(picture.shape[0], FINEST_READ * height), min(picture.shape[1], FINEST_READ * width)
+        return read_plates(self.reader, [as_read(source, resize(picture, *finest))])[0]
 
     def readable(self, source: Source) -> float:
         """The recogniser's probability of the picture as it is; 0 without a recogniser."""

@@ -45,9 +45,10 @@ def find_answerer(checkpoint: str | Path, backend: Backend = ONNX) -> Answerer |
 def answerer_file(checkpoint: str | Path) -> Path | None:
     """Where the recogniser of a generator's file stands, as `find_answerer` looks for it."""
     path = Path(checkpoint)
-    beside = [file for suffix in SUFFIXES if (file := path.with_name(STEM + suffix)).is_file()]
-    carries = path.suffix.lower() == ".keras" and "characters" in read_info(path)
-    return next(iter(beside), path if carries else None)
+    beside = (path.with_name(STEM + suffix) for suffix in SUFFIXES)
+    if (found := next((file for file in beside if file.is_file()), None)) is not None:
+        return found
+    return path if path.suffix.lower() == ".keras" and "characters" in read_info(path) else None
 
 
 def load_answerer(path: str | Path, backend: Backend = ONNX) -> Answerer | None:

@@ -266,11 +266,11 @@ def is_larger(size: tuple[int, int], sr: np.ndarray) -> bool:
     return size[0] > sr.shape[0] or size[1] > sr.shape[1]
 
 
-def at_own_size(sr: np.ndarray, picture: np.ndarray) -> np.ndarray:
+def at_own_size(sr: np.ndarray, picture: np.ndarray, sharp: bool | None = None) -> np.ndarray:
     """The restored picture; where the original is larger, at the original's size and with the original's own detail.
 
-    sr: (h, w, 3) float32 in [0, 1]. picture: (H, W, 3), uint8 or float32 in [0, 1]. Returns sr, or (H, W, 3) of
-    picture's type.
+    sr: (h, w, 3) float32 in [0, 1]. picture: (H, W, 3), uint8 or float32 in [0, 1]. sharp: what `is_sharp` says of
+    them, for who knows already. Returns sr, or (H, W, 3) of picture's type.
 
     The generator gets a large picture shrunk. The detail that was lost by it is added to its output, at the output's
     contrast, as far as it stands out from the picture's noise. A picture that is sharp already gets the output's
@@ -282,7 +282,8 @@ def at_own_size(sr: np.ndarray, picture: np.ndarray) -> np.ndarray:
     height, width = picture.shape[:2]
     coarse = luminance(to_float(resize(picture, *sr.shape[:2])))
     gain = _gain(sr, coarse)
-    noise, grey, sharp = noise_of(picture), is_grey(picture), is_sharp(picture, sr)
+    noise, grey = noise_of(picture), is_grey(picture)
+    sharp = is_sharp(picture, sr) if sharp is None else sharp
     tone = _tone(picture, coarse, sr) if sharp else None
     result = np.empty(picture.shape, picture.dtype)
     for top in range(0, height, BAND_ROWS):

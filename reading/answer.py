@@ -156,8 +156,7 @@ def pool(
     pooled = [_log_mean(column, trust) for column in zip(*rows, strict=True)]
     serial = np.array([mean for mean, present in pooled if present >= MIN_PRESENT]).reshape(-1, len(ALPHABET))
     first, present = _log_mean(provinces, trust)
-    # neither blank nor any other character
-    if ALPHABET[1 + int(first[1:-1].argmax())].isascii():
+    if _likeliest(first[None]).isascii():
         return np.vstack([first, serial]) if present >= MIN_PRESENT else serial
     chinese = _without_lookalikes(serial)
     text = "".join(ALPHABET[best] for best in chinese.argmax(axis=1))
@@ -213,9 +212,13 @@ def _share_right(plates: Sequence[Known], weights: Mapping[str, float]) -> float
 
 
 def _right(known: Known, pooled: np.ndarray) -> bool:
-    """By the text alone, as `Answer.best_text` has it: the likeliest characters, neither blank nor any other."""
-    text = "".join(ALPHABET[1 + best] for best in pooled[:, 1:-1].argmax(axis=1))
-    return match(text, known.text, known.country, province=True).right
+    """By the text alone, as `Answer.best_text` has it."""
+    return match(_likeliest(pooled), known.text, known.country, province=True).right
+
+
+def _likeliest(pooled: np.ndarray) -> str:
+    """The likeliest characters, neither blank nor any other."""
+    return "".join(ALPHABET[1 + best] for best in pooled[:, 1:-1].argmax(axis=1))
 
 
 def _judgements(plates: Sequence[Known], weights: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
