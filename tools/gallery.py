@@ -45,7 +45,7 @@ def panels(examiner: Examiner, file: str) -> list:
     result = examiner.enhance(load_sources(examiner.generator, file))[0]
     before, after = (reading.text or "nothing" for reading in (result.reading_before, result.reading))
     warned = " (warned)" if result.warnings else ""
-    return [(f"before: {before}", result.source.lq), (f"after: {after}{warned}", result.look.sr)]
+    return [(f"before: {before}", result.source.lq), (f"after: {after}{warned}", result.picture)]
 
 
 def draw(settings: Settings) -> None:
