@@ -40,7 +40,7 @@ def train(settings: Settings, resume: bool = False) -> None:
     """Train as `settings` say. Raises ValueError for what is wrong with them, and Interrupted or TrainingFailed."""
     folder = Path(settings.run)
     # the data
-    pairs, held_out = find_pairs(settings.part(DataSettings))
+    pairs, held_out = find_pairs(settings.tiles, **settings.part(DataSettings).shown())
     tile = tile_size(pairs.hr_urls[0])
     say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
 

@@ -65,6 +65,11 @@ class DataSettings:
         if self.randomise and not self.degrade_online:
             raise ValueError("--randomise changes the clean tiles, and needs --degrade-online to make their partners")
 
+    def shown(self) -> dict:
+        """How the tiles are shown, for `find_pairs`."""
+        same = {name: getattr(self, name) for name in ("scale", "seed", "crop", "augment", "randomise")}
+        return {"preset": self.preset if self.degrade_online else "", **same}
+
 
 @dataclass(frozen=True)
 class NetworkSettings:

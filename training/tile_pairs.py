@@ -12,7 +12,6 @@ from data.dataset import Pairs
 from data.files import check_name, reserve
 from data.io import PictureError, picture_size
 from data.tiles import SCALES, open_tiles
-from training.settings import DataSettings
 
 # in a folder without splits, one key in this many is kept for validation
 HELD_OUT_EVERY = 20
@@ -20,22 +19,32 @@ HELD_OUT_EVERY = 20
 DIVISOR = 16
 
 
-def find_pairs(settings: DataSettings) -> tuple[Pairs, Pairs | None]:
-    """(tiles for training, tiles for validation, None where there are none).
+def find_pairs(
+    folder: str,
+    preset: str = "",
+    scale: int = 1,
+    seed: int = 0,
+    crop: tuple[int, int] = (),
+    augment: bool = False,
+    randomise: bool = False,
+) -> tuple[Pairs, Pairs | None]:
+    """(tiles for training, tiles for validation, None where there are none) of a tile folder.
 
-    Raises ValueError where there are none for training, and for tiles that are no pairs of one size.
+    preset: "" takes the damaged tiles of the folder; another one needs the clean tiles alone, and damages them so that
+    they are `scale` times smaller. crop, augment, randomise: of the tiles for training, see `Pairs`. Raises ValueError
+    where there are none for training, and for tiles that are no pairs of one size.
     """
-    train, val = (open_tiles(settings.tiles, split, settings.degrade_online).pairs for split in ("train", "val"))
+    train, val = (open_tiles(folder, split, clean_only=bool(preset)).pairs for split in ("train", "val"))
     # a plain folder of pairs, without splits
     if train and train == val:
         val = tuple(pair for pair in train if _is_held_out(pair.key))
         train = tuple(pair for pair in train if not _is_held_out(pair.key))
     if not train:
-        raise ValueError(f"--tiles {settings.tiles} holds no tiles for training; make some with preprocess.py")
-    pairs = _checked(settings, train)
-    crop = check_crop(settings.crop, tile_size(pairs.hr_urls[0]))
-    pairs = replace(pairs, augment=settings.augment, randomise=settings.randomise, crop=crop)
-    return pairs, _checked(settings, val) if val else None
+        raise ValueError(f"--tiles {folder} holds no tiles for training; make some with preprocess.py")
+    pairs = _checked(train, preset, scale, seed)
+    crop = check_crop(crop, tile_size(pairs.hr_urls[0]))
+    pairs = replace(pairs, augment=augment, randomise=randomise, crop=crop)
+    return pairs, _checked(val, preset, scale, seed) if val else None
 
 
 def check_crop(crop: tuple[int, int], tile: tuple[int, int]) -> tuple[int, int]:
@@ -51,16 +60,15 @@ def _is_held_out(key: str) -> bool:
     return zlib.crc32(key.encode("utf-8", "surrogateescape")) % HELD_OUT_EVERY == 0
 
 
-def _checked(settings: DataSettings, found: tuple) -> Pairs:
+def _checked(found: tuple, preset: str, scale: int, seed: int) -> Pairs:
     keys, hr_urls, lq_urls = zip(*found, strict=True)
     for url in (*hr_urls, *lq_urls):
         check_name(url)
-    pairs = Pairs(keys, hr_urls, seed=settings.seed)
-    if settings.degrade_online:
-        pairs = replace(pairs, preset=settings.preset, scale=settings.scale)
+    if preset:
+        pairs = Pairs(keys, hr_urls, preset=preset, scale=scale, seed=seed)
         check_size(pairs, hr_urls, tile_size(hr_urls[0]))
         return pairs
-    pairs = replace(pairs, lq_urls=lq_urls, scale=_scale(settings.scale, lq_urls[0], hr_urls[0]))
+    pairs = Pairs(keys, hr_urls, lq_urls, scale=_scale(scale, lq_urls[0], hr_urls[0]), seed=seed)
     height, width = tile_size(hr_urls[0])
     check_size(pairs, hr_urls, (height, width))
     check_size(pairs, lq_urls, (height // pairs.scale, width // pairs.scale))

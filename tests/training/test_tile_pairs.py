@@ -15,31 +15,31 @@ def folder(tmp_path_factory):
     return make_tiles(tmp_path_factory.mktemp("tiles"), train=10)
 
 
-def settings_of(folder, **changes) -> DataSettings:
-    return tiny_part(DataSettings, tiles=str(folder), **changes)
+def found(folder, **flags) -> tuple[Pairs, Pairs | None]:
+    """As train.py finds them."""
+    return find_pairs(str(folder), **tiny_part(DataSettings, **flags).shown())
 
 
 def test_clean_tiles_are_enough_to_damage_them_anew(tmp_path):
     folder = make_tiles(tmp_path / "tiles")
     for split in ("train", "val"):
         shutil.rmtree(folder / split / "lq")
-    settings = settings_of(folder, degrade_online=True)
-    train, val = find_pairs(settings)
+    train, val = found(folder, degrade_online=True)
     assert (len(train), len(val)) == (12, 4)
     assert train.pair(0, 0)[0].shape == (*TILE, 3)
     with pytest.raises(ValueError, match="lack a partner"):
-        find_pairs(dataclasses.replace(settings, degrade_online=False))
+        found(folder)
 
 
 def test_a_folder_whose_name_is_not_utf8_is_refused_by_name(tmp_path):
     folder = make_tiles(tmp_path / "tu\udce9les")
     with pytest.raises(ValueError, match="names in UTF-8 alone"):
-        find_pairs(settings_of(folder))
+        found(folder)
 
 
 def test_folder_without_splits_keeps_some_pairs_for_validation(tmp_path):
     folder = make_tiles(tmp_path, train=60, val=0) / "train"
-    train, val = find_pairs(settings_of(folder))
+    train, val = found(folder)
     assert len(train) + len(val) == 60
     assert 0 < len(val) < 12
     assert not set(train.keys) & set(val.keys)
@@ -47,18 +47,18 @@ def test_folder_without_splits_keeps_some_pairs_for_validation(tmp_path):
 
 def test_window_that_does_not_fit_is_refused(folder):
     with pytest.raises(ValueError, match=r"--crop must divide by 16 and fit into the tiles of 16x32, got 32x32"):
-        find_pairs(settings_of(folder, crop=(32, 32)))
+        found(folder, crop=(32, 32))
 
 
 def test_scale_is_that_of_the_tiles(tmp_path):
     folder = make_tiles(tmp_path, scale=2)
-    assert find_pairs(settings_of(folder))[0].scale == 2
+    assert found(folder)[0].scale == 2
     with pytest.raises(ValueError, match="--scale 4 contradicts the tiles, whose low-quality side is 1/2"):
-        find_pairs(settings_of(folder, scale=4))
+        found(folder, scale=4)
 
 
 def test_cached_tiles_are_the_same_tiles(folder, tmp_path):
-    pairs, _ = find_pairs(settings_of(folder))
+    pairs, _ = found(folder)
     cached = cache_tiles(pairs, tmp_path)
     assert set(cached.caches) == {"hr", "lq"}
     cached = dataclasses.replace(cached, hr_urls=(), lq_urls=())
@@ -67,8 +67,7 @@ def test_cached_tiles_are_the_same_tiles(folder, tmp_path):
 
 
 def test_the_clean_tile_is_varied_before_it_is_damaged_and_never_for_validation(folder):
-    settings = settings_of(folder, degrade_online=True, randomise=True, augment=False)
-    train, val = find_pairs(settings)
+    train, val = found(folder, degrade_online=True, randomise=True, augment=False)
     plain = dataclasses.replace(train, randomise=False)
     varied = [not np.array_equal(train.pair(0, tile)[1], plain.pair(0, tile)[1]) for tile in range(10)]
     assert sum(varied) >= 5
@@ -78,6 +77,6 @@ def test_the_clean_tile_is_varied_before_it_is_damaged_and_never_for_validation(
     np.testing.assert_array_equal(val.fixed(0)[1], val.read("hr", 0))
 
 
-def test_stored_partners_cannot_follow(folder):
+def test_stored_partners_cannot_follow():
     with pytest.raises(ValueError, match="needs --degrade-online"):
-        settings_of(folder, randomise=True)
+        tiny_part(DataSettings, randomise=True)
