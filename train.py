@@ -15,8 +15,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from data import console
-from data.dataset import Batches
+from data.dataset import Batches, cache_tiles, find_pairs
 from data.files import check_name
+from data.tiles import tile_size
 from models.loading import import_keras
 from training.devices import choose_precision, choose_strategy, explain, is_chief, seed_everything, worker_name
 from training.journal import Journal
@@ -33,7 +34,6 @@ from training.settings import (
     stage_one,
     weights_of,
 )
-from training.tile_pairs import cache_tiles, find_pairs, tile_size
 
 
 def train(settings: Settings, resume: bool = False) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from data.ccpd import Corners
 from data.files import has_picture_extension, read_text
-from data.io import PictureError, open_picture_8bit
+from data.io import PictureError, open_picture_8bit, picture_size
 from data.photos import SPLITS, TEXTS, find_photos
 
 # (height, width) of a clean tile, unless asked otherwise
@@ -103,6 +103,14 @@ def read_tile(url: str) -> np.ndarray:
         return open_picture_8bit(url)
     except PictureError as error:
         raise ValueError(f"{url}: {error}") from error
+
+
+def tile_size(url: str) -> tuple[int, int]:
+    """(height, width) from a picture's header."""
+    try:
+        return picture_size(url)
+    except PictureError as error:
+        raise ValueError(f"tile {url} cannot be read ({error}); make the tiles anew with preprocess.py") from error
 
 
 def read_manifest(folder: str) -> list[Row]:
@@ -212,6 +220,13 @@ def pick(plates: Sequence[Plate], limit: int | None, seed: int) -> list[Plate]:
         return list(plates)
     chosen = np.random.default_rng(seed).choice(len(plates), limit, replace=False)
     return [plates[i] for i in sorted(chosen)]
+
+
+def spread_evenly(count: int, limit: int) -> list[int]:
+    """At most `limit` indices (0: all) spread over range(count): the same ones every time."""
+    if not limit or limit >= count:
+        return list(range(count))
+    return [index * count // limit for index in range(limit)]
 
 
 def first_pair(plates: Sequence[Plate]) -> Pair:

@@ -24,8 +24,7 @@ from tiny_generators import write_onnx
 import enhance
 import evaluate
 from data.io import encode_png
-from data.tiles import read_manifest
-from training.tile_pairs import tile_size
+from data.tiles import read_manifest, tile_size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", *(("AVIF",) if features.check("avif") else ()))
 # one good picture to so many damaged ones

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from data.files import replacing
 from data.io import to_uint8
 from data.settings import field, path, require, run_module
+from data.tiles import spread_evenly
 from enhancing.drawing import sheet
 from enhancing.examining import Examiner
 from enhancing.finding import find_inputs
@@ -24,7 +25,6 @@ from enhancing.opening import load_sources
 from models.enhancer import load_generator, load_second
 from models.shipped import check_checkpoint, default_checkpoint
 from reading.reader import Reader
-from training.tile_pairs import spread_evenly
 
 COLUMNS, SHRINK = 8, 0.5
 

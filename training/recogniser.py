@@ -20,18 +20,17 @@ from pathlib import Path
 import numpy as np
 
 from data.console import say
-from data.dataset import HELD, ROOM_PX, Batches, Pairs, echoed
+from data.dataset import HELD, ROOM_PX, Batches, Pairs, cache_tiles, check_crop, echoed
 from data.files import only_run_in, read_text
 from data.io import to_float
 from data.preprocessing import MARGIN as PLATE_MARGIN
 from data.sampler import PRESETS
 from data.settings import field, from_json, path, require, run_module
-from data.tiles import Row, open_tiles, read_manifest
+from data.tiles import Row, open_tiles, read_manifest, spread_evenly, tile_size
 from models.loading import import_keras
 from reading.matching import comparable, is_readable
 from training.run_folder import State, load_begun, restore, save_state
 from training.settings import window
-from training.tile_pairs import cache_tiles, check_crop, spread_evenly, tile_size
 
 # of the classes; the characters follow from 1 on
 BLANK = 0

@@ -21,7 +21,7 @@ import numpy as np
 from data.dataset import Pairs
 from data.io import to_float, to_uint8
 from data.straighten import straighten
-from data.tiles import Failure, Row, read_manifest
+from data.tiles import Failure, Row, read_manifest, spread_evenly
 from evaluation.metrics import harm, psnr_db, reading_rates, ssim
 from evaluation.scoring import known_pairs
 from models.detector import PRETRAINED, Detector, find_plates, load_detector
@@ -31,7 +31,6 @@ from reading.matching import match
 from reading.reader import Reader
 from training.networks import as_shipped, write_archive
 from training.settings import WatchSettings
-from training.tile_pairs import spread_evenly
 
 REAL_FIGURES = ("char_acc", "plate_acc", "flip_rate", "confidently_wrong")
 
