@@ -13,10 +13,8 @@ import numpy as np
 from reading.answer import Answer, judged
 from reading.matching import Match, is_readable, is_two_line, match
 
-PSNR_CAP_DB = (
-    # rounding to 8 bits alone leaves 59 dB: beyond, pictures are equal, and infinity would spoil averages
-    60.0
-)
+# rounding to 8 bits alone leaves 59 dB: beyond, pictures are equal, and infinity would spoil averages
+PSNR_CAP_DB = 60.0
 # Wang et al. 2004, "Image Quality Assessment: From Error Visibility to Structural Similarity", section III-B and C
 SSIM_WINDOW, SSIM_SIGMA, SSIM_K1, SSIM_K2 = 11, 1.5, 0.01, 0.03
 # a stroke is narrower: what is asked is the colour of grounds, not whether strokes are sharp

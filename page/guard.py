@@ -36,12 +36,8 @@ FOLDERS = ("/assets/", "/static/", "/svelte/", FILE, f"{API}heartbeat/", RUN, f"
 # requests carry the names of files, not their content
 MOST_JSON = 1 * MB
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-NO_PROXY = (
-    b"x-forwarded-",
-    b"forwarded",
-    b"x-gradio-server",
-    # by which Gradio would write other addresses into the page
-)
+# of headers by which Gradio would write other addresses into the page
+NO_PROXY = (b"x-forwarded-", b"forwarded", b"x-gradio-server")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -21,8 +21,7 @@ GERMAN_TOWNS = (
 )  # fmt: skip
 ROMANIAN_COUNTIES = (
     "AB", "AR", "AG", "BC", "BH", "BN", "BT", "BV", "BR", "BZ", "CS", "CL", "CJ", "CT", "CV", "DB", "DJ", "GL",
-    "GR", "GJ",
-    "HR", "HD", "IL", "IS", "IF", "MM", "MH", "MS", "NT", "OT", "PH", "SM", "SJ", "SB", "SV", "TR",
+    "GR", "GJ", "HR", "HD", "IL", "IS", "IF", "MM", "MH", "MS", "NT", "OT", "PH", "SM", "SJ", "SB", "SV", "TR",
     "TM", "TL", "VS", "VL", "VN",
 )  # fmt: skip
 POLISH_TOWNS = ("WA", "WE", "KR", "GD", "PZ", "DW", "LU", "SK", "ZS", "WPI", "KRA", "GSP", "EL", "RZ", "BSU")
