@@ -64,6 +64,11 @@ def cell(value: object) -> object:
     return _FORMULA.sub("'", printable(value))
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, of which libraries make whole paragraphs; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def literal(text: str) -> str:
     """For a figure: matplotlib draws each character as it is, and no formula."""
     return printable(text).replace("$", r"\$")

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.console import prepare_libraries
+from data.console import first_line, prepare_libraries
 from data.files import is_utf8
 from models.shipped import parse_info
 
@@ -387,11 +387,16 @@ def in_policy(model, policy: str):
 
 def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
     """Whether this machine's CPU multiplies bfloat16 faster than float32; False where that is unknown."""
-    try:
-        features = set(Path(cpuinfo).read_text().split())
-    except OSError:
-        return False
+    features = cpu_features(cpuinfo)
     return AMX in features or {AVX512, AMD} <= features
+
+
+def cpu_features(cpuinfo: str = "/proc/cpuinfo") -> set[str]:
+    """The CPU's features, and its maker, as Linux names them; none where they are unknown."""
+    try:
+        return set(Path(cpuinfo).read_text().split())
+    except OSError:
+        return set()
 
 
 def _scale_of(path: Path, output_shape: tuple) -> int:
@@ -402,4 +407,5 @@ def _scale_of(path: Path, output_shape: tuple) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    """Not too long: it may repeat what stands in the file."""
+    return first_line(error)[:300]

@@ -5,9 +5,9 @@ import errno
 import json
 import os
 import time
-from pathlib import Path
 
-from data.console import STOPPED
+from data.console import STOPPED, first_line
+from models.loading import AMX, AVX512, cpu_features
 
 # NVIDIA Ampere
 BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
@@ -94,21 +94,13 @@ def choose_precision(wanted: str) -> tuple[str, str]:
         able = all(_capability(gpu) >= BFLOAT16_COMPUTE_CAPABILITY for gpu in gpus)
         return ("mixed_bfloat16", "the GPU has bfloat16") if able else ("float32", "the GPU has no bfloat16")
     features = cpu_features()
-    if "amx_bf16" in features:
+    if AMX in features:
         return "mixed_bfloat16", "the CPU has AMX"
-    if "avx512_bf16" not in features:
+    if AVX512 not in features:
         return "float32", "the CPU has neither AMX nor AVX512-BF16"
     if os.environ.get("TF_CONFIG"):
         return "float32", "the CPU has no AMX, and the outcome of a trial could differ between the machines"
     return _by_trial()
-
-
-def cpu_features(cpuinfo: str = "/proc/cpuinfo") -> set[str]:
-    """The CPU's features as Linux names them; none where they are unknown."""
-    try:
-        return set(Path(cpuinfo).read_text().split())
-    except OSError:
-        return set()
 
 
 def _capability(gpu) -> tuple[int, int]:
@@ -156,7 +148,7 @@ class TrainingFailed(Exception):
 
 def explain(error: BaseException, batch_size: int = 0) -> tuple[int, str]:
     """(exit code, one line) for every known error; raises the others again. batch_size: the run's."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = first_line(error)
     if isinstance(error, KeyboardInterrupt):
         return STOPPED, "interrupted before the first step"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):

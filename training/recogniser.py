@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.console import say
+from data.console import first_line, say
 from data.dataset import HELD, ROOM_PX, Batches, Pairs, cache_tiles, check_crop, echoed
 from data.files import only_run_in, read_text
 from data.io import to_float
@@ -354,8 +354,9 @@ def adopt_older(settings: RecogniserSettings) -> None:
         begun = replace(settings, **from_json(RecogniserSettings, known, str(about)))
     # Keras raises many kinds, for many faults of a file
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{archive} or its .json is damaged ({reason}); remove both to begin anew") from error
+        raise ValueError(
+            f"{archive} or its .json is damaged ({first_line(error)}); remove both to begin anew"
+        ) from error
     save(model, begun, model.get_layer(f"{PREFIX}conv1").dtype_policy.name)
     for file in (about, archive):
         file.unlink()
