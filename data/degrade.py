@@ -106,13 +106,6 @@ def blur_length(steps: list[Step]) -> float:
     return float(np.sqrt(12 * variance))
 
 
-def stops_of(steps: list[Step]) -> float:
-    """Stops by which the steps brighten (above 0) or darken (below 0) middle grey, through exposure and tone curve."""
-    stops = sum(step["stops"] for step in steps if step["stage"] in ("exposure", "glow"))
-    # middle grey is stored as 0.5; the power p makes it 0.5^p, and half the stored value is two stops less
-    return float(stops + sum(2 * (1 - step["power"]) for step in steps if step["stage"] == "gamma"))
-
-
 # --- Operations -----------------------------------------------------------------------------------------------
 
 

@@ -483,7 +483,7 @@ def test_the_damage_means_what_it_says():
     clean = np.random.default_rng(0).random((96, 192, 3), np.float32)
     blur, darkness, size = limits.KINDS
     assert degrade.sampled_width(size.steps(48), 192) == pytest.approx(48)
-    assert degrade.stops_of(darkness.steps(3)) == -3
+    assert darkness.steps(3)[0] == {"stage": "exposure", "stops": -3}
     assert degrade.apply(clean, size.steps(48)).shape == clean.shape
     assert degrade.apply(clean, darkness.steps(3)).mean() < 0.7 * clean.mean()
     assert degrade.apply(clean, blur.steps(4)).std() < 0.5 * clean.std()
