@@ -17,7 +17,7 @@ from pathlib import Path
 from data import console
 from data.dataset import Batches, cache_tiles, find_pairs
 from data.files import check_name
-from data.tiles import tile_size
+from data.tiles import stored_size
 from models.loading import import_keras
 from training.devices import choose_precision, choose_strategy, explain, is_chief, seed_everything, worker_name
 from training.journal import Journal
@@ -41,7 +41,7 @@ def train(settings: Settings, resume: bool = False) -> None:
     folder = Path(settings.run)
     # the data
     pairs, held_out = find_pairs(settings.tiles, **settings.part(DataSettings).shown())
-    tile = tile_size(pairs.hr_urls[0])
+    tile = stored_size(pairs.hr_urls[0])
     say(f"{len(pairs)} tiles for training, {len(held_out) if held_out else 'none'} for validation")
 
     # the machine

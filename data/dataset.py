@@ -33,7 +33,7 @@ from data import degrade
 from data.console import follow_parent
 from data.files import check_name, reserve
 from data.io import to_float, to_uint8
-from data.tiles import SCALES, open_tiles, read_tile, tile_size
+from data.tiles import SCALES, open_tiles, read_tile, stored_size
 
 # beyond any epoch of training: validation tiles get fixed degradations of their own
 VALIDATION_EPOCH = 2**31
@@ -167,7 +167,7 @@ def find_pairs(
     if not train:
         raise ValueError(f"--tiles {folder} holds no tiles for training; make some with preprocess.py")
     pairs = _checked(train, preset, scale, seed)
-    crop = check_crop(crop, tile_size(pairs.hr_urls[0]))
+    crop = check_crop(crop, stored_size(pairs.hr_urls[0]))
     pairs = replace(pairs, augment=augment, randomise=randomise, crop=crop)
     return pairs, _checked(val, preset, scale, seed) if val else None
 
@@ -191,10 +191,10 @@ def _checked(found: tuple, preset: str, scale: int, seed: int) -> Pairs:
         check_name(url)
     if preset:
         pairs = Pairs(keys, hr_urls, preset=preset, scale=scale, seed=seed)
-        check_size(pairs, hr_urls, tile_size(hr_urls[0]))
+        check_size(pairs, hr_urls, stored_size(hr_urls[0]))
         return pairs
     pairs = Pairs(keys, hr_urls, lq_urls, scale=_scale(scale, lq_urls[0], hr_urls[0]), seed=seed)
-    height, width = tile_size(hr_urls[0])
+    height, width = stored_size(hr_urls[0])
     check_size(pairs, hr_urls, (height, width))
     check_size(pairs, lq_urls, (height // pairs.scale, width // pairs.scale))
     return pairs
@@ -206,14 +206,14 @@ def check_size(pairs: Pairs, urls: tuple[str, ...], expected: tuple[int, int]) -
     if height % DIVISOR or width % DIVISOR:
         raise ValueError(f"clean tiles must divide by {DIVISOR}, got {height}x{width} ({urls[0]})")
     for url in urls:
-        if (size := tile_size(url)) != expected:
+        if (size := stored_size(url)) != expected:
             raise ValueError(
                 f"all tiles must have one size: expected {expected[0]}x{expected[1]}, got {size[0]}x{size[1]}: {url}"
             )
 
 
 def _scale(wanted: int, lq_url: str, hr_url: str) -> int:
-    lq, hr = tile_size(lq_url), tile_size(hr_url)
+    lq, hr = stored_size(lq_url), stored_size(hr_url)
     scale = hr[0] // lq[0] if lq[0] else 0
     if scale not in SCALES or (lq[0] * scale, lq[1] * scale) != hr:
         raise ValueError(

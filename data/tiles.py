@@ -105,7 +105,7 @@ def read_tile(url: str) -> np.ndarray:
         raise ValueError(f"{url}: {error}") from error
 
 
-def tile_size(url: str) -> tuple[int, int]:
+def stored_size(url: str) -> tuple[int, int]:
     """(height, width) from a picture's header."""
     try:
         return picture_size(url)

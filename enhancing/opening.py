@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -129,7 +130,7 @@ def _straightened(generator: Generator, picture: np.ndarray, corners: np.ndarray
     enlarged = max(1.0, min(native / tile[1], np.sqrt(MAX_STRAIGHT_PX / (tile[0] * tile[1]))))
     size = round(tile[0] * enlarged), round(tile[1] * enlarged)
     lq = to_working_size(generator, to_float(straighten(picture, corners, tile)))
-    plate = lambda: _at_own_size(picture, corners, size)  # noqa: E731
+    plate = partial(_at_own_size, picture, corners, size)
     two_lines = found is not None and found.two_lines >= TWO_LINES
     return Source(lq, size, native, picture.shape[:2], plate, corners, found, two_lines)
 

@@ -24,7 +24,7 @@ from tiny_generators import write_onnx
 import enhance
 import evaluate
 from data.io import encode_png
-from data.tiles import read_manifest, tile_size
+from data.tiles import read_manifest, stored_size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", *(("AVIF",) if features.check("avif") else ()))
 # one good picture to so many damaged ones
@@ -118,5 +118,5 @@ def test_a_program_named_as_a_picture_is_run_nowhere(tmp_path, quick, started, c
     assert enhance.main([str(raw), "--whole", "--out", str(tmp_path / "results"), "--checkpoint", str(checkpoint)]) == 1
     assert "an EPS file is a program" in capsys.readouterr().err
     with pytest.raises(ValueError, match="not a picture"):
-        tile_size(str(tiles / "test/hr/plate.jpg"))
+        stored_size(str(tiles / "test/hr/plate.jpg"))
     assert not started.exists()

@@ -26,7 +26,7 @@ from data.io import to_float
 from data.preprocessing import MARGIN as PLATE_MARGIN
 from data.sampler import PRESETS
 from data.settings import field, from_json, path, require, run_module
-from data.tiles import Row, open_tiles, read_manifest, spread_evenly, tile_size
+from data.tiles import Row, open_tiles, read_manifest, spread_evenly, stored_size
 from models.loading import import_keras
 from reading.matching import comparable, is_readable
 from training.run_folder import State, load_begun, restore, save_state
@@ -117,7 +117,7 @@ def pairs_of(settings: RecogniserSettings, split: str, texts: dict[str, str]) ->
 
 def windows_of(settings: RecogniserSettings, pairs: Pairs) -> Pairs:
     """The pairs as training shows them: changed a little each time, and windows of --crop."""
-    height, width = tile_size(pairs.hr_urls[0])
+    height, width = stored_size(pairs.hr_urls[0])
     crop = check_crop(settings.crop, (height, width))
     if crop and crop[1] != width:
         raise ValueError(
@@ -163,7 +163,7 @@ def examples(
     if settings.echo == 1:
         some = stream(steps.start, steps.stop)
     else:
-        height = settings.crop[0] if settings.crop else tile_size(batches.pairs.hr_urls[0])[0]
+        height = settings.crop[0] if settings.crop else stored_size(batches.pairs.hr_urls[0])[0]
         some = echoed(stream, steps, settings.echo, height)
     # to the device as bytes, a quarter of what floats would be
     for tiles, own in some:
@@ -235,7 +235,7 @@ def fit(model, settings: RecogniserSettings, batches: Batches, labels: np.ndarra
 
     done, first = int(model.optimizer.iterations), 0 if settings.init else round(settings.steps * EVENLY_SPREAD)
     part = settings.validate_every
-    spread = evenly_spread(labels, tile_size(batches.pairs.hr_urls[0])[1] // COLUMN_PX)
+    spread = evenly_spread(labels, stored_size(batches.pairs.hr_urls[0])[1] // COLUMN_PX)
     for start, stop in pairwise([*range(0, first, part), *range(first, settings.steps, part), settings.steps]):
         if start < done:
             continue

@@ -294,9 +294,9 @@ def test_a_picture_that_is_a_program_is_not_run(hostile, tmp_path):
     """Every reader of pictures goes through the one opener."""
     from data import degrade
     from data.photos import UnusablePhoto, open_photo
-    from data.tiles import read_tile, tile_size
+    from data.tiles import read_tile, stored_size
 
-    for reader in (open_picture, open_picture_8bit, read_tile, tile_size):
+    for reader in (open_picture, open_picture_8bit, read_tile, stored_size):
         with pytest.raises(ValueError, match=r"program|not a picture"):
             reader(str(hostile))
     with pytest.raises(UnusablePhoto, match="not a picture"):
