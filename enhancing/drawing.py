@@ -3,7 +3,6 @@ into which the restored plates are put back."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data.io import to_float, to_uint8
 from data.straighten import in_tile, to_tile
+from data.synthetic.canvas import FONT_FOLDER, HANZI
 from enhancing.burst import Burst
 from enhancing.examining import Agreement, Result
 from models.enhancer import resize
@@ -21,9 +21,8 @@ TEXT_PX, LINE_PX = 17, 24
 PAPER, INK, GREY, RED = (255, 255, 255), (25, 25, 25), (105, 105, 105), (176, 0, 16)
 # the hottest colour; a fixed scale, so that maps can be compared
 MAX_DISAGREEMENT = 0.15
-FONTS = Path(__file__).resolve().parents[1] / "data" / "fonts"
 CAVEAT = "a hint, not evidence"
-LATIN, CHINESE = "LiberationSans-Bold.ttf", "NotoSansCJKsc-Bold-provinces.otf"
+LATIN = "LiberationSans-Bold.ttf"
 
 Line = tuple[str, tuple[int, int, int]]
 
@@ -132,12 +131,12 @@ def _length(line: str) -> float:
 
 def _font_for(char: str) -> ImageFont.FreeTypeFont:
     """Provinces from the one font that has them; what neither font has is drawn as the Latin one's empty box."""
-    return _font(CHINESE if "\u2e80" <= char <= "\u9fff" else LATIN)
+    return _font(HANZI if "\u2e80" <= char <= "\u9fff" else LATIN)
 
 
 @lru_cache(maxsize=2)
 def _font(name: str) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(FONTS / name), TEXT_PX)
+    return ImageFont.truetype(str(FONT_FOLDER / name), TEXT_PX)
 
 
 # of the plate's height: over so much around the plate the restored picture fades into the photo

@@ -5,7 +5,6 @@ Each function takes arrays and returns a matplotlib figure; the caller saves and
 
 from functools import cache
 from itertools import cycle
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -15,12 +14,13 @@ from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontMan
 from matplotlib.offsetbox import AnnotationBbox, HPacker, TextArea
 
 from data.console import literal
+from data.synthetic.canvas import FONT_FOLDER, HANZI
 from data.tiles import Plate
 from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, Score
 from evaluation.tables import PLAIN
 from reading.matching import MISSING, is_two_line, marked
 
-CHINESE_FONT = Path(__file__).resolve().parents[1] / "data" / "fonts" / "NotoSansCJKsc-Bold-provinces.otf"
+CHINESE_FONT = FONT_FOLDER / HANZI
 CHINESE_FAMILY, OWN_FAMILY = "Plate provinces", "DejaVu Sans"
 UNDRAWABLE = "□"
 # combines with the character before it

@@ -29,8 +29,9 @@ import numpy as np
 from data.console import prepare_libraries
 from data.io import to_float, to_uint8
 from data.straighten import homography, plate_aspect, plate_width, warp, with_lean
+from models.shipped import PRETRAINED
 
-PRETRAINED = Path(__file__).parents[1] / "checkpoints" / "pretrained" / "detector.onnx"
+SHIPPED = PRETRAINED / "detector.onnx"
 
 STRIDE, UNIT, DEEPEST, CHANNELS = 8, 16, 32, 11
 # filters at strides 2, 4, 8, 16, 32
@@ -397,11 +398,11 @@ def upright(plate: Plate) -> Plate:
 
 def detect(picture: np.ndarray) -> list[Plate]:
     """The plates in a picture by the shipped network, best first."""
-    return load_detector(PRETRAINED).detect(picture)
+    return load_detector(SHIPPED).detect(picture)
 
 
 @lru_cache(maxsize=2)
-def load_detector(path: Path = PRETRAINED, threads: int = 0) -> Detector:
+def load_detector(path: Path = SHIPPED, threads: int = 0) -> Detector:
     """From an `.onnx` file through ONNX Runtime, or from a `.keras` archive through Keras. threads: of the
     CPU, for ONNX Runtime; 0 for all. Raises ValueError."""
     from models.loading import load_archive, open_session

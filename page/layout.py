@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from enhancing.drawing import CHINESE, FONTS
+from data.synthetic.canvas import FONT_FOLDER, HANZI
 from enhancing.examining import Examiner
 from page import limits, several, single
 from page.pictures import read_examples
@@ -41,7 +41,7 @@ def build_page(examiner: Examiner, folder: str, report: Path) -> gr.Blocks:
 def assets() -> dict[str, str]:
     """What the page's own parts need in the browser, for `launch`."""
     script, css = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
-    font = base64.b64encode((FONTS / CHINESE).read_bytes()).decode()
+    font = base64.b64encode((FONT_FOLDER / HANZI).read_bytes()).decode()
     # for browsers whose system has no Chinese font
     face = f'<style>@font-face {{ font-family: provinces; src: url("data:font/otf;base64,{font}"); }}</style>'
     return {"css": css, "head": f"{face}<script>{script}</script>"}

@@ -24,7 +24,7 @@ from data.straighten import straighten
 from data.tiles import Failure, Row, read_manifest, spread_evenly
 from evaluation.metrics import harm, psnr_db, reading_rates, ssim
 from evaluation.scoring import known_pairs
-from models.detector import PRETRAINED, Detector, find_plates, load_detector
+from models.detector import SHIPPED, Detector, find_plates, load_detector
 from models.enhancer import Generator, from_model, restore, restore_each, to_working_size
 from models.loading import in_policy
 from reading.matching import match
@@ -74,7 +74,7 @@ def open_all(folders: Sequence[str], generator: Generator) -> tuple[list[RealPic
         raise ValueError(f"--real: two folders are called {twice[0]}, and so would their columns in log.csv")
     if not folders:
         return [], []
-    reader, detector = Reader(), load_detector() if PRETRAINED.exists() else None
+    reader, detector = Reader(), load_detector() if SHIPPED.exists() else None
     opened = [_open(*each, generator, reader, detector) for each in zip(names, folders, strict=True)]
     found, lines = [real for real, _ in opened], []
     for real, failures in opened:

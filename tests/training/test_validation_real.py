@@ -83,7 +83,7 @@ def test_plates_that_the_detector_is_sure_of_are_straightened(listed, monkeypatc
             corners = np.array([[80, 30], [20, 30], [20, 10], [80, 10]], float)
             return [Plate(corners, 0.9, two_lines=0.0, turned_over=0.0)]
 
-    monkeypatch.setattr(validation, "PRETRAINED", listed)
+    monkeypatch.setattr(validation, "SHIPPED", listed)
     monkeypatch.setattr(validation, "load_detector", lambda: Sure())
     monkeypatch.setattr(validation, "straighten", lambda _, corners, size: seen.append(size) or np.zeros((*size, 3)))
     (real,), _ = open_all([str(listed)], SAME)
