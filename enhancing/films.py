@@ -26,8 +26,8 @@ from enhancing.burst import Burst, combine, worth_of
 from enhancing.examining import Examiner, Result
 from enhancing.finding import FilmJob, Part, output_names
 from enhancing.opening import TWO_LINES, Source
-from enhancing.writing import Row, fill_from_burst, write_picture
-from models.detector import SCORE, Detector, Plate, find_plates, is_small_crop, load_detector, upright
+from enhancing.writing import ReportRow, fill_from_burst, write_picture
+from models.detector import SCORE, Detection, Detector, find_plates, is_small_crop, load_detector, upright
 from models.enhancer import resize, to_working_size
 from reading.reader import Reader
 
@@ -282,7 +282,7 @@ def enhance_films(
     out: str,
     part: Part,
     inputs: frozenset[tuple[int, int]],
-) -> Iterator[Row]:
+) -> Iterator[ReportRow]:
     """The rows of all films, their results in a folder each. inputs: the identities of files that must not be written
     to."""
     detect = plates_in_frames(detector), plates_near(detector)
@@ -299,7 +299,7 @@ def plates_in_frames(detector: Detector | None = None) -> Detect:
     plate where none is sure. Raises ValueError where there is no detector."""
     detector = detector or load_detector()
 
-    def detect(picture: np.ndarray) -> Sequence[Plate]:
+    def detect(picture: np.ndarray) -> Sequence[Detection]:
         located = find_plates(picture, detector)
         return [_whole(picture)] if located.whole and not located.plates else located.plates
 
@@ -310,7 +310,7 @@ def plates_near(detector: Detector) -> DetectNear:
     """The sure plates near places where they are expected."""
     everywhere = plates_in_frames(detector)
 
-    def detect(picture: np.ndarray, places: Sequence[np.ndarray]) -> Sequence[Plate]:
+    def detect(picture: np.ndarray, places: Sequence[np.ndarray]) -> Sequence[Detection]:
         # a small frame that may be one plate's crop is searched as quickly
         if is_small_crop(picture):
             return everywhere(picture)
@@ -319,11 +319,11 @@ def plates_near(detector: Detector) -> DetectNear:
     return detect
 
 
-def _whole(picture: np.ndarray) -> Plate:
+def _whole(picture: np.ndarray) -> Detection:
     """The plate that fills a crop except for the margin."""
     height, width = picture.shape[:2]
     inner = np.array([[1, 1], [0, 1], [0, 0], [1, 0]]) * (1 - 2 * CROP_MARGIN) + CROP_MARGIN
-    return Plate(inner * (width, height), SCORE, 0.0, 0.0)
+    return Detection(inner * (width, height), SCORE, 0.0, 0.0)
 
 
 def enhance_film(
@@ -334,7 +334,7 @@ def enhance_film(
     examiner: Examiner,
     detect: Detect,
     detect_near: DetectNear | None = None,
-) -> Iterator[Row]:
+) -> Iterator[ReportRow]:
     """The rows of the film's plates, which are written to the folder `name` below `out`. A film without plates, or one
     that cannot be opened, has one row that says so. path: the film's name in the report. detect, detect_near: as for
     `follow`."""
@@ -351,9 +351,9 @@ def enhance_film(
             elif not found:
                 reason = f"no plate found in {seen[0]} frames" if seen[0] else "no frame could be used"
                 status = NO_PLATE if seen[0] else "failed"
-                yield Row(path, status=status, reason="; ".join(filter(None, [reason, faults])))
+                yield ReportRow(path, status=status, reason="; ".join(filter(None, [reason, faults])))
     except (PictureError, MemoryError) as error:
-        yield Row(path, status="failed", reason=str(error) or "not enough memory")
+        yield ReportRow(path, status="failed", reason=str(error) or "not enough memory")
 
 
 def _counted(film: Film, seen: list[int]) -> Iterator[Frame]:
@@ -363,7 +363,7 @@ def _counted(film: Film, seen: list[int]) -> Iterator[Frame]:
         yield frame
 
 
-def _enhance_plate(examiner: Examiner, followed: Followed, path: str, out: str, name: str) -> Row:
+def _enhance_plate(examiner: Examiner, followed: Followed, path: str, out: str, name: str) -> ReportRow:
     started = time.perf_counter()
     views, results, burst = combine_views(examiner, followed)
     row = _row(path, followed, views, burst)
@@ -410,9 +410,9 @@ def contact_sheet(views: Sequence[View], results: Sequence[Result], burst: Burst
     return drawing.sheet([*panels, ("combined", burst.picture)], lines)
 
 
-def _row(path: str, followed: Followed, views: Sequence[View], burst: Burst) -> Row:
+def _row(path: str, followed: Followed, views: Sequence[View], burst: Burst) -> ReportRow:
     sightings = followed.track.sightings
-    row = Row(path, width=views[0].frame_size[1], height=views[0].frame_size[0])
+    row = ReportRow(path, width=views[0].frame_size[1], height=views[0].frame_size[0])
     fill_from_burst(row, burst)
     row.first_second, row.last_second = (f"{each.seconds:.2f}" for each in (sightings[0], sightings[-1]))
     row.frames = len(sightings)

@@ -27,7 +27,7 @@ from enhancing.drawing import paste
 from enhancing.examining import Examiner, Look, Result
 from enhancing.finding import Found, identities, output_names, skipped_kinds
 from enhancing.opening import Corners, NoPlateFound, Source, find_sources, load_sources
-from enhancing.writing import InOrder, Row, fill, fill_from_burst, open_report, tell, tell_in_words, write_picture
+from enhancing.writing import InOrder, ReportRow, fill, fill_from_burst, open_report, tell, tell_in_words, write_picture
 from models.loading import Backend
 
 REPORT = "report.csv"
@@ -81,7 +81,7 @@ def enhance_each(
     results: Results,
     corners: Corners | None = None,
     workers: int = 1,
-    films: Iterable[Row] = (),
+    films: Iterable[ReportRow] = (),
 ) -> int:
     """A result for each picture, and the report. films: rows of other results, made as they are asked for. Returns the
     exit code."""
@@ -93,7 +93,7 @@ def enhance_each(
         tqdm(total=len(jobs), unit="picture", disable=None if jobs else True) as progress,
     ):
 
-        def receive(rows: Sequence[Row]) -> None:
+        def receive(rows: Sequence[ReportRow]) -> None:
             for row in rows:
                 report(row)
                 tell(row, results.out)
@@ -242,7 +242,7 @@ def _numbered(name: str, count: int, taken: set[str]) -> list[str]:
 
 def _finish_all(
     examiner: Examiner, plates: Sequence[Loaded], looks: Sequence[Look | None], share: float, results: Results
-) -> list[Row]:
+) -> list[ReportRow]:
     """Judge and write the results of one picture."""
     done = [_finish(examiner, *each, share, results) for each in zip(plates, looks, strict=True)]
     rows = [row for row, _ in done]
@@ -260,9 +260,9 @@ def _finish_all(
 
 def _finish(
     examiner: Examiner, loaded: Loaded, look: Look | None, share: float, results: Results
-) -> tuple[Row, Result | None]:
+) -> tuple[ReportRow, Result | None]:
     """Judge and write one result."""
-    started, row, result = time.perf_counter(), Row(loaded.job.path), None
+    started, row, result = time.perf_counter(), ReportRow(loaded.job.path), None
     if loaded.source is None or look is None:
         row.reason, row.seconds = loaded.problem, loaded.seconds
         row.status = "skipped" if Found("", "", loaded.problem).skipped else "failed"
@@ -286,7 +286,7 @@ def _finish(
     return row, result
 
 
-def _tell_beside(results: Results, rows: Sequence[Row], name: str) -> None:
+def _tell_beside(results: Results, rows: Sequence[ReportRow], name: str) -> None:
     """The names of the other files of a picture's results. name: of the picture's, below --out, without ending."""
     stems = dict.fromkeys([*(row.output.removesuffix(PICTURE) for row in rows if row.output), name])
     files = [os.path.join(results.out, stem + ending) for stem in stems for ending in results.endings()[1:]]
@@ -337,11 +337,13 @@ def _write_burst(results: Results, name: str, enhanced: Sequence[Result], burst:
         write_picture(results.out, name + UNCERTAINTY, heat)
 
 
-def _report_frames(report: Callable[[Row], None], loaded: Sequence[Loaded], results: list[Result], burst: Burst) -> int:
+def _report_frames(
+    report: Callable[[ReportRow], None], loaded: Sequence[Loaded], results: list[Result], burst: Burst
+) -> int:
     """A row for each frame; the number of those that could not be read."""
     failed, pairs = 0, iter(zip(results, burst.frames, strict=True))
     for each in loaded:
-        row = Row(each.job.path, seconds=each.seconds)
+        row = ReportRow(each.job.path, seconds=each.seconds)
         if each.source is None:
             row.status, row.reason = "failed", each.problem
             failed += 1
@@ -356,7 +358,7 @@ def _report_frames(report: Callable[[Row], None], loaded: Sequence[Loaded], resu
     return failed
 
 
-def _burst_row(name: str, burst: Burst, seconds: float) -> Row:
-    row = Row(f"burst of {len(burst.frames)}", output=name + PICTURE, seconds=seconds)
+def _burst_row(name: str, burst: Burst, seconds: float) -> ReportRow:
+    row = ReportRow(f"burst of {len(burst.frames)}", output=name + PICTURE, seconds=seconds)
     fill_from_burst(row, burst)
     return row

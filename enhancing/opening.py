@@ -11,7 +11,7 @@ import numpy as np
 from data.ccpd import is_ccpd_name, parse_name
 from data.io import open_picture, picture_size, to_float
 from data.straighten import in_tile, plate_size, straighten
-from models.detector import Detector, Plate, find_plates
+from models.detector import Detection, Detector, find_plates
 from models.enhancer import Generator, to_working_size
 from reading.reader import has_gap
 
@@ -51,7 +51,7 @@ class Source(NamedTuple):
     file_size: tuple[int, int]
     plate: Callable[[], np.ndarray]
     corners: np.ndarray | None = None
-    found: Plate | None = None
+    found: Detection | None = None
     two_lines: bool = False
     unsure: bool = False
     as_stored: bool = False
@@ -123,7 +123,9 @@ def make_source(generator: Generator, picture: np.ndarray, corners: Corners | No
     return Source(lq, (height, width), float(width), (height, width), lambda: picture, two_lines=two_lines)
 
 
-def _straightened(generator: Generator, picture: np.ndarray, corners: np.ndarray, found: Plate | None = None) -> Source:
+def _straightened(
+    generator: Generator, picture: np.ndarray, corners: np.ndarray, found: Detection | None = None
+) -> Source:
     """The plate as training showed such plates: in a window, if it fits into one, else in a tile."""
     tile = generator.tile_for(corners)
     native = plate_size(corners)[0] * tile[1] / float(np.ptp(in_tile(corners, tile)[:, 0]))

@@ -57,7 +57,7 @@ def is_below(path: str, folder: str) -> bool:
 
 
 @dataclass
-class Row:
+class ReportRow:
     """A line of report.csv. Lengths in px; brightness, contrast, sharpness and consistency as in data/quality.py;
     empty: not measured.
 
@@ -109,16 +109,16 @@ class Row:
 
 
 @contextmanager
-def open_report(path: str) -> Iterator[Callable[[Row], None]]:
+def open_report(path: str) -> Iterator[Callable[[ReportRow], None]]:
     """A function that takes Rows. Each is in the file when the function returns, whatever ends the run afterwards."""
-    names = list(Row.__dataclass_fields__)
+    names = list(ReportRow.__dataclass_fields__)
     # The mark at its beginning tells spreadsheets that Chinese characters are UTF-8; names may hold bytes that are not.
     with replacing(path, "w", newline="", encoding="utf-8-sig") as file:
         csv.writer(file).writerow(names)
     with open(path, "a", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, fieldnames=names)
 
-        def report(row: Row) -> None:
+        def report(row: ReportRow) -> None:
             writer.writerow({name: cell(_plain(value)) for name, value in vars(row).items()})
             file.flush()
 
@@ -129,12 +129,12 @@ class InOrder:
     """Passes on the rows of numbered pictures in their order, from any thread: each as soon as all before it are there,
     the rest on closing."""
 
-    def __init__(self, receive: Callable[[Sequence[Row]], None]) -> None:
+    def __init__(self, receive: Callable[[Sequence[ReportRow]], None]) -> None:
         self._receive, self._lock = receive, threading.Lock()
-        self._waiting: dict[int, Sequence[Row]] = {}
+        self._waiting: dict[int, Sequence[ReportRow]] = {}
         self._next = 0
 
-    def add(self, number: int, rows: Sequence[Row]) -> None:
+    def add(self, number: int, rows: Sequence[ReportRow]) -> None:
         with self._lock:
             self._waiting[number] = rows
             while self._next in self._waiting:
@@ -149,7 +149,7 @@ class InOrder:
                 self._receive(self._waiting.pop(min(self._waiting)))
 
 
-def fill(row: Row, result: Result) -> None:
+def fill(row: ReportRow, result: Result) -> None:
     """Fill in everything that is known of one enhanced picture."""
     row.height, row.width = result.source.file_size
     if result.source.corners is not None:
@@ -172,7 +172,7 @@ def fill(row: Row, result: Result) -> None:
     row.warnings, row.note = "; ".join(result.warnings), result.note
 
 
-def fill_from_burst(row: Row, burst: Burst) -> None:
+def fill_from_burst(row: ReportRow, burst: Burst) -> None:
     """Everything that is known of several frames combined."""
     row.result_height, row.result_width = burst.picture.shape[:2]
     row.effective_width, row.consistency = burst.effective_width, burst.consistency
@@ -183,12 +183,12 @@ def fill_from_burst(row: Row, burst: Burst) -> None:
     row.warnings = "; ".join(burst.warnings)
 
 
-def _fill_answer(row: Row, answer: Answer) -> None:
+def _fill_answer(row: ReportRow, answer: Answer) -> None:
     row.answer, row.answer_probability = answer.text, answer.probability
     row.alternatives = " ".join(each or "-" for each in answer.alternatives)
 
 
-def tell(row: Row, out: str) -> None:
+def tell(row: ReportRow, out: str) -> None:
     """On the terminal: the result's file, the answer, and what needs attention."""
     if row.output:
         read = f": {row.answer} ({row.answer_probability:.2f})" if row.answer else ": nothing read"
@@ -198,7 +198,7 @@ def tell(row: Row, out: str) -> None:
         say(f"{row.input}: {row.reason or row.warnings}", error=True)
 
 
-def tell_in_words(row: Row) -> None:
+def tell_in_words(row: ReportRow) -> None:
     """What the report says of a single picture, in sentences."""
     if row.status != "done":
         return

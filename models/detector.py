@@ -119,9 +119,9 @@ def build_detector(widths: tuple[int, ...] = WIDTHS):
 
 
 @dataclass(frozen=True)
-class Plate:
-    """corners: (4, 2) float64 px, any may lie outside the picture. score, two_lines, turned_over: probabilities in [0,
-    1]."""
+class Detection:
+    """A plate found. corners: (4, 2) float64 px, any may lie outside the picture. score, two_lines, turned_over:
+    probabilities in [0, 1]."""
 
     corners: np.ndarray
     score: float
@@ -133,7 +133,7 @@ class Plate:
         return self.score >= (SCORE_OF_TWO_LINES if self.two_lines > SURELY_TWO_LINES else SCORE)
 
 
-def decode(maps: np.ndarray, threshold: float) -> list[Plate]:
+def decode(maps: np.ndarray, threshold: float) -> list[Detection]:
     """(H / 8, W / 8, CHANNELS) -> the plates in it above `threshold`, best first, overlapping ones dropped. A plate's
     corners are a mean over the cells around its peak, weighted by their heat."""
     heat = _sigmoid(maps[..., 0])
@@ -149,10 +149,12 @@ def decode(maps: np.ndarray, threshold: float) -> list[Plate]:
         weights += weight
     rest = _sigmoid(maps[rows, columns, 9:11])
     found = zip(corners / weights, peaks, rest, strict=True)
-    return without_overlaps([Plate(each, float(score), float(two), float(over)) for each, score, (two, over) in found])
+    return without_overlaps(
+        [Detection(each, float(score), float(two), float(over)) for each, score, (two, over) in found]
+    )
 
 
-def without_overlaps(plates: list[Plate]) -> list[Plate]:
+def without_overlaps(plates: list[Detection]) -> list[Detection]:
     """Best first; of two that share more than a part of the smaller one the better stays."""
     plates = sorted((plate for plate in plates if is_quadrangle(plate.corners)), key=lambda plate: -plate.score)
     if len(plates) < 2:
@@ -206,7 +208,9 @@ class Detector:
 
     run: Callable[[np.ndarray], np.ndarray]
 
-    def detect(self, picture: np.ndarray, hint: float = 1.0, near: Sequence[np.ndarray] | None = None) -> list[Plate]:
+    def detect(
+        self, picture: np.ndarray, hint: float = 1.0, near: Sequence[np.ndarray] | None = None
+    ) -> list[Detection]:
         """The plates in a picture, best first: those that are sure, and from the score `hint` on what may be one: all
         that fill much of the picture's width are among them. near: corners (4, 2) of plates that are expected; only
         around them is looked then, which takes a fraction of the time, and less sure plates are taken for them."""
@@ -220,7 +224,7 @@ class Detector:
         plates = without_overlaps([plate for plate in plates if plate.is_sure or plate.score >= hint])
         return [self.last_looks(picture, plate) if plate.is_sure or near is not None else plate for plate in plates]
 
-    def first_looks(self, picture: np.ndarray) -> list[Plate]:
+    def first_looks(self, picture: np.ndarray) -> list[Detection]:
         """Candidates from the whole picture in several sizes."""
         small = _halved(picture, 2 * LOOKS_PX[0])
         ratio = np.array(picture.shape[1::-1]) / small.shape[1::-1]
@@ -230,7 +234,7 @@ class Detector:
         found = [plate for px in sorted(looks) for plate in self._look(small, px / longer)]
         return [replace(plate, corners=plate.corners * ratio) for plate in found]
 
-    def looks_near(self, picture: np.ndarray, places: Sequence[np.ndarray]) -> list[Plate]:
+    def looks_near(self, picture: np.ndarray, places: Sequence[np.ndarray]) -> list[Detection]:
         """Candidates from a window around each place, neither turned nor straightened."""
         matrices = []
         for corners in places:
@@ -239,7 +243,7 @@ class Detector:
             matrices.append(np.array([[scale, 0, right], [0, scale, down], [0, 0, 1]]))
         return [plate for found, _ in self._through(picture, matrices, CANDIDATE) for plate in found]
 
-    def _look(self, picture: np.ndarray, scale: float) -> list[Plate]:
+    def _look(self, picture: np.ndarray, scale: float) -> list[Detection]:
         height, width = picture.shape[:2]
         small_h, small_w = max(1, round(height * scale)), max(1, round(width * scale))
         if scale != 1:
@@ -252,7 +256,7 @@ class Detector:
         found = decode(self.run(to_float(canvas)[None])[0], CANDIDATE)
         return [replace(plate, corners=(plate.corners - RIM_PX) * ratio) for plate in found]
 
-    def second_look(self, picture: np.ndarray, candidate: Plate) -> Plate:
+    def second_look(self, picture: np.ndarray, candidate: Detection) -> Detection:
         """The candidate straightened and brought to one size: exact corners; its score is the mean of both looks'
         (geometric), 0 where the second sees no plate there."""
         (best,) = self._seen_again(picture, candidate, ((WINDOW_PLATE[0], 0, 0),)) or (None,)
@@ -260,7 +264,7 @@ class Detector:
             return replace(candidate, score=0.0)
         return replace(best, score=float(np.sqrt(best.score * candidate.score)))
 
-    def last_looks(self, picture: np.ndarray, plate: Plate) -> Plate:
+    def last_looks(self, picture: np.ndarray, plate: Detection) -> Detection:
         """The plate with the median of the corners that LAST_LOOKS give. One of one line leans as its characters do
         first, and is as tall as such plates are."""
         one_line = plate.two_lines <= SURELY_TWO_LINES
@@ -270,7 +274,9 @@ class Detector:
         corners = median if is_quadrangle(median) else plate.corners
         return replace(plate, corners=as_tall_as_true(corners) if one_line else corners)
 
-    def _seen_again(self, picture: np.ndarray, plate: Plate, looks: tuple[tuple[int, int, int], ...]) -> list[Plate]:
+    def _seen_again(
+        self, picture: np.ndarray, plate: Detection, looks: tuple[tuple[int, int, int], ...]
+    ) -> list[Detection]:
         """The plate as found in windows of the straightened picture, one for each of `looks` (width of the plate in it,
         shift to the right and down in px). Windows in which it is not found are left out."""
         small = _halved(picture, max(picture.shape[:2]) * LARGE_PLATE / max(1.0, plate_width(plate.corners)))
@@ -331,7 +337,7 @@ class Located(NamedTuple):
     """plates: the sure ones, best first. whole: the picture is taken whole, as a crop of one plate. Neither: no
     plate."""
 
-    plates: tuple[Plate, ...]
+    plates: tuple[Detection, ...]
     whole: bool = False
 
 
@@ -345,7 +351,7 @@ def find_plates(picture: np.ndarray, detector: Detector) -> Located:
     return Located((), crop)
 
 
-def is_wide(plate: Plate, picture: np.ndarray) -> bool:
+def is_wide(plate: Detection, picture: np.ndarray) -> bool:
     """Whether the plate fills much of the picture's width."""
     return bool(np.ptp(plate.corners[:, 0]) > HINT_SHARE * picture.shape[1])
 
@@ -372,7 +378,7 @@ def is_small_crop(picture: np.ndarray) -> bool:
     return has_crop_shape(picture) and picture.shape[1] <= CROP_PX
 
 
-def is_framed(plate: Plate, picture: np.ndarray) -> bool:
+def is_framed(plate: Detection, picture: np.ndarray) -> bool:
     """Whether a plate of one line lies in the picture nearly as in a tile: upright, with room around it."""
     if plate.two_lines > SURELY_TWO_LINES:
         return False
@@ -386,7 +392,7 @@ def is_framed(plate: Plate, picture: np.ndarray) -> bool:
     return bool(level and wide <= FRAMED_WIDTH * width and high <= FRAMED_HEIGHT * height)
 
 
-def upright(plate: Plate) -> Plate:
+def upright(plate: Detection) -> Detection:
     """The plate with its corners as it is read, where it surely lies upside down in the picture."""
     if plate.turned_over <= TURNED[1]:
         return plate
@@ -396,7 +402,7 @@ def upright(plate: Plate) -> Plate:
 # --- The shipped network ----------------------------------------------------------------------------------------------
 
 
-def detect(picture: np.ndarray) -> list[Plate]:
+def detect(picture: np.ndarray) -> list[Detection]:
     """The plates in a picture by the shipped network, best first."""
     return load_detector(SHIPPED).detect(picture)
 

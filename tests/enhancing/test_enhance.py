@@ -23,7 +23,7 @@ from data.quality import measure
 from enhance import main, parse_arguments
 from enhancing import folder
 from enhancing.examining import TOO_LITTLE, Examiner, make_examiner
-from models.detector import Plate
+from models.detector import Detection
 from models.enhancer import enhance, load_generator, load_second
 from models.shipped import default_checkpoint
 
@@ -279,7 +279,7 @@ class Finds:
 
 def found_at(left, top, score, **more):
     corners = np.array([[192, 96], [0, 96], [0, 0], [192, 0]], float) + np.array([left, top])
-    return Plate(corners, score, **{"two_lines": 0.0, "turned_over": 0.0, **more})
+    return Detection(corners, score, **{"two_lines": 0.0, "turned_over": 0.0, **more})
 
 
 def street(tmp_path):
@@ -696,7 +696,7 @@ def finds_plates(monkeypatch):
                 return []
             left, right, top, bottom = xs.min(), xs.max() + 1, ys.min(), ys.max() + 1
             corners = np.array([[right, bottom], [left, bottom], [left, top], [right, top]], float)
-            return [Plate(corners, 0.9, 0.0, 0.0)]
+            return [Detection(corners, 0.9, 0.0, 0.0)]
 
     monkeypatch.setattr("models.detector.load_detector", Brightest)
 

@@ -16,8 +16,8 @@ from models.detector import (
     CHANNELS,
     STRIDE,
     UNIT,
+    Detection,
     Detector,
-    Plate,
     as_tall_as_true,
     decode,
     find_plates,
@@ -64,19 +64,19 @@ def test_decode_lets_corners_lie_outside():
 
 
 def test_of_overlapping_plates_the_better_stays():
-    plates = [Plate(PLATE, 0.6, 0, 0), Plate(PLATE + 3, 0.9, 0, 0), Plate(PLATE + 60, 0.5, 0, 0)]
+    plates = [Detection(PLATE, 0.6, 0, 0), Detection(PLATE + 3, 0.9, 0, 0), Detection(PLATE + 60, 0.5, 0, 0)]
     assert [plate.score for plate in without_overlaps(plates)] == [0.9, 0.5]
 
 
 def test_among_many_plates_each_one_left_out_shares_its_place_with_a_better_one():
     rng = np.random.default_rng(3)
     middles, sides = rng.uniform(0, 300, (60, 1, 2)), rng.uniform(0.3, 2, (60, 1, 1))
-    some = [Plate(PLATE * side + middle, rng.random(), 0, 0) for side, middle in zip(sides, middles, strict=True)]
+    some = [Detection(PLATE * side + middle, rng.random(), 0, 0) for side, middle in zip(sides, middles, strict=True)]
     kept = without_overlaps(some)
     assert 1 < len(kept) < len(some)
     assert [plate.score for plate in kept] == sorted((plate.score for plate in kept), reverse=True)
 
-    def share(one: Plate, other: Plate) -> float:
+    def share(one: Detection, other: Detection) -> float:
         return detector._shared(one.corners, other.corners)
 
     for plate in some:
@@ -87,7 +87,7 @@ def test_among_many_plates_each_one_left_out_shares_its_place_with_a_better_one(
 
 def test_part_of_a_plate_is_no_plate():
     part = PLATE.mean(axis=0) + 0.3 * (PLATE - PLATE.mean(axis=0))
-    assert len(without_overlaps([Plate(PLATE, 0.9, 0, 0), Plate(part, 0.8, 0, 0)])) == 1
+    assert len(without_overlaps([Detection(PLATE, 0.9, 0, 0), Detection(part, 0.8, 0, 0)])) == 1
 
 
 def test_quadrangles_go_around_in_one_order():
@@ -283,7 +283,7 @@ def test_corners_are_the_median_over_several_looks():
         looks = zip(detector.LAST_LOOKS, errors, strict=True)
         return np.stack([maps_of((in_window(truth, w) + shift + off, 3.0), size=size) for (w, *shift), off in looks])
 
-    found = Detector(run).last_looks(picture, Plate(truth, 0.9, 0, 0))
+    found = Detector(run).last_looks(picture, Detection(truth, 0.9, 0, 0))
     assert found.corners == pytest.approx(truth, abs=0.6)
     assert found.score == 0.9
 
@@ -298,8 +298,8 @@ def test_low_plates_become_as_tall_as_true(aspect, true):
 
 
 def test_a_wheel_is_no_two_line_plate():
-    assert not Plate(PLATE, 0.76, 0.95, 0).is_sure
-    assert Plate(PLATE, 0.86, 0.95, 0).is_sure
+    assert not Detection(PLATE, 0.76, 0.95, 0).is_sure
+    assert Detection(PLATE, 0.86, 0.95, 0).is_sure
 
 
 # --- What is a plate, what is taken whole, what is nothing ------------------------------------------------------------
@@ -339,13 +339,13 @@ def test_shape_of_a_crop(size, crop):
 
 
 def test_sure_plates_are_taken_as_they_are_found():
-    plates = Plate(BOX * 90, 0.9, 0, 0), Plate(BOX * 40 + 100, 0.7, 0, 0)
+    plates = Detection(BOX * 90, 0.9, 0, 0), Detection(BOX * 40 + 100, 0.7, 0, 0)
     assert find_plates(blank(500, 700), Finds(*plates)).plates == plates
 
 
 def test_nothing_in_a_photo_is_no_plate():
     assert find_plates(blank(500, 700), Finds()) == ((), False)
-    assert find_plates(blank(500, 700), Finds(Plate(BOX * 90, 0.3, 0, 0))) == ((), False)
+    assert find_plates(blank(500, 700), Finds(Detection(BOX * 90, 0.3, 0, 0))) == ((), False)
 
 
 def test_nothing_in_a_crop_is_the_whole_crop():
@@ -353,24 +353,24 @@ def test_nothing_in_a_crop_is_the_whole_crop():
 
 
 def test_a_wide_picture_may_be_a_street_so_it_takes_a_hint_to_be_a_crop():
-    assert find_plates(blank(260, 1280), Finds(Plate(BOX * 90, 0.3, 0, 0))) == ((), False)
-    assert find_plates(blank(260, 1280), Finds(Plate(BOX * 700, 0.3, 0, 0))) == ((), True)
-    small, large = (Plate(BOX * (width, 90) + 10, 0.9, 0, 0) for width in (150, 900))
+    assert find_plates(blank(260, 1280), Finds(Detection(BOX * 90, 0.3, 0, 0))) == ((), False)
+    assert find_plates(blank(260, 1280), Finds(Detection(BOX * 700, 0.3, 0, 0))) == ((), True)
+    small, large = (Detection(BOX * (width, 90) + 10, 0.9, 0, 0) for width in (150, 900))
     assert find_plates(blank(260, 1280), Finds(small)) == ((small,), False)
     assert find_plates(blank(260, 1280), Finds(large)) == ((large,), True)
     # of a plate that fills a crop, a sticker may be surer than the plate
-    hint = Plate(BOX * (900, 200) + 10, 0.3, 0, 0)
+    hint = Detection(BOX * (900, 200) + 10, 0.3, 0, 0)
     assert find_plates(blank(260, 1280), Finds(small, hint)) == ((small,), True)
 
 
 def test_a_hint_that_fills_a_picture_makes_it_a_crop():
-    assert find_plates(blank(500, 700), Finds(Plate(BOX * 600, 0.3, 0, 0))) == ((), True)
+    assert find_plates(blank(500, 700), Finds(Detection(BOX * 600, 0.3, 0, 0))) == ((), True)
 
 
 def test_upside_down():
-    turned = upright(Plate(BOX * 90, 0.9, 0, 0.95))
+    turned = upright(Detection(BOX * 90, 0.9, 0, 0.95))
     assert (turned.corners[0] == (0, 0)).all()
-    assert (upright(Plate(BOX * 90, 0.9, 0, 0.5)).corners == BOX * 90).all()
+    assert (upright(Detection(BOX * 90, 0.9, 0, 0.5)).corners == BOX * 90).all()
 
 
 @pytest.mark.parametrize(
@@ -384,14 +384,14 @@ def test_upside_down():
 )
 def test_a_crop_framed_as_a_tile_is_taken_whole(place, framed):
     left, top, right, bottom = place
-    plate = Plate(np.array([[right, bottom], [left, bottom], [left, top], [right, top]], float), 0.9, 0, 0)
+    plate = Detection(np.array([[right, bottom], [left, bottom], [left, top], [right, top]], float), 0.9, 0, 0)
     located = find_plates(blank(100, 220), Finds(plate))
     assert located.plates == (plate,)
     assert located.whole is framed
 
 
 def test_tilted_and_two_line_plates_and_photos_are_straightened():
-    plate = Plate(np.array([[190.0, 75], [30, 75], [30, 25], [190, 25]]), 0.9, 0, 0)
+    plate = Detection(np.array([[190.0, 75], [30, 75], [30, 25], [190, 25]]), 0.9, 0, 0)
     assert is_framed(plate, blank(100, 220))
     tilted = replace(plate, corners=plate.corners + np.array([[0, 10], [0, 0], [0, 0], [0, 10]]))
     assert not is_framed(tilted, blank(100, 220))

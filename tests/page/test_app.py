@@ -24,7 +24,7 @@ from data.io import PictureError, open_picture
 from enhancing.burst import combine
 from enhancing.examining import TOO_LITTLE, Examiner
 from enhancing.opening import NoPlateFound, make_source
-from models.detector import Plate
+from models.detector import Detection
 from models.enhancer import Generator
 from page import limits, pictures, several, single, tab, words
 from page.pictures import FOLDER, accept, read_examples, save_result
@@ -440,7 +440,7 @@ def gif(folder: Path) -> list[dict]:
     return [{"path": str(folder / "a.gif"), "name": "a.gif"}]
 
 
-IN_GIF = Plate(np.array([[170, 80], [20, 80], [20, 20], [170, 20]], float), 0.9, 0.0, 0.0)
+IN_GIF = Detection(np.array([[170, 80], [20, 80], [20, 20], [170, 20]], float), 0.9, 0.0, 0.0)
 
 
 def test_a_gif_is_a_film(examiner, tmp_path, monkeypatch):

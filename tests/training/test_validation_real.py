@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_runs import as_flags, make_tiles, tiny_settings
 
 import train
-from models.detector import Plate
+from models.detector import Detection
 from models.enhancer import Generator
 from reading.reader import Reader, Reading
 from training import validation
@@ -81,7 +81,7 @@ def test_plates_that_the_detector_is_sure_of_are_straightened(listed, monkeypatc
     class Sure:
         def detect(self, picture, threshold):
             corners = np.array([[80, 30], [20, 30], [20, 10], [80, 10]], float)
-            return [Plate(corners, 0.9, two_lines=0.0, turned_over=0.0)]
+            return [Detection(corners, 0.9, two_lines=0.0, turned_over=0.0)]
 
     monkeypatch.setattr(validation, "SHIPPED", listed)
     monkeypatch.setattr(validation, "load_detector", lambda: Sure())

@@ -21,7 +21,7 @@ from data.console import say
 from data.io import open_picture_8bit
 from data.settings import field, path, run_module
 from data.straighten import plate_size
-from models.detector import Detector, Plate, load_detector, quad_iou
+from models.detector import Detection, Detector, load_detector, quad_iou
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,9 @@ def _box(corners: np.ndarray) -> np.ndarray:
     return np.array([[right, bottom], [left, bottom], [left, top], [right, top]])
 
 
-def _draw(folder: Path | None, file: Path, picture: np.ndarray, plates: list[Plate], truths: list[np.ndarray]) -> None:
+def _draw(
+    folder: Path | None, file: Path, picture: np.ndarray, plates: list[Detection], truths: list[np.ndarray]
+) -> None:
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
