@@ -34,6 +34,8 @@ from models.shipped import PRETRAINED
 SHIPPED = PRETRAINED / "detector.onnx"
 
 STRIDE, UNIT, DEEPEST, CHANNELS = 8, 16, 32, 11
+# where they stand among the CHANNELS
+HEAT, CORNERS, FLAGS = 0, slice(1, 9), slice(9, 11)
 # filters at strides 2, 4, 8, 16, 32
 WIDTHS = (16, 32, 48, 80, 112)
 # of two plates that overlap: share of the smaller one's area
@@ -136,19 +138,19 @@ class Detection:
 def decode(maps: np.ndarray, threshold: float) -> list[Detection]:
     """(H / 8, W / 8, CHANNELS) -> the plates in it above `threshold`, best first, overlapping ones dropped. A plate's
     corners are a mean over the cells around its peak, weighted by their heat."""
-    heat = _sigmoid(maps[..., 0])
+    heat = _sigmoid(maps[..., HEAT])
     rows, columns = np.nonzero((heat >= threshold) & (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8))))
     peaks = heat[rows, columns]
     corners, weights = np.zeros((len(peaks), 4, 2)), np.zeros((len(peaks), 1, 1))
-    framed_heat, framed_maps = np.pad(heat, 1), np.pad(maps[..., 1:9], ((1, 1), (1, 1), (0, 0)))
+    framed_heat, framed_maps = np.pad(heat, 1), np.pad(maps[..., CORNERS], ((1, 1), (1, 1), (0, 0)))
     for y, x in ((rows + down, columns + right) for down in (-1, 0, 1) for right in (-1, 0, 1)):
         around = framed_heat[y + 1, x + 1]
         weight = np.where(around > 0.6 * peaks, around, 0)[:, None, None]
         middle = (np.stack([x, y], -1)[:, None] + 0.5) * STRIDE
         corners += weight * (framed_maps[y + 1, x + 1].reshape(-1, 4, 2) * UNIT + middle)
         weights += weight
-    rest = _sigmoid(maps[rows, columns, 9:11])
-    found = zip(corners / weights, peaks, rest, strict=True)
+    flags = _sigmoid(maps[rows, columns, FLAGS])
+    found = zip(corners / weights, peaks, flags, strict=True)
     return without_overlaps(
         [Detection(each, float(score), float(two), float(over)) for each, score, (two, over) in found]
     )

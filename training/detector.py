@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from data.files import only_run_in
 from data.io import to_float
 from data.settings import field, path, require, run_module
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
-from models.detector import STRIDE, UNIT
+from models.detector import CHANNELS, CORNERS, FLAGS, HEAT, STRIDE, UNIT, Detection, decode, quad_iou
 from models.loading import import_keras
 from training.journal import Log
 from training.run_folder import DETECTOR, STATE_NAME, State, load_begun, remove_parts, restore, save_state
@@ -36,10 +37,12 @@ from training.run_folder import DETECTOR, STATE_NAME, State, load_begun, remove_
 # scenes
 VALIDATION = 200
 VEHICLES, BACKGROUNDS = 5000, 1600
+# batches made in advance
+AHEAD = 12
 # steps; share of the steps
 WARM_UP, DECAY = 300, 0.35
-# heat, 8 corners, two lines, turned over, weight of the corners, weight of the heat
-TARGETS = 13
+# of each cell: the network's CHANNELS as they should be, and the weights of corners and heat
+CORNER_WEIGHT, HEAT_WEIGHT, TARGETS = CHANNELS, CHANNELS + 1, CHANNELS + 2
 # of a middle's heat: a cell is the finest that it can resolve
 LEAST_SPREAD_PX = 4.5
 # of log.csv; "heat" and the two after it are the terms of the loss
@@ -76,24 +79,24 @@ def targets_of(scene: Scene) -> np.ndarray:
     rows, columns = SCENE[0] // STRIDE, SCENE[1] // STRIDE
     ys, xs = (np.mgrid[:rows, :columns] + 0.5) * STRIDE
     maps = np.zeros((rows, columns, TARGETS), np.float32)
-    maps[..., 12] = 1
+    maps[..., HEAT_WEIGHT] = 1
     for points in scene.ignored:
-        maps[..., 12][_heat(points, xs, ys) > 0.1] = 0
+        maps[..., HEAT_WEIGHT][_heat(points, xs, ys) > 0.1] = 0
     for points, two, over in zip(scene.corners, scene.two_lines, scene.turned_over, strict=True):
         heat = _heat(points, xs, ys)
         x, y = (points.mean(axis=0) // STRIDE).astype(int)
         if 0 <= x < columns and 0 <= y < rows:
             heat[y, x] = 1
-        mine = heat > maps[..., 0]
-        maps[..., 0][mine] = heat[mine]
+        mine = heat > maps[..., HEAT]
+        maps[..., HEAT][mine] = heat[mine]
         kept = mine & (heat > 0.3)
-        maps[..., 12][kept] = 1
+        maps[kept, HEAT_WEIGHT] = 1
         offsets = (points[None, None] - np.stack([xs, ys], -1)[:, :, None]) / UNIT
-        maps[kept, 1:9] = offsets.reshape(rows, columns, 8)[kept]
-        maps[kept, 9], maps[kept, 10] = two, over
+        maps[kept, CORNERS] = offsets.reshape(rows, columns, 8)[kept]
+        maps[kept, FLAGS] = two, over
         height = np.linalg.norm(points[1] - points[2]) + np.linalg.norm(points[0] - points[3])
         # errors count as shares of the plate's height
-        maps[kept, 11] = UNIT / max(6.0, height / 2)
+        maps[kept, CORNER_WEIGHT] = UNIT / max(6.0, height / 2)
     return maps
 
 
@@ -131,14 +134,11 @@ def batches(settings: Settings, folder: Path, steps: range) -> Iterator[tuple[np
     """(pictures uint8, targets) of each step, made by worker processes ahead of time."""
     arguments = folder / "bank", (settings.seed, settings.vehicles, settings.backgrounds)
     with ProcessPoolExecutor(settings.workers, get_context("spawn"), _start_worker, arguments) as pool:
-        pending: deque = deque()
-        for step in range(steps.start, steps.stop + 12):
-            if step < steps.stop:
-                pending.append(pool.submit(_make_batch, settings.seed, step, settings.batch_size))
-            if step >= steps.start + 12 or step >= steps.stop:
-                if not pending:
-                    return
-                yield _result(pending.popleft())
+        making = (pool.submit(_make_batch, settings.seed, step, settings.batch_size) for step in steps)
+        ahead = deque(islice(making, AHEAD))
+        while ahead:
+            ahead.extend(islice(making, 1))
+            yield _result(ahead.popleft())
 
 
 def _result(batch: Future) -> tuple[np.ndarray, np.ndarray]:
@@ -156,17 +156,18 @@ def loss_terms(maps, targets) -> dict:
     plates. Corners: Huber's loss on errors as shares of the plate's height. Two lines, turned over: cross-entropy."""
     from keras import ops
 
-    heat, logit = targets[..., 0], maps[..., 0]
+    heat, logit = targets[..., HEAT], maps[..., HEAT]
     entropy = ops.softplus(logit) - heat * logit
     distance = ops.square(heat - ops.sigmoid(logit))
-    cells = ops.cast(targets[..., 11] > 0, "float32")
+    share = targets[..., CORNER_WEIGHT]
+    cells = ops.cast(share > 0, "float32")
     weight = cells * heat
     total = ops.maximum(ops.sum(weight), 1.0)
-    error = ops.abs(maps[..., 1:9] - targets[..., 1:9]) * targets[..., 11:12]
+    error = ops.abs(maps[..., CORNERS] - targets[..., CORNERS]) * share[..., None]
     huber = ops.where(error < 0.1, 5 * ops.square(error), error - 0.05)
-    flags = ops.softplus(maps[..., 9:11]) - targets[..., 9:11] * maps[..., 9:11]
+    flags = ops.softplus(maps[..., FLAGS]) - targets[..., FLAGS] * maps[..., FLAGS]
     return {
-        "heat": 4 * ops.sum(targets[..., 12] * distance * entropy) / total,
+        "heat": 4 * ops.sum(targets[..., HEAT_WEIGHT] * distance * entropy) / total,
         "corners": ops.sum(weight * ops.mean(huber, axis=-1)) / total,
         "flags": 0.2 * ops.sum(weight[..., None] * flags) / total,
     }
@@ -243,27 +244,27 @@ def fit(settings: Settings, model, optimizer, held_out: Bank, begun: State | Non
     def save(number: int) -> None:
         save_state(folder / STATE_NAME, state, {"step": number, "settings": dataclasses.asdict(settings)})
 
-    rows: list[dict] = []
+    since: list[dict] = []
     began = time.perf_counter()
     asked = SimpleNamespace(stop_asked=False)
     with stoppable(asked), tqdm(initial=done, total=settings.steps, unit="step", desc="detector", disable=None) as bar:
         for number, some in enumerate(batches(settings, folder, range(done, settings.steps)), start=done + 1):
             optimizer.learning_rate.assign(learning_rate(settings, number))
-            rows.append({name: float(value) for name, value in step(*some).items()})
+            since.append({name: float(value) for name, value in step(*some).items()})
             bar.update()
-            if not np.isfinite(list(rows[-1].values())).all():
-                raise ValueError(f"step {number}: the loss is not finite: {rows[-1]}")
+            if not np.isfinite(list(since[-1].values())).all():
+                raise ValueError(f"step {number}: the loss is not finite: {since[-1]}")
             last = number == settings.steps
             if number % settings.log_every == 0 or last:
-                row = {name: float(np.mean([each[name] for each in rows])) for name in rows[0]}
+                row = {name: float(np.mean([each[name] for each in since])) for name in since[0]}
                 bar.set_postfix({name: f"{value:.3f}" for name, value in row.items()})
                 row |= {"step": number, "learning_rate": learning_rate(settings, number)}
-                row["seconds_per_step"] = (time.perf_counter() - began) / len(rows)
+                row["seconds_per_step"] = (time.perf_counter() - began) / len(since)
                 if number % settings.validate_every == 0 or last:
                     row |= validate(model, held_out, settings.seed + 1)
                 log.add(row)
                 save(number)
-                rows, began = [], time.perf_counter()
+                since, began = [], time.perf_counter()
             if asked.stop_asked:
                 save(number)
                 raise KeyboardInterrupt
@@ -279,35 +280,37 @@ def learning_rate(settings: Settings, step: int) -> float:
 def validate(model, bank: Bank, seed: int) -> dict[str, float]:
     """One look at VALIDATION rendered scenes: plates found at the score that gives one false plate in twenty pictures,
     and the corners' error there as a share of the plate's height (median)."""
-    from models.detector import decode, quad_iou
-
-    scores, hits, errors, plates = [], [], [], 0
+    found, plates = [], 0
     for index in range(VALIDATION):
         scene = make_scene(bank, seed, index)
         maps = np.asarray(model(to_float(scene.picture[None]), training=False))[0]
-        found = decode(maps, 0.1)
-        free = list(scene.corners)
-        plates += len(free)
-        for plate in found:
-            ious = [quad_iou(plate.corners, points) for points in free]
-            if any(quad_iou(plate.corners, points) > 0.1 for points in scene.ignored):
-                continue
-            hit = bool(ious) and max(ious) > 0.5
-            scores.append(plate.score)
-            hits.append(hit)
-            if hit:
-                truth = free.pop(int(np.argmax(ious)))
-                height = np.linalg.norm(truth[1] - truth[2])
-                errors.append(np.linalg.norm(plate.corners - truth, axis=1).mean() / height)
-            else:
-                errors.append(np.nan)
+        found += compared(decode(maps, 0.1), scene)
+        plates += len(scene.corners)
+    scores, errors = np.array(found).reshape(-1, 2).T
     order = np.argsort(scores)[::-1]
-    hits = np.array(hits, bool)[order]
-    allowed = int(np.searchsorted(np.cumsum(~hits), VALIDATION // 20, side="right"))
-    kept = hits[:allowed]
-    threshold = float(np.array(scores)[order][allowed - 1]) if allowed else 1.0
-    middle = float(np.median(np.array(errors)[order][:allowed][kept])) if kept.any() else 1.0
+    right = np.isfinite(errors[order])
+    allowed = int(np.searchsorted(np.cumsum(~right), VALIDATION // 20, side="right"))
+    kept = right[:allowed]
+    threshold = float(scores[order][allowed - 1]) if allowed else 1.0
+    middle = float(np.median(errors[order][:allowed][kept])) if kept.any() else 1.0
     return {"recall": float(kept.sum() / max(1, plates)), "threshold": threshold, "corner_error": middle}
+
+
+def compared(found: Sequence[Detection], scene: Scene) -> list[tuple[float, float]]:
+    """(score, the corners' error as a share of the plate's height, or infinity for a false plate) of each plate found;
+    without those in places that do not count."""
+    free, rows = list(scene.corners), []
+    for plate in found:
+        if any(quad_iou(plate.corners, points) > 0.1 for points in scene.ignored):
+            continue
+        ious = [quad_iou(plate.corners, points) for points in free]
+        error = np.inf
+        if ious and max(ious) > 0.5:
+            truth = free.pop(int(np.argmax(ious)))
+            height = np.linalg.norm(truth[1] - truth[2])
+            error = float(np.linalg.norm(plate.corners - truth, axis=1).mean() / height)
+        rows.append((plate.score, error))
+    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
