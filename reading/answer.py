@@ -43,9 +43,11 @@ AS_POOLED = (1.0, 1.0, 0.0)
 NEWTON_STEPS = 50
 # letters that Chinese plates do not have, and the digits that a reader takes for them
 LOOKALIKES = (("O", "0"), ("I", "1"))
-# a province stands in front of a serial of this form where this share of the weight sees one, else where half does
-CHINESE_SERIAL = re.compile(r"[A-Z][A-Z0-9]{5,6}")
-MIN_PROVINCE = 0.25
+# A province stands in front of a serial that China issues where this share of the weight sees one: after the city's
+# letter five characters, or six of an electric car (GA 36-2018). In front of any other it takes more than the
+# recogniser, which takes coats of arms for one.
+CHINESE_SERIAL = re.compile(r"[A-Z0](?:[A-Z0-9]{5}|[A-K][A-Z0-9]\d{4}|\d{5}[A-K]|[A-Z0-9]{4}[警学])")
+MIN_PROVINCE, MIN_PROVINCE_ELSEWHERE = 0.25, 0.7
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def pool(
         return np.vstack([first, serial]) if present >= MIN_PRESENT else serial
     chinese = _without_lookalikes(serial)
     text = "".join(ALPHABET[best] for best in chinese.argmax(axis=1))
-    enough = MIN_PROVINCE if CHINESE_SERIAL.fullmatch(text) else MIN_PRESENT
+    enough = MIN_PROVINCE if CHINESE_SERIAL.fullmatch(text) else MIN_PROVINCE_ELSEWHERE
     return np.vstack([first, chinese]) if present >= enough else serial
 
 

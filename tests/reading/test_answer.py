@@ -109,6 +109,25 @@ def test_a_province_that_the_reader_misses_stays_before_a_chinese_serial_alone()
     assert answered("4B123").best_text == "4B123"
 
 
+@pytest.mark.parametrize("serial", ["RK605AB", "1435GK", "SI819AK"])
+def test_a_coat_of_arms_that_the_recogniser_alone_takes_for_a_province_is_none(serial):
+    """Slovak plates were answered with a Chinese province: the recogniser has half of the weight."""
+    missed = spelt(serial, 0.9)
+    seen = {RECOGNISER: [spelt("宁" + serial, 0.9)] * 3, INPUT: [missed], RESULT: [missed]}
+    shipped = Rule({RECOGNISER: 1.0, INPUT: 0.7, RESULT: 0.3})
+    assert answer(seen, shipped).best_text == serial
+    # of a serial that was read wrong all who see one may be right
+    everywhere = {source: [spelt("宁" + serial, 0.9)] for source in seen}
+    assert answer(everywhere, shipped).best_text[0] == "宁"
+
+
+@pytest.mark.parametrize("serial", ["A88888", "BD12345", "BDA1234", "B12345F", "0T9048", "A1234警"])
+def test_each_form_of_a_chinese_serial_keeps_a_province_that_the_reader_misses(serial):
+    missed = spelt(serial, 0.9)
+    seen = {RECOGNISER: [spelt("粤" + serial, 0.9)], INPUT: [missed], RESULT: [missed]}
+    assert answer(seen, EVEN).best_text == "粤" + serial
+
+
 def test_what_looks_like_an_unknown_province_is_one_where_others_see_one():
     seen = {RECOGNISER: [spelt("京AB1234", 0.6)], INPUT: [spelt("?AB1234", 0.5, "京")]}
     assert answer(seen, EVEN).best_text == "京AB1234"
