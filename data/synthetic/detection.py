@@ -42,7 +42,7 @@ from data.synthetic.canvas import (
     vary,
 )
 from data.synthetic.car import PAINTS
-from data.synthetic.plates import BLACK, DESIGNS, DRAWN_SHARE, WHITE, chinese_two_lines, european_two_lines
+from data.synthetic.plates import BLACK, DRAWN_SHARE, WHITE, chinese_two_lines, draw_face, european_two_lines
 from data.synthetic.registrations import FREE_RULES
 from data.synthetic.rendering import photograph, place
 
@@ -130,7 +130,8 @@ def _render(folder: Path, seed: int, vehicles: int, backgrounds: int, workers: i
         for index, ground in enumerate(mapped(partial(_background, seed), range(backgrounds))):
             grounds[index] = ground
             bar.update()
-    pixels.flush(), grounds.flush()
+    pixels.flush()
+    grounds.flush()
     np.save(folder / "corners.npy", corners)
     np.save(folder / "two_lines.npy", two_lines)
 
@@ -225,10 +226,8 @@ def draw_some_face(rng: np.random.Generator, width_px: float) -> Face:
         return _of_no_country(rng, width_px)
     if kind < NO_COUNTRY + TWO_LINES:
         width_mm, design = ((440, chinese_two_lines), (280, european_two_lines))[rng.integers(2)]
-    else:
-        shares = np.array([share for share, _, _ in DESIGNS])
-        _, width_mm, design = DESIGNS[rng.choice(len(DESIGNS), p=shares / shares.sum())]
-    return design(rng, DRAWN_SHARE * width_px / width_mm, FREE_RULES)
+        return design(rng, DRAWN_SHARE * width_px / width_mm, FREE_RULES)
+    return draw_face(rng, width_px, FREE_RULES)
 
 
 def _of_no_country(rng: np.random.Generator, width_px: float) -> Face:
