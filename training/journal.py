@@ -1,20 +1,12 @@
-"""Writes a run's log.csv, curves.png, samples/ and TensorBoard files, and the bar on the terminal.
-
-Only the chief keeps a journal. The clock says how fast a run goes, and which share of the time the device waits.
-"""
+"""Writes a run's log.csv, curves.png, samples/ and TensorBoard files. Only the chief keeps a journal."""
 
 import csv
 import io
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from data.console import printable
 from data.files import read_text, replacing, write_bytes
 from data.io import encode_png
 from training.devices import on_jax
@@ -44,8 +36,6 @@ PANELS = {
     "learning rates": (("g_learning_rate", "d_learning_rate"), "per step", True, False),
     "gradient at the last layer": (tuple(f"gradient_{term}" for term in TERMS), "norm", True, False),
 }
-# column of log.csv -> its label in the bar
-SHOWN = {"g_loss": "G", "d_loss": "D", "d_accuracy": "acc", "val_psnr_db": "PSNR", "wait_share": "wait"}
 
 
 class Log:
@@ -190,60 +180,3 @@ def draw_curves(rows: list[dict], stage_offsets: dict[str, int], path: Path) -> 
     with replacing(path) as file:
         figure.savefig(file, dpi=100, format="png")
     pyplot.close(figure)
-
-
-class Clock:
-    """Counts tiles and seconds between two laps."""
-
-    def __init__(self) -> None:
-        self.lap()
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Time spent inside counts as waiting for data."""
-        start = time.perf_counter()
-        yield
-        self.waited += time.perf_counter() - start
-
-    def count(self, tiles: int) -> None:
-        self.tiles += tiles
-
-    def figures(self) -> dict[str, float]:
-        """Of the time since the last lap."""
-        seconds = max(time.perf_counter() - self.start, 1e-9)
-        return {"tiles_per_second": self.tiles / seconds, "wait_share": self.waited / seconds}
-
-    def lap(self) -> float:
-        """Start anew; returns the seconds since the last lap."""
-        now = time.perf_counter()
-        seconds = now - getattr(self, "start", now)
-        self.start, self.tiles, self.waited = now, 0, 0.0
-        return seconds
-
-
-class Bar:
-    """A bar of one stage; silent for workers that are not the chief. A context manager."""
-
-    def __init__(self, stage: str, steps: int, done: int, silent: bool = False) -> None:
-        self.bar = tqdm(
-            total=steps, initial=done, desc=stage, unit="step", disable=silent, dynamic_ncols=True, mininterval=1.0
-        )
-
-    def __enter__(self) -> "Bar":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.bar.close()
-
-    def update(self, steps: int) -> None:
-        self.bar.update(steps)
-
-    def show(self, row: dict) -> None:
-        """The current figures of a row of log.csv."""
-        shown = {label: f"{row[name]:.4g}" for name, label in SHOWN.items() if row.get(name) is not None}
-        self.bar.set_postfix(shown, refresh=False)
-
-    def write(self, text: str) -> None:
-        """A line above the bar."""
-        if not self.bar.disable:
-            tqdm.write(printable(text), file=sys.stderr)

@@ -9,6 +9,7 @@ on the accuracies so far, so a resumed run decides the same.
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
+from data.console import printable
 from data.dataset import Batches
 from training.devices import Interrupted, TrainingFailed
-from training.journal import Bar, Clock, Journal
+from training.journal import Journal
 from training.run_folder import STATE_NAME, load_state, restore, save_state
 from training.settings import TERMS, BalanceSettings, ScheduleSettings, WatchSettings
 from training.validation import ShippedWeights
@@ -160,6 +163,69 @@ def balance_from(settings: BalanceSettings) -> Balance:
         d_every=settings.discriminator_every,
         d_every_level=settings.discriminator_every,
     )
+
+
+# --- Speed, and the bar on the terminal -------------------------------------------------------------------------------
+
+# column of log.csv -> its label in the bar
+SHOWN = {"g_loss": "G", "d_loss": "D", "d_accuracy": "acc", "val_psnr_db": "PSNR", "wait_share": "wait"}
+
+
+class Clock:
+    """Counts tiles and seconds between two laps."""
+
+    def __init__(self) -> None:
+        self.lap()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time spent inside counts as waiting for data."""
+        start = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - start
+
+    def count(self, tiles: int) -> None:
+        self.tiles += tiles
+
+    def figures(self) -> dict[str, float]:
+        """Of the time since the last lap."""
+        seconds = max(time.perf_counter() - self.start, 1e-9)
+        return {"tiles_per_second": self.tiles / seconds, "wait_share": self.waited / seconds}
+
+    def lap(self) -> float:
+        """Start anew; returns the seconds since the last lap."""
+        now = time.perf_counter()
+        seconds = now - getattr(self, "start", now)
+        self.start, self.tiles, self.waited = now, 0, 0.0
+        return seconds
+
+
+class Bar:
+    """A bar of one stage; silent for workers that are not the chief. A context manager."""
+
+    def __init__(self, stage: str, steps: int, done: int, silent: bool = False) -> None:
+        self.bar = tqdm(
+            total=steps, initial=done, desc=stage, unit="step", disable=silent, dynamic_ncols=True, mininterval=1.0
+        )
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def update(self, steps: int) -> None:
+        self.bar.update(steps)
+
+    def show(self, row: dict) -> None:
+        """The current figures of a row of log.csv."""
+        shown = {label: f"{row[name]:.4g}" for name, label in SHOWN.items() if row.get(name) is not None}
+        self.bar.set_postfix(shown, refresh=False)
+
+    def write(self, text: str) -> None:
+        """A line above the bar."""
+        if not self.bar.disable:
+            tqdm.write(printable(text), file=sys.stderr)
 
 
 # --- The run ----------------------------------------------------------------------------------------------------------
