@@ -20,8 +20,7 @@ from data.files import check_name
 from data.tiles import stored_size
 from models.loading import import_keras
 from training.devices import choose_precision, choose_strategy, explain, is_chief, seed_everything, worker_name
-from training.journal import Journal
-from training.run_folder import begin, describe, held, stored_precision
+from training.run_folder import Journal, begin, describe, held, stored_precision
 from training.settings import (
     BalanceSettings,
     DataSettings,

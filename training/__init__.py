@@ -1,1 +1,1 @@
-"""The parts of train.py's loop: settings, devices, steps, balance, saved state and the journal."""
+"""The parts of train.py's loop: settings, devices, networks, steps, validation, the run folder."""

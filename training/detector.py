@@ -31,8 +31,7 @@ from data.settings import field, path, require, run_module
 from data.synthetic.detection import SCENE, Bank, Scene, make_scene, open_bank
 from models.detector import CHANNELS, CORNERS, FLAGS, HEAT, STRIDE, UNIT, Detection, decode, quad_iou
 from models.loading import import_keras
-from training.journal import Log
-from training.run_folder import DETECTOR, STATE_NAME, State, load_begun, remove_parts, restore, save_state
+from training.run_folder import DETECTOR, STATE_NAME, Log, State, load_begun, remove_parts, restore, save_state
 
 # scenes
 VALIDATION = 200

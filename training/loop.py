@@ -22,8 +22,7 @@ from tqdm import tqdm
 from data.console import printable
 from data.dataset import Batches
 from training.devices import Interrupted, TrainingFailed
-from training.journal import Journal
-from training.run_folder import STATE_NAME, load_state, restore, save_state
+from training.run_folder import STATE_NAME, Journal, load_state, restore, save_state
 from training.settings import TERMS, BalanceSettings, ScheduleSettings, WatchSettings
 from training.validation import ShippedWeights
 

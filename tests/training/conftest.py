@@ -1,6 +1,6 @@
 """Runs of a few steps spend their time on tracing graphs, drawing curves and building networks that they hardly use.
-Graphs are run in test_steps.py and in the slow tests, curves are drawn in test_journal.py, and all of VGG19 is built in
-test_loss_networks.py and in the slow tests' processes."""
+Graphs are run in test_steps.py and in the slow tests, curves are drawn in test_run_folder.py, and all of VGG19 is built
+in test_loss_networks.py and in the slow tests' processes."""
 
 import keras
 import pytest
@@ -11,7 +11,7 @@ import tensorflow as tf
 def brisk():
     tf.config.run_functions_eagerly(True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.journal.draw_curves", lambda rows, offsets, path: path.touch())
+        patch.setattr("training.run_folder.draw_curves", lambda rows, offsets, path: path.touch())
         patch.setattr("keras.applications.VGG19", beginning_of_vgg19)
         yield
     tf.config.run_functions_eagerly(False)
