@@ -290,7 +290,7 @@ def vgg_distance(weights: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]
     Deviations: VGG19 for VGG16, and three of its layers for five, since the tiles are small.
     """
     import_keras()
-    from models.loss_networks import build_features
+    from losses import build_features
 
     networks = [build_features(weights, layer) for layer in VGG_LAYERS]
 

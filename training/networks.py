@@ -13,9 +13,9 @@ import ml_dtypes
 import numpy as np
 
 from data.files import PART, replacing
+from losses import build_discriminator, build_features
 from models.generator import architecture, build_generator, change_nothing, freeze, take_over
 from models.loading import in_policy, load_archive
-from models.loss_networks import build_discriminator, build_features
 from models.recogniser import HEAD, NAMES, Shape, build_eye, layers_of_recogniser, shape_of
 from models.recogniser import NAME as RECOGNISER
 from models.shipped import read_info

@@ -1,6 +1,6 @@
 """Runs of a few steps spend their time on tracing graphs, drawing curves and building networks that they hardly use.
 Graphs are run in test_steps.py and in the slow tests, curves are drawn in test_run_folder.py, and all of VGG19 is built
-in test_loss_networks.py and in the slow tests' processes."""
+in test_losses.py and in the slow tests' processes."""
 
 import keras
 import pytest

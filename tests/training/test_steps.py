@@ -5,8 +5,8 @@ import tensorflow as tf
 from tiny_runs import tiny_part
 
 import losses
+from losses import build_discriminator, build_features
 from models.generator import build_generator
-from models.loss_networks import build_discriminator, build_features
 from training.networks import Networks
 from training.settings import ScheduleSettings
 from training.steps import Trainer
