@@ -82,6 +82,9 @@ PIXEL_OPTIONS = {"detail": detail, "strokes": strokes, "colour": colour}
 FEATURE_TERMS = {"vgg": mse, "reading": mae}
 
 
+# --- Both objectives --------------------------------------------------------------------------------------------------
+
+
 def cross_entropy(logits, real: bool):
     """-log p of the given answer. `real` True: CE(., 1) = softplus(-logit); False: CE(., 0) = softplus(logit)."""
     logits = ops.cast(logits[:, 0], "float32")
@@ -107,6 +110,9 @@ def generator_terms(hr, sr, features=None, fake_logits=None, options: Collection
     if fake_logits is not None:
         terms["adversarial"] = cross_entropy(fake_logits, real=True)
     return terms
+
+
+# --- The recogniser's loss --------------------------------------------------------------------------------------------
 
 
 @keras.saving.register_keras_serializable(package="plates")

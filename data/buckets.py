@@ -209,7 +209,7 @@ def all_rows(parts: str, count: int) -> Iterator[Row]:
         yield from sorted(rows, key=lambda row: row.key)
 
 
-# --- The output folder --------------------------------------------------------------------------------------
+# --- The output folder ------------------------------------------------------------------------------------------------
 
 
 def absolute(folder: str) -> str:

@@ -369,7 +369,7 @@ def _mixed(kept: deque[Batch], ages: np.ndarray, rng: np.random.Generator, heigh
     return np.stack(pictures), np.stack([source[1][row] for row, source in enumerate(sources)])
 
 
-# --- Augmentation: changes of view and colour ------------------------------------------------------------------
+# --- Augmentation: changes of view and colour -------------------------------------------------------------------------
 
 # share of the tile's width and height
 MAX_SHIFT = 0.03

@@ -205,6 +205,8 @@ def draw_split(text: str, source: str, recipe: Recipe) -> str:
     return "val" if share < recipe.test + recipe.val else "train"
 
 
+# --- What became of all photos ----------------------------------------------------------------------------------------
+
 # file names kept for report.json; a million of them would help nobody
 NAMES_PER_REASON = 1000
 # pairs shown in report.png

@@ -177,7 +177,7 @@ PRESETS["traffic"] = replace(PRESETS["lamps"], severity=PRESETS["street"].severi
 PRESETS["severe-traffic"] = replace(PRESETS["traffic"], severity=PRESETS["severe"].severity)
 
 
-# --- Drawing --------------------------------------------------------------------------------------------------
+# --- Drawing ----------------------------------------------------------------------------------------------------------
 
 # with less of the contrast than this, eight bits a channel hold hardly a dozen levels of the plate
 LEAST_LEVEL = 0.12

@@ -186,8 +186,11 @@ def _shrunk(picture: np.ndarray, seen: np.ndarray, scale: float) -> tuple[np.nda
     return shrunk, np.array([[ratio[0], 0, -low[0] * ratio[0]], [0, ratio[1], -low[1] * ratio[1]], [0, 0, 1]])
 
 
+# --- Cut out as it is -------------------------------------------------------------------------------------------------
+
+
 def crop_plate(
-    photo: np.ndarray, corners: Corners, tile: tuple[int, int] = (96, 192), margin: float = 0.1
+    photo: np.ndarray, corners: Corners, tile: tuple[int, int] = TILE, margin: float = 0.1
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """(H, W, 3) uint8 photo -> (tile uint8 of the size `tile`, corners in tile pixels (4, 2) float64, plate width in
     px).

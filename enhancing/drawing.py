@@ -139,6 +139,8 @@ def _font(name: str) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(FONT_FOLDER / name), TEXT_PX)
 
 
+# --- Photos into which the restored plates are put back ---------------------------------------------------------------
+
 # of the plate's height: over so much around the plate the restored picture fades into the photo
 FEATHER = 0.12
 

@@ -46,6 +46,11 @@ SEARCH_S = 0.11
 # a plate surely seen once counts from this score, one surely seen more often counts anyway
 SURE_SCORE = 0.8
 
+# of a picture, plates with `corners` (4, 2), a `score` and the probability of `two_lines` in [0, 1], best first; the
+# same near the corners of plates that are expected
+Detect = Callable[[np.ndarray], Sequence]
+DetectNear = Callable[[np.ndarray, Sequence[np.ndarray]], Sequence]
+
 
 @dataclass(frozen=True)
 class Sighting:
@@ -222,15 +227,10 @@ class Followed:
 
 
 def follow(
-    frames: Iterable[Frame],
-    detect: Callable[[np.ndarray], Sequence],
-    detect_near: Callable[[np.ndarray, Sequence[np.ndarray]], Sequence] | None = None,
-    keep: int = VIEWS,
+    frames: Iterable[Frame], detect: Detect, detect_near: DetectNear | None = None, keep: int = VIEWS
 ) -> Iterator[Followed]:
-    """detect: of a picture, plates with `corners` (4, 2) in CCPD's order, a `score` and the probability of `two_lines`
-    in [0, 1], best first. detect_near: the same near the corners of plates that are expected, for the frames between
-    searches; None searches every frame. keep: views of each plate. Plates come in the order in which they are
-    lost from sight; single doubtful sightings do not."""
+    """detect_near: for the frames between searches; None searches every frame. keep: views of each plate. Plates come
+    in the order in which they are lost from sight; single doubtful sightings do not."""
     tracker, followed, searched = Tracker(), {}, -np.inf
     for seconds, picture in frames:
         # damaged films may jump back in time
@@ -270,9 +270,6 @@ COMBINED, BEST, SHEET = ".png", ".frame.png", ".sheet.png"
 # margin around the plate in a crop, on each side, as a share of its width and height
 CROP_MARGIN = 0.1
 NO_PLATE = "no plate"
-
-Detect = Callable[[np.ndarray], Sequence]
-DetectNear = Callable[[np.ndarray, Sequence[np.ndarray]], Sequence]
 
 
 def enhance_films(

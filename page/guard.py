@@ -218,7 +218,7 @@ def _replace_header(scope: Scope, name: bytes, value: bytes) -> None:
     scope["headers"] = [*(each for each in scope["headers"] if each[0] != name), (name, value)]
 
 
-# --- The folder of uploads and results ---------------------------------------------------------------------------
+# --- The folder of uploads and results --------------------------------------------------------------------------------
 
 
 class Refused(Exception):

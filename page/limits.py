@@ -229,7 +229,7 @@ def _small(picture: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
 
 
-# --- What tests measured -----------------------------------------------------------------------------------------
+# --- What tests measured ----------------------------------------------------------------------------------------------
 
 METRICS = "metrics.json"
 # what is said of a method, its figure, and whether that is of sharp plates

@@ -28,7 +28,7 @@ SHOWN_PX = 768
 # of a visitor's file name, in the names of results
 MOST_LETTERS = 80
 
-# --- Examples: made by tools/page_pictures.py --------------------------------------------------------------------
+# --- Examples: made by tools/page_pictures.py -------------------------------------------------------------------------
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "examples"
 INDEX = "examples.json"
@@ -68,7 +68,7 @@ def read_examples(folder: Path = FOLDER) -> Examples:
     )
 
 
-# --- A visitor's photo -------------------------------------------------------------------------------------------
+# --- A visitor's photo ------------------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
@@ -159,7 +159,7 @@ def to_preview(picture: np.ndarray, folder: str, longest: int = PREVIEW_PX) -> s
     return path
 
 
-# --- Results -----------------------------------------------------------------------------------------------------
+# --- Results ----------------------------------------------------------------------------------------------------------
 
 
 class Files(NamedTuple):

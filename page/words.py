@@ -27,7 +27,7 @@ NO_PLATE_IN_FILM = "No plate found in this film. Choose one in which the plate i
 EMPTY = '<p class="placeholder">The answer will stand here.</p>'
 BUSY = '<p class="placeholder busy">Looking for the plate…</p>'
 
-# --- How far to trust --------------------------------------------------------------------------------------------
+# --- How far to trust -------------------------------------------------------------------------------------------------
 
 # probability of a character from which it counts as sure, and from which as likely; docs/BENCHMARKS.md has how often
 # the characters of each are right
@@ -156,7 +156,7 @@ def sheet_lines(answer: Judged, warnings: Sequence[str]) -> list[drawing.Line]:
     return [*said, (HINT, drawing.RED)]
 
 
-# --- Results as HTML ---------------------------------------------------------------------------------------------
+# --- Results as HTML --------------------------------------------------------------------------------------------------
 
 
 def result_html(result: Result, files: Files, strength: float) -> str:

@@ -190,6 +190,8 @@ def _to_input(picture: np.ndarray, width: int) -> np.ndarray:
     return (np.clip(resized, 0, 1)[:, :, ::-1] * 2 - 1).transpose(2, 0, 1)
 
 
+# --- Plates of two lines ----------------------------------------------------------------------------------------------
+
 # of the plate's height: where the gap may lie; upper lines are the lower ones in China
 GAP = 0.3, 0.62
 # of the plate's height, by which each line's cut reaches beyond the gap: strokes may not be cut off

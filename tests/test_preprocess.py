@@ -364,7 +364,7 @@ def test_tiles_of_before_there_was_a_choice_go_on_as_they_were(tmp_path, quick):
     assert run(tmp_path / "raw", tmp_path / "out") == 2
 
 
-# --- Files of any name and content ---------------------------------------------------------------------------
+# --- Files of any name and content ------------------------------------------------------------------------------------
 
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9.jpg")

@@ -74,7 +74,7 @@ def test_figures_take_texts_at_their_word(text):
     np.testing.assert_array_equal(drawn(literal(text)), drawn(text, parse_math=False))
 
 
-# --- Where they are written ------------------------------------------------------------------
+# --- Where they are written -------------------------------------------------------------------------------------------
 
 
 def run(*command: str) -> subprocess.CompletedProcess:

@@ -103,6 +103,8 @@ def _as_in_use(picture: np.ndarray, generator: Generator, detector: Detector | N
     return straighten(picture, plates[0].corners, generator.tile_for(plates[0].corners)) if plates else picture
 
 
+# --- Validation tiles, and the weights that ship ----------------------------------------------------------------------
+
 # rows of the sample picture
 SAMPLES = 8
 BATCH = 16

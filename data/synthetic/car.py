@@ -71,7 +71,7 @@ def _millimetres(to_photo: np.ndarray, height: int, width: int) -> tuple[np.ndar
     return (x / depth).clip(-1500, 1500), (y / depth).clip(-1500, 1500)
 
 
-# --- Front --------------------------------------------------------------------------------------------------
+# --- Front ------------------------------------------------------------------------------------------------------------
 
 
 def _front(rng: np.random.Generator, pen: Pen, bend: float) -> None:
@@ -157,7 +157,7 @@ def _headlamp(rng: np.random.Generator, pen: Pen, side: int, bonnet: float) -> N
         pen.fill(ellipse(place, (34, 30)), np.full(3, rng.uniform(120, 220)))
 
 
-# --- Rear ---------------------------------------------------------------------------------------------------
+# --- Rear -------------------------------------------------------------------------------------------------------------
 
 
 def _rear(rng: np.random.Generator, pen: Pen, bend: float) -> None:
@@ -235,7 +235,7 @@ def _lettering(rng: np.random.Generator, pen: Pen) -> None:
         cv2.putText(pen.photo, letters, (x, y + offset), font, size, (shade,) * 3, 1, cv2.LINE_AA)
 
 
-# --- Lorries and vans ---------------------------------------------------------------------------------------
+# --- Lorries and vans -------------------------------------------------------------------------------------------------
 
 
 def _lorry(rng: np.random.Generator, pen: Pen) -> None:
@@ -254,7 +254,7 @@ def _lorry(rng: np.random.Generator, pen: Pen) -> None:
         pen.line(np.vstack([box, box[:1]]), (22, 22, 22), 8)
 
 
-# --- Shapes -------------------------------------------------------------------------------------------------
+# --- Shapes -----------------------------------------------------------------------------------------------------------
 
 
 def _seam(rng: np.random.Generator, pen: Pen, y: float, bend: float) -> None:

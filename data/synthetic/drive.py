@@ -143,7 +143,7 @@ def _write_drive(folder: Path, seed: int, variety: str, index: int) -> None:
     write_drive(folder, seed, index, faces=VARIETIES[variety])
 
 
-# --- What is drawn once -------------------------------------------------------------------------------------
+# --- What is drawn once -----------------------------------------------------------------------------------------------
 
 
 def _camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
@@ -250,7 +250,7 @@ def _shakes(rng: np.random.Generator, count: int, camera: Camera) -> np.ndarray:
     return (swings + jolts) / 2 * [camera.shake, camera.shake, camera.tilt]
 
 
-# --- Every frame --------------------------------------------------------------------------------------------
+# --- Every frame ------------------------------------------------------------------------------------------------------
 
 
 def _frame(rng, cars, street, camera: Camera, shakes, number: int, size) -> tuple[np.ndarray, list[Sight]]:

@@ -57,7 +57,7 @@ def draw_face(
     return design(rng, DRAWN_SHARE * width_px / width_mm, rules)
 
 
-# --- China (GA 36): 440 x 140 mm, characters 45 x 90 mm -----------------------------------------------------
+# --- China (GA 36): 440 x 140 mm, characters 45 x 90 mm ---------------------------------------------------------------
 
 # two ends of the background, characters
 CHINESE_COLOURS: dict[str, tuple[Colour, Colour, Colour]] = {
@@ -129,7 +129,7 @@ def chinese_two_lines(rng: np.random.Generator, scale: float, _: Rules, hanzi: H
     return canvas.face("/".join(groups), CHINA)
 
 
-# --- Europe -------------------------------------------------------------------------------------------------
+# --- Europe -----------------------------------------------------------------------------------------------------------
 
 # a second band reads as a further character, so such countries are rarer here than on roads
 EU_SHARES = np.array([0.22, 0.26, 0.12, 0.05, 0.04, 0.08, 0.08, 0.02, 0.04, 0.03, 0.04, 0.02])
@@ -195,7 +195,7 @@ def blue_band(rng: np.random.Generator, canvas: Canvas, country: str) -> None:
     canvas.small_print(country, 20, canvas.size_mm[1] - 36, rng.uniform(17, 22), WHITE)
 
 
-# --- The Americas -------------------------------------------------------------------------------------------
+# --- The Americas -----------------------------------------------------------------------------------------------------
 
 
 def american(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
@@ -238,7 +238,7 @@ def brazilian(rng: np.random.Generator, scale: float, rules: Rules) -> Face:
     return canvas.face("".join(groups), "BR")
 
 
-# --- Elsewhere ----------------------------------------------------------------------------------------------
+# --- Elsewhere --------------------------------------------------------------------------------------------------------
 
 # background, characters
 PLAIN: dict[str, tuple[Colour, Colour]] = {

@@ -210,7 +210,7 @@ VARIED_RULES: Rules = (
 )
 
 
-# --- Which texts a plate can have --------------------------------------------------------------------------------
+# --- Which texts a plate can have -------------------------------------------------------------------------------------
 
 # of each rule, so that a layout is missed that comes less than about once in a hundred
 DRAWS = 200

@@ -208,7 +208,7 @@ def test_an_unknown_storage_is_named(tmp_path, capsys):
     assert "nosuch" in capsys.readouterr().err
 
 
-# --- Files that a power cut, a disk or a person damaged ------------------------------------------------------
+# --- Files that a power cut, a disk or a person damaged ---------------------------------------------------------------
 
 
 def test_a_tile_removed_or_emptied_later_is_made_again(tmp_path, quick, capsys):

@@ -198,7 +198,7 @@ def test_error_in_a_worker_reaches_the_caller(pairs):
         batches.make(0, 2)
 
 
-# --- Pictures shown several times ---------------------------------------------------------------------------
+# --- Pictures shown several times -------------------------------------------------------------------------------------
 
 SIZE, HEIGHT, ROOM = 4, 6, 3
 
@@ -242,7 +242,7 @@ def test_what_goes_on_sees_what_it_would_have_seen(start):
             np.testing.assert_array_equal(a, b)
 
 
-# --- Rendered plates made various ---------------------------------------------------------------------------------
+# --- Rendered plates made various -------------------------------------------------------------------------------------
 
 
 @pytest.fixture

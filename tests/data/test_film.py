@@ -197,7 +197,7 @@ def test_what_a_folder_is_searched_for(tmp_path):
         assert not is_moving(str(tmp_path / name))
 
 
-# --- What a film must not do --------------------------------------------------------------------------------
+# --- What a film must not do ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["list.mp4", "list.avi", "list.mkv", "list.m3u8"])

@@ -273,7 +273,7 @@ def test_bytes_and_floats_are_inverse():
     assert to_uint8(np.array([-0.2, 1.3])).tolist() == [0, 255]
 
 
-# --- Files that are not what they say ------------------------------------------------------------------------------
+# --- Files that are not what they say ---------------------------------------------------------------------------------
 
 HOSTILE_EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
 %%BoundingBox: 0 0 30 20
@@ -346,7 +346,7 @@ def test_thin_strips_are_odd_but_harmless(tmp_path):
     assert open_picture(tmp_path / "strip.png").shape == (5000, 1, 3)
 
 
-# --- What colours mean ---------------------------------------------------------------------------------------------
+# --- What colours mean ------------------------------------------------------------------------------------------------
 
 
 def test_an_embedded_profile_is_applied(tmp_path):
@@ -419,7 +419,7 @@ def test_stored_pixels_are_those_that_annotations_refer_to(tmp_path, turn):
     np.testing.assert_array_equal(open_picture(tmp_path / "plate.png", upright=False), COLOURS)
 
 
-# --- Which files are pictures --------------------------------------------------------------------------------------
+# --- Which files are pictures -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -453,7 +453,7 @@ def test_heic_is_named_as_what_it_is(tmp_path):
         open_picture(tmp_path / "IMG.HEIC")
 
 
-# --- Writing -------------------------------------------------------------------------------------------------------
+# --- Writing ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

@@ -682,7 +682,7 @@ def test_a_sharp_large_picture_stays_sharp_and_is_measured_as_written(generator,
     assert after.contrast == pytest.approx(2 * before.contrast, rel=0.05)
 
 
-# --- Films --------------------------------------------------------------------------------------------------
+# --- Films ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def plate(examiner: Examiner, size: tuple[int, int] = (48, 96)):
     return examiner.enhance([make_source(examiner.generator, noise)])[0]
 
 
-# --- A visitor's photo ---
+# --- A visitor's photo ------------------------------------------------------------------------------------------------
 
 
 def test_a_large_photo_is_shown_small_and_keeps_its_size(tmp_path):
@@ -150,7 +150,7 @@ def test_no_plate_found_is_said_instead_of_a_result(examiner, tmp_path, monkeypa
     assert set(view["offer"]) == {"mark", "whole"}
 
 
-# --- Strength ---
+# --- Strength ---------------------------------------------------------------------------------------------------------
 
 
 def following(examiner: Examiner) -> Examiner:
@@ -215,7 +215,7 @@ def test_the_strength_of_frames_is_the_mean_by_their_weights(examiner, tmp_path)
     assert visit.now.strength == pytest.approx(0.4)
 
 
-# --- How far to trust ---
+# --- How far to trust -------------------------------------------------------------------------------------------------
 
 
 def shown(text: str, p: float = 0.99, **more) -> Judged:
@@ -322,7 +322,7 @@ def test_what_was_read_is_text_and_not_html(tmp_path):
         assert not any(tag in page for tag in ("<b>", "<i>", "<u>", '"<'))
 
 
-# --- Results ---
+# --- Results ----------------------------------------------------------------------------------------------------------
 
 
 def test_pictures_are_enlarged_for_the_eye_and_never_shrunk():
@@ -375,7 +375,7 @@ def test_any_name_makes_a_download_in_its_folder(tmp_path, name):
     assert Path(files.after).name.endswith("-enhanced.png")
 
 
-# --- Several frames ---
+# --- Several frames ---------------------------------------------------------------------------------------------------
 
 
 def given(folder: Path, names: list[str]) -> list[dict]:
@@ -476,7 +476,7 @@ def test_a_film_is_followed_to_its_end_while_it_is_wanted(examiner, tmp_path, mo
         assert (len(looks), view["problem"]) == (3, "")
 
 
-# --- The limits ---
+# --- The limits -------------------------------------------------------------------------------------------------------
 
 
 def test_the_damage_means_what_it_says():

@@ -294,7 +294,7 @@ def test_the_page_still_answers_after_all_this(client):
     assert client.get("/").status_code == 200
 
 
-# --- How much may be uploaded: the guard before an application that keeps what it gets ---
+# --- How much may be uploaded: the guard before an application that keeps what it gets --------------------------------
 
 LITTLE = Limits(client_bytes=3000, client_files=4, total_bytes=5000, total_files=8, seconds=100)
 

@@ -79,7 +79,7 @@ class Read(NamedTuple):
     film: str
 
 
-# --- Bursts -------------------------------------------------------------------------------------------------
+# --- Bursts -----------------------------------------------------------------------------------------------------------
 
 
 def frames_of(rng: np.random.Generator, tile: np.ndarray, count: int) -> list[np.ndarray]:
@@ -133,7 +133,7 @@ def read_bursts(examiner: Examiner, settings: Settings) -> list[Read]:
     return read
 
 
-# --- Films --------------------------------------------------------------------------------------------------
+# --- Films ------------------------------------------------------------------------------------------------------------
 
 
 class Truth(NamedTuple):
@@ -241,7 +241,7 @@ def _read_track(examiner: Examiner, followed: Followed, truth: Truth, film: Path
     return Read(LabelledTrack(name, (), truth.text, truth.country), read_track(results, burst), film.stem)
 
 
-# --- The table ----------------------------------------------------------------------------------------------
+# --- The table --------------------------------------------------------------------------------------------------------
 
 
 def table(read: dict[str, list[Read]]) -> list[str]:
