@@ -93,6 +93,20 @@ def choose_backend(path: Path, precision: str = "auto") -> Backend:
     return Backend("OpenVINO", precision)
 
 
+def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether this machine's CPU multiplies bfloat16 faster than float32; False where that is unknown."""
+    features = cpu_features(cpuinfo)
+    return AMX in features or {AVX512, AMD} <= features
+
+
+def cpu_features(cpuinfo: str = "/proc/cpuinfo") -> set[str]:
+    """The CPU's features, and its maker, as Linux names them; none where they are unknown."""
+    try:
+        return set(Path(cpuinfo).read_text().split())
+    except OSError:
+        return set()
+
+
 def load(path: Path, precision: str) -> Loaded:
     """A generator's file, for the back end that `choose_backend` says. Raises ValueError."""
     backend = choose_backend(path, precision)
@@ -101,6 +115,50 @@ def load(path: Path, precision: str) -> Loaded:
     run, info = open_onnx(path, backend)
     shape = run(np.zeros((1, PROBE_PX, PROBE_PX, 3), "float32")).shape
     return Loaded(run, _scale_of(path, shape), backend, info)
+
+
+def _scale_of(path: Path, output_shape: tuple) -> int:
+    scale = output_shape[1] // PROBE_PX if len(output_shape) == 4 and output_shape[1] else 0
+    if scale not in (1, 2, 4, 8) or tuple(output_shape[1:]) != (scale * PROBE_PX, scale * PROBE_PX, 3):
+        raise ValueError(f"checkpoint {path}: not a generator: a 16 x 16 picture became {tuple(output_shape[1:])}")
+    return scale
+
+
+def _named(path: Path, run: Run) -> Run:
+    """The same function, which raises ValueError with the file's name where the network fails on a picture."""
+
+    def named(batch: np.ndarray) -> np.ndarray:
+        try:
+            return run(batch)
+        # each runtime has its own exceptions, without a base class in common
+        except Exception as error:
+            size = " x ".join(map(str, batch.shape[1:3]))
+            raise ValueError(f"checkpoint {path}: it fails on a picture of {size}: {_first_line(error)}") from error
+
+    return named
+
+
+def _first_line(error: Exception) -> str:
+    """Not too long: it may repeat what stands in the file."""
+    return first_line(error)[:300]
+
+
+def in_batches(run: Run, pictures: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list:
+    """What a network makes of each picture, (H, W, 3) float32, in their order: pictures of one size go through `run`
+    together, at most `batch_size` at a time."""
+    by_shape = defaultdict(list)
+    for index, picture in enumerate(pictures):
+        by_shape[picture.shape].append(index)
+    results: list = [None] * len(pictures)
+    for indices in by_shape.values():
+        for start in range(0, len(indices), batch_size):
+            some = indices[start : start + batch_size]
+            for index, result in zip(some, run(np.stack([pictures[i] for i in some])), strict=True):
+                results[index] = result
+    return results
+
+
+# --- Keras archives ---------------------------------------------------------------------------------------------------
 
 
 def load_keras(path: Path, backend: Backend) -> Loaded:
@@ -197,6 +255,28 @@ def _declared_bytes(weights: bytes) -> int:
     return sum(sizes)
 
 
+def in_policy(model, policy: str):
+    """A copy of a Keras model with the same weights, and no optimiser, that computes in `policy`, except for its
+    output, which stays float32."""
+    import keras
+
+    last = {tensor._keras_history.operation.name for tensor in model.outputs}
+
+    def with_policy(layer):
+        # an operation of keras.ops, which computes in whatever it is given
+        if not isinstance(layer, keras.Layer):
+            return layer.__class__.from_config(layer.get_config())
+        chosen = "float32" if layer.name in last else policy
+        return layer.__class__.from_config({**layer.get_config(), "dtype": chosen})
+
+    # Keras would give the copy an optimiser, too
+    if model.compiled:
+        model = keras.Model(model.input, model.output, name=model.name)
+    copy = keras.models.clone_model(model, clone_function=with_policy)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def import_keras():
     """Keras, ready to compute. Hides what TensorFlow's C++ code prints before its log level counts, and its lines on an
     absent GPU. If loading fails, all of it is shown."""
@@ -238,6 +318,9 @@ def _held_back_stderr() -> Iterator[None]:
             os.close(kept)
 
 
+# --- ONNX files -------------------------------------------------------------------------------------------------------
+
+
 def open_onnx(path: Path, backend: Backend) -> tuple[Run, dict]:
     """An `.onnx` file, NHWC with free height and width, as export.py writes it, and the JSON that it carries. Raises
     ValueError."""
@@ -252,64 +335,6 @@ def open_onnx(path: Path, backend: Backend) -> tuple[Run, dict]:
     info = parse_info(session.get_modelmeta().custom_metadata_map.get("info", ""))
     run = _openvino(path) if backend.name == "OpenVINO" else _spread_over_cores(path, session, name)
     return _named(path, run), info
-
-
-def _openvino(path: Path) -> Run:
-    """Its runtime sends nothing; its converter of other formats, which does, is not used."""
-    try:
-        import openvino
-
-        core = openvino.Core()
-        # throughput: several pictures at a time
-        hints = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "THROUGHPUT"}
-        return _queued(openvino.AsyncInferQueue(core.compile_model(core.read_model(path), "CPU", hints)))
-    except Exception as error:
-        raise ValueError(f"checkpoint {path}: OpenVINO cannot run it: {_first_line(error)}") from error
-
-
-def _named(path: Path, run: Run) -> Run:
-    """The same function, which raises ValueError with the file's name where the network fails on a picture."""
-
-    def named(batch: np.ndarray) -> np.ndarray:
-        try:
-            return run(batch)
-        # each runtime has its own exceptions, without a base class in common
-        except Exception as error:
-            size = " x ".join(map(str, batch.shape[1:3]))
-            raise ValueError(f"checkpoint {path}: it fails on a picture of {size}: {_first_line(error)}") from error
-
-    return named
-
-
-def _queued(queue) -> Run:
-    """Each stream of the queue, one or more a core, takes whole pictures of a batch. One batch at a time."""
-    results: dict[int, np.ndarray] = {}
-    queue.set_callback(lambda request, index: results.update({index: np.array(request.get_output_tensor(0).data)}))
-    turn = threading.Lock()
-
-    def run(batch: np.ndarray) -> np.ndarray:
-        with turn:
-            for index in range(len(batch)):
-                queue.start_async({0: batch[index : index + 1]}, index)
-            queue.wait_all()
-            return np.concatenate([results.pop(index) for index in range(len(batch))])
-
-    return run
-
-
-def in_batches(run: Run, pictures: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list:
-    """What a network makes of each picture, (H, W, 3) float32, in their order: pictures of one size go through `run`
-    together, at most `batch_size` at a time."""
-    by_shape = defaultdict(list)
-    for index, picture in enumerate(pictures):
-        by_shape[picture.shape].append(index)
-    results: list = [None] * len(pictures)
-    for indices in by_shape.values():
-        for start in range(0, len(indices), batch_size):
-            some = indices[start : start + batch_size]
-            for index, result in zip(some, run(np.stack([pictures[i] for i in some])), strict=True):
-                results[index] = result
-    return results
 
 
 def open_session(path: Path, threads: int):
@@ -363,49 +388,30 @@ def _spread_over_cores(path: Path, session, name: str) -> Run:
     return run
 
 
-def in_policy(model, policy: str):
-    """A copy of a Keras model with the same weights, and no optimiser, that computes in `policy`, except for its
-    output, which stays float32."""
-    import keras
-
-    last = {tensor._keras_history.operation.name for tensor in model.outputs}
-
-    def with_policy(layer):
-        # an operation of keras.ops, which computes in whatever it is given
-        if not isinstance(layer, keras.Layer):
-            return layer.__class__.from_config(layer.get_config())
-        chosen = "float32" if layer.name in last else policy
-        return layer.__class__.from_config({**layer.get_config(), "dtype": chosen})
-
-    # Keras would give the copy an optimiser, too
-    if model.compiled:
-        model = keras.Model(model.input, model.output, name=model.name)
-    copy = keras.models.clone_model(model, clone_function=with_policy)
-    copy.set_weights(model.get_weights())
-    return copy
-
-
-def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
-    """Whether this machine's CPU multiplies bfloat16 faster than float32; False where that is unknown."""
-    features = cpu_features(cpuinfo)
-    return AMX in features or {AVX512, AMD} <= features
-
-
-def cpu_features(cpuinfo: str = "/proc/cpuinfo") -> set[str]:
-    """The CPU's features, and its maker, as Linux names them; none where they are unknown."""
+def _openvino(path: Path) -> Run:
+    """Its runtime sends nothing; its converter of other formats, which does, is not used."""
     try:
-        return set(Path(cpuinfo).read_text().split())
-    except OSError:
-        return set()
+        import openvino
+
+        core = openvino.Core()
+        # throughput: several pictures at a time
+        hints = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "THROUGHPUT"}
+        return _queued(openvino.AsyncInferQueue(core.compile_model(core.read_model(path), "CPU", hints)))
+    except Exception as error:
+        raise ValueError(f"checkpoint {path}: OpenVINO cannot run it: {_first_line(error)}") from error
 
 
-def _scale_of(path: Path, output_shape: tuple) -> int:
-    scale = output_shape[1] // PROBE_PX if len(output_shape) == 4 and output_shape[1] else 0
-    if scale not in (1, 2, 4, 8) or tuple(output_shape[1:]) != (scale * PROBE_PX, scale * PROBE_PX, 3):
-        raise ValueError(f"checkpoint {path}: not a generator: a 16 x 16 picture became {tuple(output_shape[1:])}")
-    return scale
+def _queued(queue) -> Run:
+    """Each stream of the queue, one or more a core, takes whole pictures of a batch. One batch at a time."""
+    results: dict[int, np.ndarray] = {}
+    queue.set_callback(lambda request, index: results.update({index: np.array(request.get_output_tensor(0).data)}))
+    turn = threading.Lock()
 
+    def run(batch: np.ndarray) -> np.ndarray:
+        with turn:
+            for index in range(len(batch)):
+                queue.start_async({0: batch[index : index + 1]}, index)
+            queue.wait_all()
+            return np.concatenate([results.pop(index) for index in range(len(batch))])
 
-def _first_line(error: Exception) -> str:
-    """Not too long: it may repeat what stands in the file."""
-    return first_line(error)[:300]
+    return run
