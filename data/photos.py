@@ -53,7 +53,7 @@ class Photo:
     text: tuple[str, str] | None = None
 
 
-class Found(NamedTuple):
+class FoundPhotos(NamedTuple):
     """photos: sorted by path. unmatched: the rows of text.csv files that name no photo, as "text.csv: file". twice:
     those that give another text than a row before. listed: whether there is a text.csv with rows."""
 
@@ -63,7 +63,7 @@ class Found(NamedTuple):
     listed: bool
 
 
-def find_photos(raw: str, out: str = "", flag: str = "--raw") -> Found:
+def find_photos(raw: str, out: str = "", flag: str = "--raw") -> FoundPhotos:
     """All pictures below `raw`, but none below `out`, a folder of this machine. Raises ValueError, which names the flag
     that `raw` came from, when there are none."""
     system, root = fsspec.core.url_to_fs(str(raw))
@@ -85,7 +85,7 @@ def find_photos(raw: str, out: str = "", flag: str = "--raw") -> Found:
         raise ValueError(f"{flag} {raw} holds no pictures; docs/DATA.md says where to get photos")
     listed = Listed(texts, stamps)
     photos = [_photo(source, stamps[source], text_of(source, listed, texts)) for source in sorted(stamps)]
-    return Found(photos, [texts[path].row for path in listed.unmatched()], rows_of_twice(texts), bool(texts))
+    return FoundPhotos(photos, [texts[path].row for path in listed.unmatched()], rows_of_twice(texts), bool(texts))
 
 
 def _photo(source: str, stamp: str, text: tuple[str, str] | None) -> Photo:

@@ -43,10 +43,10 @@ BORDER_PX = 8
 
 
 @dataclass(frozen=True)
-class Frame:
-    """weight: share of the frame in the combined picture and in the vote, 0 where it was left out; they sum to 1.
-    correlation: with the reference frame. shift: from the reference in px, (right, down), at the middle of the
-    plate."""
+class FrameShare:
+    """What a frame has to do with the combined picture. weight: its share in that and in the vote, 0 where it was left
+    out; they sum to 1. correlation: with the reference frame. shift: from the reference in px, (right, down), at the
+    middle of the plate."""
 
     weight: float
     correlation: float
@@ -64,7 +64,7 @@ class Burst:
     vote: Vote
     answer: Answer
     agreement: Agreement
-    frames: tuple[Frame, ...]
+    frames: tuple[FrameShare, ...]
     reference: int
     consistency: float
     effective_width: float
@@ -96,7 +96,7 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
         vote=elected,
         answer=_answer(results, shares, combined, examiner),
         agreement=agreement,
-        frames=tuple(Frame(float(s), each.correlation, each.shift) for s, each in zip(shares, laid, strict=True)),
+        frames=tuple(FrameShare(float(s), each.correlation, each.shift) for s, each in zip(shares, laid, strict=True)),
         reference=reference,
         consistency=fit.consistency,
         effective_width=width,

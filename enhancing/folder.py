@@ -42,7 +42,7 @@ MAX_FRAMES = 200
 BURST = "burst"
 
 
-class Job(NamedTuple):
+class PictureJob(NamedTuple):
     """name: below --out, without ending. problem: why it cannot be read, or ""."""
 
     path: str
@@ -50,10 +50,10 @@ class Job(NamedTuple):
     problem: str
 
 
-class Loaded(NamedTuple):
+class LoadedPlate(NamedTuple):
     """A plate of a picture, or why there is none. name: of its result, below --out, without ending."""
 
-    job: Job
+    job: PictureJob
     name: str
     source: Source | None
     problem: str
@@ -113,14 +113,19 @@ def enhance_each(
     return int(counts["done"] < looked_at + counts["failed"]) if looked_at else 2
 
 
-def _jobs(results: Results, found: Sequence[Found]) -> list[Job]:
+def _jobs(results: Results, found: Sequence[Found]) -> list[PictureJob]:
     pictures = [each.relative for each in found if not each.problem]
     names = iter(output_names(pictures, results.out, results.endings(), identities(found)))
-    return [Job(each.path, "" if each.problem else next(names), each.problem) for each in found]
+    return [PictureJob(each.path, "" if each.problem else next(names), each.problem) for each in found]
 
 
 def _run(
-    examiner: Examiner, jobs: Sequence[Job], results: Results, corners: Corners | None, workers: int, rows: InOrder
+    examiner: Examiner,
+    jobs: Sequence[PictureJob],
+    results: Results,
+    corners: Corners | None,
+    workers: int,
+    rows: InOrder,
 ) -> None:
     """While the network is at one window of pictures, the next is decoded and the last one written.
 
@@ -131,7 +136,7 @@ def _run(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
     finishing: deque = deque()
 
-    def finish(number: int, plates: Sequence[Loaded], looks: Sequence[Look | None], share: float) -> None:
+    def finish(number: int, plates: Sequence[LoadedPlate], looks: Sequence[Look | None], share: float) -> None:
         rows.add(number, _finish_all(examiner, plates, looks, share, results))
 
     taken = {job.name for job in jobs}
@@ -173,7 +178,9 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead:
             future.cancel()
 
 
-def load(examiner: Examiner, job: Job, corners: Corners | None, taken: Collection[str] = ()) -> list[Loaded]:
+def load(
+    examiner: Examiner, job: PictureJob, corners: Corners | None, taken: Collection[str] = ()
+) -> list[LoadedPlate]:
     """Open one picture and prepare its plates, best first. Errors are returned in `problem`, not raised.
     taken: names of other pictures' results."""
     started = time.perf_counter()
@@ -186,13 +193,13 @@ def load(examiner: Examiner, job: Job, corners: Corners | None, taken: Collectio
             problem = str(error) or "not enough memory"
     seconds = time.perf_counter() - started
     if not sources:
-        return [Loaded(job, job.name, None, problem, seconds)]
+        return [LoadedPlate(job, job.name, None, problem, seconds)]
     names = [job.name] if len(sources) == 1 else _numbered(job.name, len(sources), set(taken))
     share = seconds / len(sources)
-    return [Loaded(job, name, source, "", share) for name, source in zip(names, sources, strict=True)]
+    return [LoadedPlate(job, name, source, "", share) for name, source in zip(names, sources, strict=True)]
 
 
-def load_frames(examiner: Examiner, job: Job, corners: Corners | None) -> list[Loaded]:
+def load_frames(examiner: Examiner, job: PictureJob, corners: Corners | None) -> list[LoadedPlate]:
     """`load` for a burst: all frames of an animation count."""
     if job.problem or not is_moving(job.path):
         # of each frame the best plate
@@ -207,16 +214,16 @@ def load_frames(examiner: Examiner, job: Job, corners: Corners | None) -> list[L
             faults = film.faults
     except (ValueError, MemoryError, cv2.error) as error:
         faults = [str(error) or "not enough memory"]
-    return loaded + [Loaded(job, job.name, None, fault, 0.0) for fault in faults]
+    return loaded + [LoadedPlate(job, job.name, None, fault, 0.0) for fault in faults]
 
 
-def _of_frame(examiner: Examiner, job: Job, picture: np.ndarray, corners: Corners | None) -> Loaded:
+def _of_frame(examiner: Examiner, job: PictureJob, picture: np.ndarray, corners: Corners | None) -> LoadedPlate:
     """The best plate of an animation's frame."""
     try:
         source = find_sources(examiner.generator, picture, corners, detector=examiner.detector)[0]
     except NoPlateFound as error:
-        return Loaded(job, job.name, None, str(error), 0.0)
-    return Loaded(job, job.name, source, "", 0.0)
+        return LoadedPlate(job, job.name, None, str(error), 0.0)
+    return LoadedPlate(job, job.name, source, "", 0.0)
 
 
 def _size(path: str) -> tuple[int, int]:
@@ -241,7 +248,7 @@ def _numbered(name: str, count: int, taken: set[str]) -> list[str]:
 
 
 def _finish_all(
-    examiner: Examiner, plates: Sequence[Loaded], looks: Sequence[Look | None], share: float, results: Results
+    examiner: Examiner, plates: Sequence[LoadedPlate], looks: Sequence[Look | None], share: float, results: Results
 ) -> list[ReportRow]:
     """Judge and write the results of one picture."""
     done = [_finish(examiner, *each, share, results) for each in zip(plates, looks, strict=True)]
@@ -259,7 +266,7 @@ def _finish_all(
 
 
 def _finish(
-    examiner: Examiner, loaded: Loaded, look: Look | None, share: float, results: Results
+    examiner: Examiner, loaded: LoadedPlate, look: Look | None, share: float, results: Results
 ) -> tuple[ReportRow, Result | None]:
     """Judge and write one result."""
     started, row, result = time.perf_counter(), ReportRow(loaded.job.path), None
@@ -309,7 +316,7 @@ def enhance_burst(
     if len(frames) > MAX_FRAMES:
         raise ValueError(f"--burst takes at most {MAX_FRAMES} frames of one plate, got {len(frames)}")
     with ThreadPoolExecutor(workers, thread_name_prefix="pictures") as pool:
-        jobs = [Job(each.path, "", each.problem) for each in frames]
+        jobs = [PictureJob(each.path, "", each.problem) for each in frames]
         loaded = [one for some in pool.map(lambda job: load_frames(examiner, job, corners), jobs) for one in some]
     if len(loaded) > MAX_FRAMES:
         raise ValueError(f"--burst takes at most {MAX_FRAMES} frames of one plate; the animations hold {len(loaded)}")
@@ -338,7 +345,7 @@ def _write_burst(results: Results, name: str, enhanced: Sequence[Result], burst:
 
 
 def _report_frames(
-    report: Callable[[ReportRow], None], loaded: Sequence[Loaded], results: list[Result], burst: Burst
+    report: Callable[[ReportRow], None], loaded: Sequence[LoadedPlate], results: list[Result], burst: Burst
 ) -> int:
     """A row for each frame; the number of those that could not be read."""
     failed, pairs = 0, iter(zip(results, burst.frames, strict=True))

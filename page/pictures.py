@@ -72,7 +72,7 @@ def read_examples(folder: Path = FOLDER) -> Examples:
 
 
 @dataclass(eq=False)
-class Photo:
+class VisitorPhoto:
     """name: that the visitor's file had. preview: the path of a JPEG for the browser. size: (height, width) px.
     sources: the plates found, best first, or the whole picture. chosen: which of them. moved: in its place, what the
     visitor marked."""
@@ -136,11 +136,11 @@ class Photo:
         }
 
 
-def accept(path: str, name: str, folder: str) -> Photo:
+def accept(path: str, name: str, folder: str) -> VisitorPhoto:
     """The preview goes into `folder`. Raises PictureError, with the reason, for what is no picture or has more than 50
     megapixels."""
     picture = open_picture(path, max_pixels=MAX_PIXELS)
-    return Photo(path, base_name(name), to_preview(picture, folder), picture.shape[:2])
+    return VisitorPhoto(path, base_name(name), to_preview(picture, folder), picture.shape[:2])
 
 
 def base_name(path: str) -> str:

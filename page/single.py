@@ -9,7 +9,7 @@ from enhancing.examining import Examiner
 from enhancing.opening import NoPlateFound
 from page import words
 from page.guard import own
-from page.pictures import Examples, Photo, accept, base_name, save_result
+from page.pictures import Examples, VisitorPhoto, accept, base_name, save_result
 from page.tab import QUICK, WORK, Visit, at_strength, cleared, in_turn, lay_out, strength_used, wire_strength
 
 BOX = """
@@ -29,7 +29,7 @@ BOX = """
 
 def build(examiner: Examiner, examples: Examples, folder: str) -> gr.State:
     """Lay out the tab and wire it. folder: for previews and files to download. Returns the state that holds a `Visit`
-    with the visitor's `Photo`."""
+    with a `VisitorPhoto`."""
     said = "No photo at hand? Rendered ones:"
     visit, photo, strength, ready, shown = lay_out("photo", BOX, "result", examiner, said, examples.labels)
 
@@ -87,7 +87,7 @@ def add_api(examiner: Examiner, folder: str) -> None:
     gr.api(enhance, api_name="enhance", queue=False)
 
 
-def _described(examiner: Examiner, folder: str, photo: Photo, corners: list | None) -> dict:
+def _described(examiner: Examiner, folder: str, photo: VisitorPhoto, corners: list | None) -> dict:
     height, width = photo.size
     try:
         if corners:
@@ -129,7 +129,7 @@ def _accepted(folder: str, visit: Visit, path: str, name: str):
 
 def _look(examiner: Examiner, folder: str, visit: Visit):
     """View and result of a picture that was just taken."""
-    photo: Photo | None = visit.now
+    photo: VisitorPhoto | None = visit.now
     if photo is None:
         return gr.skip(), gr.skip()
     try:
@@ -143,7 +143,7 @@ def _look(examiner: Examiner, folder: str, visit: Visit):
 
 def _choose(examiner: Examiner, folder: str, visit: Visit, wanted: dict):
     """View and result of another plate, of corners that the visitor moved, or of the whole picture as one plate."""
-    photo: Photo | None = visit.now
+    photo: VisitorPhoto | None = visit.now
     if photo is None:
         return gr.skip(), gr.skip()
     plate, corners = wanted.get("plate"), wanted.get("corners")
@@ -162,7 +162,7 @@ def _choose(examiner: Examiner, folder: str, visit: Visit, wanted: dict):
 
 def _begun(visit: Visit):
     """View and result before the same plate is enhanced at another strength."""
-    photo: Photo | None = visit.now
+    photo: VisitorPhoto | None = visit.now
     if photo is None or not photo.is_ready:
         return gr.skip(), gr.skip()
     photo.strength = None
@@ -177,7 +177,7 @@ def _again(examiner: Examiner, folder: str, visit: Visit):
 
 def _enhanced(examiner: Examiner, folder: str, visit: Visit):
     """View and result of the chosen plate."""
-    photo: Photo | None = visit.now
+    photo: VisitorPhoto | None = visit.now
     if photo is None or not photo.is_ready:
         return gr.skip(), gr.skip()
     wanted = visit.strength

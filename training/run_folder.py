@@ -24,7 +24,7 @@ import numpy as np
 from data.files import LOCK, PART, only_run_in, open_regular, read_text, replacing, write_bytes, write_text
 from data.io import encode_png
 from training.devices import on_jax
-from training.settings import CONFIG_NAME, TERMS, Settings, read_config
+from training.settings import CONFIG_NAME, TERMS, Settings, config_of_run
 
 # the generator that the run began with, where it was not a new one
 INIT_NAME = "init.keras"
@@ -93,7 +93,7 @@ def write_json(path: Path, content: dict) -> None:
 
 def stored_precision(folder: Path) -> tuple[str, str]:
     """(the precision that the run was started with, whatever this machine would choose; why)."""
-    return read_config(folder)["precision"], "as the run began"
+    return config_of_run(folder)["precision"], "as the run began"
 
 
 def describe(settings: Settings, tile: tuple[int, int], precision: str, characters: str) -> dict:

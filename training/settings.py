@@ -247,7 +247,7 @@ def parse(description: str, argv: Sequence[str] | None) -> tuple[Settings, bool]
 def resumed_settings(values: dict) -> Settings:
     """The stored settings of the run `values["run"]`; every other given setting must agree with them."""
     file = Path(values["run"]) / CONFIG_NAME
-    stored = read_config(file.parent)["settings"]
+    stored = config_of_run(file.parent)["settings"]
     known = {each.name for each in fields(Settings)}
     stored = from_json(Settings, {name: value for name, value in stored.items() if name in known}, str(file))
     if not stored.get("tiles"):
@@ -263,7 +263,7 @@ def resumed_settings(values: dict) -> Settings:
     return settings
 
 
-def read_config(run: Path) -> dict:
+def config_of_run(run: Path) -> dict:
     """The run's `config.json`. Raises ValueError that names the file where there is none, or one that is broken."""
     file = run / CONFIG_NAME
     if not file.exists():
