@@ -232,6 +232,12 @@ def encode_png(picture: np.ndarray) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(to_uint8(picture), cv2.COLOR_RGB2BGR), FAST_PNG)[1].tobytes()
 
 
+def encode_jpeg(picture: np.ndarray, quality: int) -> bytes:
+    """JPEG, for the browser."""
+    bgr = cv2.cvtColor(to_uint8(picture), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
+
+
 @lru_cache(maxsize=1)
 def _formats() -> tuple[str, ...]:
     """Those that this Pillow can open, with HEIF where the optional package that reads it is installed."""

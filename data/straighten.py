@@ -71,8 +71,12 @@ def in_tile(corners: np.ndarray, tile: tuple[int, int] = TILE) -> np.ndarray:
     aspect = plate_aspect(corners)
     height, width = tile
     plate_w = min(WIDTH_SHARE * width, HEIGHT_SHARE * height * aspect)
-    half = np.array([plate_w, plate_w / aspect]) / 2
-    return np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half + (width / 2, height / 2)
+    return rectangle(plate_w, plate_w / aspect, (width / 2, height / 2))
+
+
+def rectangle(width: float, height: float, middle: tuple[float, float] = (0, 0)) -> np.ndarray:
+    """(4, 2): the corners of a plate that stands upright, around its middle."""
+    return np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * (np.array([width, height]) / 2) + middle
 
 
 def tile_size(corners: np.ndarray, tile: tuple[int, int] = TILE, window_px: int = 0) -> tuple[int, int]:
@@ -156,14 +160,18 @@ def warp(picture: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border:
     if scale > SHRUNK_FROM:
         picture, moved = _shrunk(picture, seen, scale)
         matrix = matrix @ np.linalg.inv(moved)
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    # OpenCV counts from the middle of the first pixel
-    matrix = np.linalg.inv(half) @ matrix @ half
-    flags = cv2.INTER_CUBIC
+    filters, outside = cv2.INTER_CUBIC, (value,) * 3
     warped = cv2.warpPerspective(
-        picture, matrix, (width, height), flags=flags, borderMode=border, borderValue=(value,) * 3
+        picture, for_opencv(matrix), (width, height), flags=filters, borderMode=border, borderValue=outside
     )
     return warped if picture.dtype == np.uint8 else np.clip(warped, 0, 1)
+
+
+def for_opencv(matrix: np.ndarray) -> np.ndarray:
+    """The same homography between positions as OpenCV has them, which counts from the middle of the first pixel, not
+    from its edge."""
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    return np.linalg.inv(half) @ matrix @ half
 
 
 def seen_by(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data.io import to_float, to_uint8
-from data.straighten import in_tile, to_tile
+from data.straighten import for_opencv, in_tile, to_tile
 from data.synthetic.canvas import FONT_FOLDER, HANZI
 from enhancing.burst import Burst
 from enhancing.examining import Agreement, Result
@@ -162,9 +162,7 @@ def _paste_one(photo: np.ndarray, picture: np.ndarray, corners: np.ndarray) -> N
     grown = place + np.sign(place - place.mean(axis=0)) * FEATHER * height / 2
     cv2.fillConvexPoly(mask, grown.round().astype(np.int32), 1.0)
     mask = cv2.GaussianBlur(mask, (0, 0), max(0.5, FEATHER * height / 4))
-    # OpenCV counts from the middle of the first pixel
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    back = np.linalg.inv(half) @ np.linalg.inv(to_tile(corners, tile)) @ half
+    back = for_opencv(np.linalg.inv(to_tile(corners, tile)))
     low = np.maximum(np.floor(corners.min(axis=0) - height), 0).astype(int)
     high = np.minimum(np.ceil(corners.max(axis=0) + height).astype(int), photo.shape[1::-1])
     if (high <= low).any():

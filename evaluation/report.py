@@ -18,7 +18,7 @@ from data.tiles import Failure, Material, load
 from evaluation import figures, tables
 from evaluation.metrics import BOOTSTRAP_RESAMPLES, CONFIDENT, estimate, harm, reading_rates, trust
 from evaluation.scoring import BASELINE, CLEAN, DIFFICULTIES, INPUT, PICTURE_FIGURES, Table, recognised, render
-from reading.matching import is_readable, match
+from reading.matching import is_readable, is_two_line, match
 
 # of the parts by difficulty, which are many
 BIN_RESAMPLES = 500
@@ -80,7 +80,7 @@ def has_curves(metrics: dict) -> bool:
 def notes(material: Material, table: Table, failures: list[Failure], read: bool) -> list[str]:
     """What a reader of the figures must know about them, in plain sentences."""
     plates = table.plates
-    two_line = sum("/" in plate.text for plate in plates)
+    two_line = sum(is_two_line(plate.text) for plate in plates)
     unknown = sum(not plate.text for plate in plates)
     candidates = [
         (not read, "Reading was switched off (--no-ocr): nothing here shows whether the plates can be read."),

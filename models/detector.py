@@ -28,7 +28,7 @@ import numpy as np
 
 from data.console import prepare_libraries
 from data.io import to_float, to_uint8
-from data.straighten import homography, plate_aspect, plate_width, warp, with_lean
+from data.straighten import homography, plate_aspect, plate_width, rectangle, warp, with_lean
 from models.shipped import PRETRAINED
 
 SHIPPED = PRETRAINED / "detector.onnx"
@@ -328,8 +328,7 @@ def in_window(corners: np.ndarray, width: float) -> np.ndarray:
     """(4, 2): where the corners lie in a window in which the plate is `width` px wide, or less for a tall one."""
     aspect = plate_aspect(corners)
     width = min(width, WINDOW_PLATE[1] * aspect)
-    half = np.array([width, width / aspect]) / 2
-    return np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half + (WINDOW[1] / 2, WINDOW[0] / 2)
+    return rectangle(width, width / aspect, (WINDOW[1] / 2, WINDOW[0] / 2))
 
 
 # --- Where the plates are, or that a picture is taken whole -----------------------------------------------------------

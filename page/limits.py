@@ -11,13 +11,12 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import gradio as gr
 import numpy as np
 
 from data import degrade
 from data.files import read_text
-from data.io import open_picture, picture_size, to_float, to_uint8
+from data.io import encode_jpeg, open_picture, picture_size, to_float
 from enhancing.examining import Examiner, Result, min_effective_width
 from enhancing.opening import make_source
 from evaluation.tables import PLAIN, methods_of, share
@@ -224,9 +223,8 @@ def _drawn(kind: Kind, points: Sequence[Point]) -> str:
 
 
 def _small(picture: np.ndarray) -> str:
-    small = to_uint8(resize(to_float(picture), TILE_PX // 2, TILE_PX))
-    _, encoded = cv2.imencode(".jpg", small[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, SMALL_QUALITY))
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+    small = resize(to_float(picture), TILE_PX // 2, TILE_PX)
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(small, SMALL_QUALITY)).decode()
 
 
 # --- What tests measured ----------------------------------------------------------------------------------------------

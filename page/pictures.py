@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from data.io import open_picture, to_uint8
+from data.io import encode_jpeg, open_picture, to_uint8
 from enhancing import drawing
 from enhancing.opening import Corners, Source, load_sources
 from enhancing.writing import write_picture
@@ -154,8 +154,7 @@ def to_preview(picture: np.ndarray, folder: str, longest: int = PREVIEW_PX) -> s
     size = [max(1, round(side / factor)) for side in picture.shape[1::-1]]
     small = cv2.resize(to_uint8(picture), size, interpolation=cv2.INTER_AREA) if factor > 1 else to_uint8(picture)
     path = os.path.join(tempfile.mkdtemp(dir=folder), "preview.jpg")
-    _, encoded = cv2.imencode(".jpg", small[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY))
-    Path(path).write_bytes(encoded.tobytes())
+    Path(path).write_bytes(encode_jpeg(small, PREVIEW_QUALITY))
     return path
 
 

@@ -25,6 +25,7 @@ from data.console import follow_parent
 from data.degrade import disc_kernel, line_kernel, path_kernel
 from data.files import reserve, sync, write_text
 from data.io import to_uint8
+from data.straighten import rectangle
 from data.synthetic import registrations
 from data.synthetic.backgrounds import colour, draw_background, logo, sign, stripes, texture, words
 from data.synthetic.canvas import (
@@ -173,8 +174,7 @@ def draw_vehicle(rng: np.random.Generator) -> CutOut:
     # the car is drawn to the plate's scale, as if that were `mm_wide`
     height_mm = mm_wide * face.size_mm[1] / face.size_mm[0]
     photo = photograph(rng, replace(face, size_mm=(mm_wide, height_mm)), corners, VEHICLE)
-    half = np.array([mm_wide, height_mm]) / 2
-    plate_mm = (np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half).astype(np.float32)
+    plate_mm = rectangle(mm_wide, height_mm).astype(np.float32)
     opacity = _silhouette(rng, photo, plate_mm, cv2.getPerspectiveTransform(plate_mm, corners.astype(np.float32)))
     return CutOut(np.dstack([photo, opacity]), corners, "/" in face.text)
 

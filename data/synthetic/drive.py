@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from data.files import replacing
 from data.io import to_float, to_uint8
+from data.straighten import rectangle
 from data.synthetic.canvas import Pen, clouds, smooth
 from data.synthetic.plates import DESIGNS, draw_face
 from data.synthetic.registrations import RULES
@@ -161,7 +162,7 @@ def _camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
 
 def _car(rng: np.random.Generator, size: tuple[int, int], aside: float, faces: tuple) -> Car:
     face = draw_face(rng, PX_PER_MM * 440, *faces)
-    plate_mm = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * np.array(face.size_mm) / 2
+    plate_mm = rectangle(*face.size_mm)
     shape = round((ABOVE_MM + BELOW_MM) * PX_PER_MM), round(2 * REACH_MM * PX_PER_MM)
     corners = plate_mm * PX_PER_MM + np.array([REACH_MM, ABOVE_MM]) * PX_PER_MM
     photo = photograph(rng, face, corners, shape)

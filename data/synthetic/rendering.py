@@ -23,6 +23,7 @@ from data.ccpd import CHINA, PROVINCES, format_name
 from data.console import follow_parent
 from data.files import replacing, write_bytes
 from data.io import to_uint8
+from data.straighten import rectangle
 from data.synthetic import registrations
 from data.synthetic.canvas import SMALL_PRINT, Face, aspect, clouds, glyph
 from data.synthetic.car import draw_car
@@ -190,8 +191,7 @@ def place(rng: np.random.Generator, size: tuple[int, int], width_px: float, aspe
 
 def photograph(rng: np.random.Generator, face: Face, corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The photo, (H, W, 3) uint8: the worn face on a car at `corners`, lit and seen through a lens."""
-    half = np.array(face.size_mm) / 2
-    plate_mm = (np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * half).astype(np.float32)
+    plate_mm = rectangle(*face.size_mm).astype(np.float32)
     car = draw_car(rng, size, cv2.getPerspectiveTransform(plate_mm, corners.astype(np.float32)))
     night = rng.random() < NIGHT_SHARE
     gain, shine = _illumination(rng, size, corners, night)
