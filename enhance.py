@@ -127,6 +127,9 @@ def enhance(settings: Settings) -> int:
     checkpoint = check_checkpoint(settings.checkpoint or default_checkpoint(precision=settings.precision))
     check_out(settings)
     found = find(settings)
+    films, pictures = ([], found) if settings.burst else take_films(found, settings.film)
+    for flag, reason in idle_flags(settings, bool(films), any(not each.problem for each in pictures)):
+        say(f"enhance: {flag} changes nothing: {reason}", error=True)
     os.makedirs(settings.out, exist_ok=True)
 
     # what takes its time is loaded once all that can be checked is checked
@@ -151,9 +154,29 @@ def enhance(settings: Settings) -> int:
     )
     if settings.burst:
         return enhance_burst(examiner, found, results, settings.corners, settings.workers)
-    films, pictures = take_films(found, settings.film)
     rows = film_rows(settings, examiner, films, found) if films else ()
     return enhance_each(examiner, pictures, results, settings.corners, settings.workers, rows)
+
+
+def idle_flags(settings: Settings, films: bool, pictures: bool) -> list[tuple[str, str]]:
+    """The flags that were given and change nothing, and why. films, pictures: whether there are any."""
+    of_films = ("--from", settings.start_s > 0), ("--to", settings.end_s is not None), ("--every", settings.every > 1)
+    drawn = ("--side-by-side", settings.side_by_side), ("--uncertainty", settings.uncertainty)
+    in_photo = ("--paste", settings.paste), ("--whole", settings.whole)
+    if settings.burst:
+        reason, idle = "--burst makes one result of all frames", (*of_films, ("--film", settings.film), in_photo[0])
+    elif not films:
+        reason, idle = "there is no film among the inputs", of_films
+    elif not pictures:
+        reason, idle = "it is for pictures, and all inputs are films", (*drawn, *in_photo)
+    else:
+        reason, idle = "", ()
+    said = [(flag, reason) for flag, given in idle if given]
+    if settings.whole and settings.corners:
+        said.append(("--whole", "--corners say where the plate is"))
+    elif settings.whole and settings.paste and pictures and not settings.burst:
+        said.append(("--paste", "--whole takes the picture as the plate"))
+    return said
 
 
 def film_rows(settings: Settings, examiner, films: Sequence[FilmJob], found: Sequence[Found]):

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
@@ -210,7 +210,7 @@ def _expected(stream, length_s: float | None, rate: float, start_s: float, end_s
 def _frames(container, stream, film: Film, length: Length | None, start_s: float, end_s: float, every: int):
     origin = float(stream.start_time * stream.time_base) if stream.start_time is not None else 0.0
     if start_s > 0:
-        _seek(container, origin + start_s, film)
+        _seek(container, origin + start_s)
     step = 1 / float(stream.average_rate or FALLBACK_RATE)
     taken, decoded, seconds, gap, orientation = 0, 0, -step, step, None
     for frame in _decoded(container, stream, film):
@@ -251,13 +251,11 @@ def _missing(
     return []
 
 
-def _seek(container, seconds: float, film: Film) -> None:
+def _seek(container, seconds: float) -> None:
     """To the last frame at or before `seconds` from which decoding can start; a film without an index is read from its
     beginning."""
-    try:
+    with suppress(av.FFmpegError, OSError):
         container.seek(int(seconds * av.time_base), backward=True)
-    except (av.FFmpegError, OSError):
-        film.faults.append("no index: read from its beginning")
 
 
 def _decoded(container, stream, film: Film) -> Iterator[av.VideoFrame]:

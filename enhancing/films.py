@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data.console import say
 from data.film import Film, Frame, open_film, open_pictures
 from data.io import PictureError, to_float
 from data.straighten import in_tile, plate_width, straighten, tile_size
@@ -333,8 +332,8 @@ def enhance_film(
     detect_near: DetectNear | None = None,
 ) -> Iterator[ReportRow]:
     """The rows of the film's plates, which are written to the folder `name` below `out`. A film without plates, or one
-    that cannot be opened, has one row that says so. path: the film's name in the report. detect, detect_near: as for
-    `follow`."""
+    that cannot be opened, has one row that says so; of a damaged one a last row says what is lost. path: the film's
+    name in the report. detect, detect_near: as for `follow`."""
     try:
         with film as opened:
             found, seen = 0, [0]
@@ -344,7 +343,7 @@ def enhance_film(
                 yield row
             faults = "; ".join(opened.faults)
             if found and faults:
-                say(f"{path}: {faults}", error=True)
+                yield ReportRow(path, status="failed", reason=faults)
             elif not found:
                 reason = f"no plate found in {seen[0]} frames" if seen[0] else "no frame could be used"
                 status = NO_PLATE if seen[0] else "failed"

@@ -87,7 +87,7 @@ def enhance_each(
     exit code."""
     started, counts = time.perf_counter(), Counter()
     jobs = _jobs(results, found)
-    alone = sum(not job.problem for job in jobs) == 1
+    alone = not films and sum(not job.problem for job in jobs) == 1
     with (
         open_report(os.path.join(results.out, REPORT)) as report,
         tqdm(total=len(jobs), unit="picture", disable=None if jobs else True) as progress,

@@ -742,6 +742,49 @@ def test_films_and_pictures_together(generator, tmp_path, finds_plates):
     assert names == ["clip.avi/plate-1.png", "clip.gif/plate-1.png"]
 
 
+def test_beside_a_film_nothing_is_told_in_words(generator, tmp_path, capsys, finds_plates):
+    """Of films, "before enhancing it was nothing" was said, which nobody had read."""
+    film = write_film(tmp_path / "clip.mp4", film_frames())
+    assert run(generator, film, save(tmp_path / "a.png"), "--read", out=tmp_path / "out")[0] == 0
+    assert "before enhancing" not in capsys.readouterr().out
+
+
+def test_a_damaged_frame_in_a_folder_of_frames_gives_exit_code_1(generator, tmp_path, capsys, finds_plates):
+    for number, frame in enumerate(film_frames()):
+        save(tmp_path / "drive" / f"{number}.png", frame)
+    damaged = tmp_path / "drive" / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    code, _ = run(generator, tmp_path / "drive", "--film", out=tmp_path / "out")
+    assert code == 1
+    assert "3.png: truncated" in (tmp_path / "out" / "report.csv").read_text(encoding="utf-8")
+    assert "3.png: truncated" in capsys.readouterr().err
+    assert "drive/plate-1.png" in files_in(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("given", "flag"),
+    [
+        (["--paste"], "--paste"),
+        (["--burst", "--paste"], "--paste"),
+        (["--every", "2"], "--every"),
+        (["--from", "1"], "--from"),
+        (["--film", "--side-by-side"], "--side-by-side"),
+        (["--film", "--uncertainty"], "--uncertainty"),
+    ],
+)
+def test_a_flag_that_does_nothing_here_is_said_to(generator, tmp_path, capsys, finds_plates, given, flag):
+    save(tmp_path / "in" / "a.png", film_frames(1)[0])
+    run(generator, tmp_path / "in", *given, out=tmp_path / "out")
+    assert f"{flag} changes nothing" in capsys.readouterr().err
+
+
+def test_flags_that_do_something_are_not_spoken_of(generator, tmp_path, capsys, finds_plates):
+    film, photo = write_film(tmp_path / "clip.mp4", film_frames()), save(tmp_path / "a.png")
+    flags = ("--every", "2", "--side-by-side", "--uncertainty")
+    assert run(generator, film, photo, *flags, out=tmp_path / "out")[0] == 0
+    assert "changes nothing" not in capsys.readouterr().err
+
+
 def test_folders_of_frames_are_films_where_asked(generator, tmp_path, finds_plates):
     # the tenth comes after the ninth
     for number, frame in enumerate(film_frames(11)):

@@ -128,13 +128,15 @@ def test_a_film_without_plates_is_said_to_have_none(tmp_path, examiner):
     assert files_in(tmp_path) == ["clip.mp4"]
 
 
-def test_of_a_cut_off_film_what_is_there_is_used_and_the_rest_said(tmp_path, examiner, capsys):
+def test_of_a_cut_off_film_what_is_there_is_used_and_the_rest_said(tmp_path, examiner):
     path = write_film(tmp_path / "clip.avi", frames_of(40, noise=0.2), rate=RATE, codec="mjpeg")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    (row,) = enhance_film(open_film(str(path)), "clip.avi", "clip", str(tmp_path), examiner, finder(40))
+    row, lost = enhance_film(open_film(str(path)), "clip.avi", "clip", str(tmp_path), examiner, finder(40))
     assert row.status == "done"
     assert 10 < row.frames < 25
-    assert "cut off" in capsys.readouterr().err
+    # in the report, too, and not all is well
+    assert (lost.input, lost.status, lost.output) == ("clip.avi", "failed", "")
+    assert "cut off" in lost.reason
 
 
 def test_a_film_that_cannot_be_opened_is_one_failed_row(tmp_path, examiner):
@@ -146,15 +148,16 @@ def test_a_film_that_cannot_be_opened_is_one_failed_row(tmp_path, examiner):
     assert "film" in row.reason
 
 
-def test_pictures_of_a_folder_as_a_film(tmp_path, examiner, capsys):
+def test_pictures_of_a_folder_as_a_film(tmp_path, examiner):
     paths = []
     for number, frame in enumerate(frames_of(6)):
         paths.append(str(tmp_path / f"{number}.png"))
         Image.fromarray(frame).save(paths[-1])
     (tmp_path / "4.png").write_text("no picture")
-    (row,) = enhance_film(open_pictures(paths), "folder", "out", str(tmp_path), examiner, finder(6))
+    row, lost = enhance_film(open_pictures(paths), "folder", "out", str(tmp_path), examiner, finder(6))
     assert (row.reading, row.frames, row.last_second) == ("B742KX", 5, "0.50")
-    assert "4.png" in capsys.readouterr().err
+    assert lost.status == "failed"
+    assert "4.png" in lost.reason
     with open_pictures(paths, 0.2, 0.5, 2) as film:
         assert film.expected == 2
         assert [round(frame.seconds, 1) for frame in film.frames] == [0.2]
