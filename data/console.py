@@ -1,4 +1,5 @@
-"""A program and what is around it: variables that libraries read, names that it did not choose, the terminal, signals.
+"""A program and what is around it: variables that libraries read, names that it did not choose, the terminal, workers,
+signals.
 
 A file may be named `=HYPERLINK(...)`, hold escape sequences that steer a terminal, or a `$` that matplotlib takes for
 the beginning of a formula; so may a text that came with a picture. `printable`, `cell` and `literal` make such names
@@ -12,7 +13,10 @@ import re
 import signal
 import sys
 import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 # the exit code of a program that the user has stopped: what shells make of Ctrl-C
 STOPPED = 130
@@ -133,6 +137,20 @@ def follow_parent() -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def map_ahead(pool, function: Callable, items: Iterable, ahead: int) -> Iterator:
+    """`pool.map` that never has more than `ahead` items under way, and drops those that wait when it is closed."""
+    items, waiting = iter(items), deque()
+    try:
+        waiting.extend(pool.submit(function, item) for item in islice(items, ahead))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(items, 1))
+            yield done
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 @contextmanager

@@ -23,14 +23,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from data import degrade
-from data.console import follow_parent
+from data.console import follow_parent, map_ahead
 from data.files import check_name, reserve
 from data.io import to_float, to_uint8
 from data.tiles import SCALES, open_tiles, read_tile, stored_size
@@ -282,13 +281,7 @@ class Batches:
         if self._pool is None:
             yield from (self.pairs.batch(first, batch_size) for first in firsts)
             return
-        ahead = deque(
-            self._pool.submit(_make_batch, first, batch_size) for first in islice(firsts, AHEAD * self.workers)
-        )
-        while ahead:
-            batch = ahead.popleft().result()
-            ahead.extend(self._pool.submit(_make_batch, first, batch_size) for first in islice(firsts, 1))
-            yield batch
+        yield from map_ahead(self._pool, partial(_make_batch, size=batch_size), firsts, AHEAD * self.workers)
 
     def dataset(self, first_step: int, steps: int, batch_size: int, shares: int = 1, own: range = range(1)):
         """The same as a tf.data.Dataset.

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data.console import say
+from data.console import map_ahead, say
 from data.io import is_moving, open_picture, picture_size, read_exif
 from enhancing import drawing
 from enhancing.burst import Burst, combine
@@ -140,7 +140,7 @@ def _run(
         rows.add(number, _finish_all(examiner, plates, looks, share, results))
 
     taken = {job.name for job in jobs}
-    loading = _ahead(pool, lambda job: load(examiner, job, corners, taken), jobs, window)
+    loading = map_ahead(pool, lambda job: load(examiner, job, corners, taken), jobs, window)
     try:
         loads = enumerate(loading)
         while some := list(islice(loads, window)):
@@ -160,22 +160,6 @@ def _run(
         wait(finishing)
         pool.shutdown(cancel_futures=True)
         rows.close()
-
-
-def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int) -> Iterator:
-    """`pool.map` that never has more than `ahead` items under way, and drops those that wait when it is closed."""
-    items, waiting = iter(items), deque()
-    try:
-        for item in islice(items, ahead):
-            waiting.append(pool.submit(function, item))
-        while waiting:
-            done = waiting.popleft().result()
-            for item in islice(items, 1):
-                waiting.append(pool.submit(function, item))
-            yield done
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def load(

@@ -12,11 +12,10 @@ import json
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +23,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from data.console import follow_parent, say
+from data.console import follow_parent, map_ahead, say
 from data.files import only_run_in
 from data.io import to_float
 from data.settings import field, path, require, run_module
@@ -124,7 +123,7 @@ def _start_worker(folder: Path, arguments: tuple) -> None:
     _bank = open_bank(folder, *arguments)
 
 
-def _make_batch(seed: int, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _make_batch(seed: int, size: int, number: int) -> tuple[np.ndarray, np.ndarray]:
     scenes = [make_scene(_bank, seed, index) for index in range(number * size, (number + 1) * size)]
     return np.stack([scene.picture for scene in scenes]), np.stack([targets_of(scene) for scene in scenes])
 
@@ -133,18 +132,10 @@ def batches(settings: Settings, folder: Path, steps: range) -> Iterator[tuple[np
     """(pictures uint8, targets) of each step, made by worker processes ahead of time."""
     arguments = folder / "bank", (settings.seed, settings.vehicles, settings.backgrounds)
     with ProcessPoolExecutor(settings.workers, get_context("spawn"), _start_worker, arguments) as pool:
-        making = (pool.submit(_make_batch, settings.seed, step, settings.batch_size) for step in steps)
-        ahead = deque(islice(making, AHEAD))
-        while ahead:
-            ahead.extend(islice(making, 1))
-            yield _result(ahead.popleft())
-
-
-def _result(batch: Future) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        return batch.result()
-    except BrokenProcessPool:
-        raise ChildProcessError("a process that makes scenes was killed; the same command goes on") from None
+        try:
+            yield from map_ahead(pool, partial(_make_batch, settings.seed, settings.batch_size), steps, AHEAD)
+        except BrokenProcessPool:
+            raise ChildProcessError("a process that makes scenes was killed; the same command goes on") from None
 
 
 # --- The loss ---------------------------------------------------------------------------------------------------------

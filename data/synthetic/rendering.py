@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -20,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.ccpd import CHINA, PROVINCES, format_name
-from data.console import follow_parent
+from data.console import follow_parent, map_ahead
 from data.files import replacing, write_bytes
 from data.io import to_uint8
 from data.straighten import rectangle
@@ -128,11 +127,7 @@ def in_order(function, batches: Sequence, workers: int) -> Iterator:
         yield from map(function, batches)
         return
     with ProcessPoolExecutor(workers, initializer=follow_parent) as pool:
-        waiting = iter(batches)
-        pending = [pool.submit(function, batch) for batch in islice(waiting, 2 * workers)]
-        while pending:
-            yield pending.pop(0).result()
-            pending += [pool.submit(function, batch) for batch in islice(waiting, 1)]
+        yield from map_ahead(pool, function, batches, 2 * workers)
 
 
 def _write_texts(path: Path, rows: list[tuple[str, str, str]]) -> None:
