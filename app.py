@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.console import STOPPED, prepare_console, prepare_libraries, say
+from data.console import STOPPED, ending_signals, prepare_console, prepare_libraries, say
 from data.settings import field, parse, path, require
 
 REPORT = Path(__file__).resolve().parent / "docs" / "evaluation"
@@ -55,11 +55,8 @@ def serve(settings: Settings) -> None:
     examiner = make_examiner(checkpoint, read=True, ask_again=True, find=True)
     stop = threading.Event()
     # else a kill would leave the temporary files
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # Windows knows no closed terminal, and under nohup it is ignored
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: stop.set())
+    for number in ending_signals():
+        signal.signal(number, lambda *_: stop.set())
     # for uploads and results: all of it is deleted in the end
     with temporary_folder(tempfile.gettempdir(), "plates-page-") as folder:
         page = open_page(settings, examiner, folder)

@@ -153,6 +153,13 @@ def map_ahead(pool, function: Callable, items: Iterable, ahead: int) -> Iterator
             future.cancel()
 
 
+def ending_signals() -> list[int]:
+    """Ctrl-C, a plain kill and a closed terminal, as far as this system knows them. Under nohup the closed terminal is
+    ignored, and in the background of a shell script Ctrl-C, and they stay so."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 @contextmanager
 def ended_early():
     """Inside this context, a plain kill and a closed terminal raise KeyboardInterrupt, as Ctrl-C does: finished work is
@@ -208,12 +215,9 @@ def held_back():
 @contextmanager
 def _handled_by(handler, came: list):
     """Inside this context, what ends the program goes to the handler, which notes it in `came`; an error after that is
-    a consequence, and becomes KeyboardInterrupt. Under nohup the closed terminal is ignored, and in the background of a
-    shell script Ctrl-C, and they stay so."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    a consequence, and becomes KeyboardInterrupt."""
     try:
-        before = {number: signal.signal(number, handler) for number in numbers}
+        before = {number: signal.signal(number, handler) for number in ending_signals()}
     # only a program's main thread may
     except ValueError:
         before = {}
