@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.console import STOPPED, ended_early, prepare_console, say
@@ -85,20 +85,24 @@ def export(settings: Settings) -> float:
 
 def _network(settings: Settings):
     """The Keras model to write, in float32, and what it computes. Detectors and recognisers are run and compared like
-    generators; of a recogniser, probabilities are written, which models/answerer.py takes."""
+    generators; of a recogniser, probabilities are written, which models/answerer.py takes, and to onnx those of the one
+    that a generator carries, too."""
     from models.enhancer import Generator, load_generator
-    from models.loading import in_policy, load_archive
+    from models.generator import with_reading
+    from models.loading import in_policy, load_archive, run_of
     from models.recogniser import NAME, with_probabilities
 
     path, info = Path(settings.checkpoint), read_info(Path(settings.checkpoint))
     model = load_archive(path)
     kind = NAME if model.name == NAME else info.get("kind")
     if kind not in (NAME, "detector"):
-        return in_policy(model, "float32"), load_generator(path, "float32")
+        model = in_policy(model, "float32")
+        model = with_reading(model) if settings.format == "onnx" else model
+        return model, replace(load_generator(path, "float32"), run=run_of(model))
     if settings.format != "onnx":
         raise ValueError(f"a {kind} can be exported to onnx, not to {settings.format}")
     model = with_probabilities(model) if kind == NAME else model
-    return model, Generator(lambda batch: model(batch, training=False).numpy(), info=info)
+    return model, Generator(run_of(model), info=info)
 
 
 def write(model, generator, file: str, format: str) -> None:
@@ -164,31 +168,37 @@ def shorten(generator, file: str, difference: float, tolerance: float = TOLERANC
 
 
 def check(generator, other: Callable, tolerance: float = TOLERANCE) -> float:
-    """The greatest difference over three pictures. Raises ValueError where it is above the tolerance, or not a
-    number."""
+    """The greatest difference over three pictures, of the first output. Raises ValueError where it is above the
+    tolerance, or that of the second output, probabilities, above its own, or not a number."""
     import numpy as np
 
-    differences = []
+    from models.loading import outputs
+
+    worst = 0.0
     for number, size in enumerate(CHECKED_SIZES):
         height, width = (side // generator.scale for side in size)
         batch = np.random.default_rng(number).random((1 + number, height, width, 3), dtype=np.float32)
-        expected, got = generator.run(batch), np.asarray(other(batch))
-        if got.shape != expected.shape:
-            raise ValueError(f"the exported generator makes {got.shape} of {batch.shape}, Keras {expected.shape}")
-        differences.append(float(np.abs(got - expected).max()))
-    worst = max(differences)
-    # also where it is NaN
-    if not worst <= tolerance:
-        raise ValueError(f"the exported generator differs from Keras by {worst:.2g}, allowed is {tolerance:g}")
+        expected, got = (list(map(np.asarray, outputs(run(batch)))) for run in (generator.run, other))
+        made, wanted = ([each.shape for each in some] for some in (got, expected))
+        if made != wanted:
+            raise ValueError(f"the exported generator makes {made} of {batch.shape}, Keras {wanted}")
+        differences = [float(np.abs(one - another).max()) for one, another in zip(got, expected, strict=True)]
+        for difference, allowed in zip(differences, (tolerance, TOLERANCE_OF_PROBABILITIES), strict=False):
+            # also where it is NaN
+            if not difference <= allowed:
+                raise ValueError(
+                    f"the exported generator differs from Keras by {difference:.2g}, allowed is {allowed:g}"
+                )
+        worst = max(worst, differences[0])
     return worst
 
 
 def read_onnx(file: str) -> Callable:
-    from models.loading import open_session
+    from models.loading import as_made, open_session
 
     session = open_session(Path(file), threads=0)
     name = session.get_inputs()[0].name
-    return lambda batch: session.run(None, {name: batch})[0]
+    return lambda batch: as_made(session.run(None, {name: batch}))
 
 
 def read_saved_model(file: str) -> Callable:

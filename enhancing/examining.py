@@ -18,8 +18,11 @@ from enhancing.opening import TWO_LINES_ASPECT, Source
 from models.answerer import ZOOMS, Answerer, find_answerer, views_of, views_of_line
 from models.detector import TURNED, Detector, load_detector
 from models.enhancer import (
+    Drawn,
     Generator,
     at_own_size,
+    draw_each,
+    finish_each,
     is_larger,
     is_sharp,
     load_generator,
@@ -192,9 +195,10 @@ class Examiner:
         ways, before = self._ways(sources)
         sources = [source.turned() if way.turned else source for source, way in zip(sources, ways, strict=True)]
         pictures = [source.lq for source in sources]
-        recognised = self._recognised(sources, ZOOMS if self.reader else ZOOMS[:1])
+        drawn = draw_each(self.generator, pictures, self.batch_size)
+        recognised = self._recognised(sources, ZOOMS if self.reader else ZOOMS[:1], drawn)
         strengths = [self.generator.strength_for(certainty(each)) for each in recognised]
-        restored = restore_each(self.generator, pictures, self.batch_size, strengths)
+        restored = finish_each(self.generator, pictures, drawn, strengths)
         others = self._others(pictures, strengths) if self.ask_again else [[] for _ in pictures]
         return [Look(*each, *way) for *each, way in zip(restored, others, before, recognised, ways, strict=True)]
 
@@ -253,14 +257,28 @@ class Examiner:
         """The recogniser's probability of the picture as it is; 0 without a recogniser."""
         return certainty(*self._recognised([source], ZOOMS[:1]))
 
-    def _recognised(self, sources: Sequence[Source], zooms: Sequence[float]) -> list[list[Reading]]:
-        """Of each picture one reading for each of the recogniser's views, of two lines joined."""
+    def _recognised(
+        self, sources: Sequence[Source], zooms: Sequence[float], drawn: Sequence[Drawn] = ()
+    ) -> list[list[Reading]]:
+        """Of each picture one reading for each of the recogniser's views, of two lines joined. drawn: what the
+        generator made of them, which may know the first."""
         if self.answerer is None:
             return [[] for _ in sources]
         views = [self._views(source, zooms) for source in sources]
+        known = [self._known(*each) for each in zip(views, drawn, strict=True)] if drawn else [[] for _ in views]
+        views = [[line[len(own) :] for line in lines] for lines, own in zip(views, known, strict=True)]
         steps = iter(self.answerer.read([view for lines in views for line in lines for view in line]))
         seen = [[[as_reading(next(steps), self.answerer.characters) for _ in line] for line in some] for some in views]
-        return [[join(parts) for parts in zip(*lines, strict=True)] for lines in seen]
+        rest = [[join(parts) for parts in zip(*lines, strict=True)] for lines in seen]
+        return [own + others for own, others in zip(known, rest, strict=True)]
+
+    def _known(self, views: Sequence[Sequence[np.ndarray]], drawn: Drawn) -> list[Reading]:
+        """The reading of the first view, where the generator was shown just this one and carries the recogniser."""
+        names = self.answerer.characters
+        if drawn.read is None or self.generator.info.get("characters") != names or len(views) > 1:
+            return []
+        reads = drawn.read.shape[-1] == 1 + len(names) and np.array_equal(drawn.shown, views[0][0])
+        return [as_reading(drawn.read, names)] if reads else []
 
     def _views(self, source: Source, zooms: Sequence[float]) -> list[list[np.ndarray]]:
         """Of each line of a plate."""

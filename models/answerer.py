@@ -1,13 +1,13 @@
 """The recogniser in use: what it reads in a picture itself, without drawing another one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from models.loading import ONNX, Backend, in_batches, load_archive, open_onnx
+from models.loading import ONNX, Backend, Run, in_batches, load_archive, open_onnx, run_of
 from models.shipped import SUFFIXES, read_info
 
 # the name of the archive beside the generators
@@ -27,7 +27,7 @@ class Answerer:
     1 + len(characters)) float32, from left to right. Class 0 is CTC's blank, the others are `characters`, in this
     order."""
 
-    run: Callable[[np.ndarray], np.ndarray]
+    run: Run
     characters: str
 
     def read(self, strips: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -69,8 +69,7 @@ def load_answerer(path: str | Path, backend: Backend = ONNX) -> Answerer | None:
         recogniser, characters = carried
     else:
         return None
-    recogniser = with_probabilities(recogniser)
-    return Answerer(lambda batch: np.asarray(recogniser.predict_on_batch(batch)), characters)
+    return Answerer(run_of(with_probabilities(recogniser)), characters)
 
 
 def views_of(picture: np.ndarray, zooms: Sequence[float] = ZOOMS) -> list[np.ndarray]:

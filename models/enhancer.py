@@ -5,9 +5,10 @@ loading a generator imports the one that its file needs.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from data.io import to_float, to_uint8
 from data.quality import edges, is_grey, luminance, mean_and_contrast, middle, noise_of
 from data.straighten import tile_size
-from models.loading import BATCH_SIZE, KERAS, Backend, in_batches, load
+from models.loading import BATCH_SIZE, KERAS, Backend, Run, in_batches, load
 from models.shipped import check_checkpoint, read_info, second_opinion
 
 TILE_WIDTH_PX = 192
@@ -56,13 +57,14 @@ WORTH_CLIPPING, CLIPPED_SHARE = 1.25, 0.005
 class Generator:
     """A loaded generator.
 
-    run: (N, H, W, 3) float32 -> (N, H*scale, W*scale, 3) float32, unclipped, for H and W that divide by 16 / scale.
+    run: (N, H, W, 3) float32 -> (N, H*scale, W*scale, 3) float32, unclipped, for H and W that divide by 16 / scale; of
+    one that tells what its recogniser reads in them, a pair of this and the probabilities (N, W/4, 1 + characters).
     width_px: width of the tiles that it was trained on. window_px: height of the windows that training cut from them,
     see `run_with_strip`; 0 for training on whole tiles. strength: see `mix`. readable_strength: of pictures that can be
     read as they are, see `strength_for`; None for `strength`. info: the JSON beside the file, or {}.
     """
 
-    run: Callable[[np.ndarray], np.ndarray]
+    run: Run
     scale: int = 1
     width_px: int = TILE_WIDTH_PX
     window_px: int = 0
@@ -80,6 +82,16 @@ class Generator:
         alone, what is not is restored."""
         low = self.strength if self.readable_strength is None else self.readable_strength
         return self.strength + (low - self.strength) * readable
+
+
+class Drawn(NamedTuple):
+    """What the network makes of a padded picture. sr: (H*scale, W*scale, 3), unclipped. shown: what it was shown last,
+    the picture or its central strip. read: the probabilities of its recogniser for this, see `Generator.run`, or
+    None."""
+
+    sr: np.ndarray
+    shown: np.ndarray
+    read: np.ndarray | None
 
 
 def load_generator(path: str | Path, precision: str = "auto", strength: float | None = None) -> Generator:
@@ -151,22 +163,33 @@ def restore_each(
 
     strengths: of each picture; None for the generator's. Pictures of one padded size go through the network together.
     """
+    return finish_each(generator, inputs, draw_each(generator, inputs, batch_size), strengths)
+
+
+def draw_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[Drawn]:
+    """The network's part of `restore_each`."""
     padded = [_pad(lq, generator.scale) for lq in inputs]
-    drawn = in_batches(lambda batch: run_with_strip(generator, batch), padded, batch_size)
+    return in_batches(lambda batch: run_with_strip(generator, batch), padded, batch_size)
+
+
+def finish_each(
+    generator: Generator, inputs: Sequence[np.ndarray], drawn: Sequence[Drawn], strengths: Sequence[float] | None = None
+) -> list[np.ndarray]:
+    """The rest of it: at the pictures' size, in their colours, blended with them."""
     # numbers of NumPy's would make pictures of doubles
     shares = [generator.strength] * len(inputs) if strengths is None else map(float, strengths)
-    return [_finished(*each, generator.scale) for each in zip(inputs, drawn, shares, strict=True)]
+    pictures = (each.sr for each in drawn)
+    return [_finished(*each, generator.scale) for each in zip(inputs, pictures, shares, strict=True)]
 
 
 def _finished(lq: np.ndarray, sr: np.ndarray, strength: float, scale: int) -> np.ndarray:
-    """The network's output for a padded picture, at the picture's size, in its colours and blended with it."""
     sr = keep_colours(lq, _cut_back(sr, lq.shape, scale))
     mixed = mix(lq, sr, strength)
     return as_grey(mixed) if is_grey(lq) else mixed
 
 
-def run_with_strip(generator: Generator, batch: np.ndarray) -> np.ndarray:
-    """`generator.run`, with a second pass over the central strip of tall pictures.
+def run_with_strip(generator: Generator, batch: np.ndarray) -> list[Drawn]:
+    """`generator.run` for each picture of a batch, with a second pass over the central strip of tall pictures.
 
     A network that takes means over the whole picture meets other means where a picture shows more around the plate than
     the windows of training did (for classifiers see Touvron et al. 2019, "Fixing the train-test resolution
@@ -174,18 +197,27 @@ def run_with_strip(generator: Generator, batch: np.ndarray) -> np.ndarray:
     from its middle and restored alone. It gets the brightness and contrast of the first pass, and blends into it over
     `SEAM_PX` rows.
     """
-    whole = generator.run(batch)
+    whole = _run(generator, batch)
     s, height = generator.scale, generator.window_px
     top = (batch.shape[1] * s - height) // 2
     if not height or top <= 0:
         return whole
-    strips = generator.run(batch[:, top // s : (top + height) // s])
+    strips = _run(generator, batch[:, top // s : (top + height) // s])
     from_edge = np.minimum(np.arange(height) + 0.5, np.arange(height)[::-1] + 0.5)
     share = np.minimum(from_edge / SEAM_PX, 1).astype(np.float32)[:, None, None]
-    result = np.array(whole)
-    for sr, strip in zip(result[:, top : top + height], strips, strict=True):
-        sr += share * (match_brightness(np.clip(strip, 0, 1), np.clip(sr, 0, 1)) - sr)
-    return result
+    drawn = []
+    for each, strip in zip(whole, strips, strict=True):
+        sr = each.sr.copy()
+        middle = sr[top : top + height]
+        middle += share * (match_brightness(np.clip(strip.sr, 0, 1), np.clip(middle, 0, 1)) - middle)
+        drawn.append(strip._replace(sr=sr))
+    return drawn
+
+
+def _run(generator: Generator, batch: np.ndarray) -> list[Drawn]:
+    made = generator.run(batch)
+    pictures, readings = made if isinstance(made, tuple) else (made, [None] * len(batch))
+    return [Drawn(*each) for each in zip(pictures, batch, readings, strict=True)]
 
 
 def keep_colours(lq: np.ndarray, sr: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from keras import layers, ops
 
 from data.tiles import SCALES
 from models.layers import Names, Relight, RepeatPixels, SpaceToDepth, Standardise, scaled_and_shifted
-from models.recogniser import NAMES, PREFIX, Shape, read_cells, read_columns, shape_of
+from models.recogniser import HEAD, NAMES, PREFIX, Shape, read_cells, read_columns, shape_of
 
 # pixels folded into channels before the body
 STEM_BLOCK = {1: 4, 2: 2, 4: 1, 8: 1}
@@ -137,6 +137,20 @@ def change_nothing(generator: keras.Model, block: int) -> None:
         raise ValueError(f"blocks can be added to srresnet alone, this is {generator.name}")
     last = generator.get_layer(f"block{block}_conv2")
     last.set_weights([np.zeros_like(weights) for weights in last.get_weights()])
+
+
+def with_reading(generator: keras.Model) -> keras.Model:
+    """The generator with a second output, the probabilities (N, W/4, 1 + characters) of its recogniser, as
+    `with_probabilities` has them; as it is where it carries none with names for characters, or enlarges: its recogniser
+    then sees another enlargement than one by itself is shown."""
+    made = architecture(generator)
+    if made.get("scale") != 1 or not made["names"]:
+        return generator
+    names = generator.get_layer(NAMES)
+    head = layers.Dense(1 + len(names.characters), dtype="float32", name=HEAD)
+    probabilities = layers.Softmax(dtype="float32", name="probabilities")(head(names.output))
+    head.set_weights(names.get_weights())
+    return keras.Model(generator.input, [generator.output, probabilities], name=generator.name)
 
 
 def architecture(generator: keras.Model) -> dict:

@@ -28,7 +28,9 @@ from data.console import first_line, prepare_libraries
 from data.files import is_utf8
 from models.shipped import parse_info
 
-Run = Callable[[np.ndarray], np.ndarray]
+# what a network gives: an array, or, of several outputs, one for each
+Made = np.ndarray | tuple[np.ndarray, ...]
+Run = Callable[[np.ndarray], Made]
 PROBE_PX, FLOAT_BYTES = 16, 4
 # of an archive, packed or not, and of the network in it; ours take 48 MB, and 0.4 MB of description
 MAX_UNPACKED_BYTES, MAX_CONFIG_BYTES = 1_000_000_000, 5_000_000
@@ -61,7 +63,8 @@ KERAS, ONNX = Backend("Keras", "float32"), Backend("ONNX Runtime", "float32")
 
 
 class Loaded(NamedTuple):
-    """run: NHWC float32 batches in and out. info: the JSON that an ONNX file carries, else {}."""
+    """run: gives pictures, or pictures and probabilities (N, W/4, classes). info: the JSON that an ONNX file carries,
+    else {}."""
 
     run: Run
     scale: int
@@ -113,11 +116,24 @@ def load(path: Path, precision: str) -> Loaded:
     if backend.name == "Keras":
         return load_keras(path, backend)
     run, info = open_onnx(path, backend)
-    shape = run(np.zeros((1, PROBE_PX, PROBE_PX, 3), "float32")).shape
-    return Loaded(run, _scale_of(path, shape), backend, info)
+    shapes = [each.shape for each in outputs(run(np.zeros((1, PROBE_PX, PROBE_PX, 3), "float32")))]
+    return Loaded(run, _scale_of(path, *shapes), backend, info)
 
 
-def _scale_of(path: Path, output_shape: tuple) -> int:
+def outputs(made: Made) -> tuple[np.ndarray, ...]:
+    return made if isinstance(made, tuple) else (made,)
+
+
+def as_made(given) -> Made:
+    """From what Keras or a runtime gives, which has a list for several outputs."""
+    made = tuple(np.asarray(each, "float32") for each in (given if isinstance(given, list) else [given]))
+    return made if len(made) > 1 else made[0]
+
+
+def _scale_of(path: Path, output_shape: tuple, *others: tuple) -> int:
+    """Of a generator by its outputs for a small picture. Raises ValueError for what is none."""
+    if others and (len(others) > 1 or len(others[0]) != 3 or others[0][:2] != (1, PROBE_PX // 4)):
+        raise ValueError(f"checkpoint {path}: not a generator: beside a picture it makes {others}")
     scale = output_shape[1] // PROBE_PX if len(output_shape) == 4 and output_shape[1] else 0
     if scale not in (1, 2, 4, 8) or tuple(output_shape[1:]) != (scale * PROBE_PX, scale * PROBE_PX, 3):
         raise ValueError(f"checkpoint {path}: not a generator: a 16 x 16 picture became {tuple(output_shape[1:])}")
@@ -127,7 +143,7 @@ def _scale_of(path: Path, output_shape: tuple) -> int:
 def _named(path: Path, run: Run) -> Run:
     """The same function, which raises ValueError with the file's name where the network fails on a picture."""
 
-    def named(batch: np.ndarray) -> np.ndarray:
+    def named(batch: np.ndarray) -> Made:
         try:
             return run(batch)
         # each runtime has its own exceptions, without a base class in common
@@ -166,7 +182,15 @@ def load_keras(path: Path, backend: Backend) -> Loaded:
     float32."""
     model = load_model(path, backend.precision)
     scale = _scale_of(path, model.compute_output_shape((1, PROBE_PX, PROBE_PX, 3)))
-    return Loaded(_named(path, lambda batch: np.asarray(model.predict_on_batch(batch), "float32")), scale, backend, {})
+    # late: keras takes seconds
+    from models.generator import with_reading
+
+    return Loaded(_named(path, run_of(with_reading(model))), scale, backend, {})
+
+
+def run_of(model) -> Run:
+    """A Keras model in memory."""
+    return lambda batch: as_made(model.predict_on_batch(batch))
 
 
 def load_model(path: Path, precision: str):
@@ -379,11 +403,11 @@ def _spread_over_cores(path: Path, session, name: str) -> Run:
     def lone_thread():
         return open_session(path, threads=1)
 
-    def run(batch: np.ndarray) -> np.ndarray:
+    def run(batch: np.ndarray) -> Made:
         if len(batch) <= FEW:
-            return np.concatenate([session.run(None, {name: one[None]})[0] for one in batch])
+            return _joined([session.run(None, {name: one[None]}) for one in batch])
         lone = lone_thread()
-        return np.concatenate(list(pool.map(lambda one: lone.run(None, {name: one[None]})[0], batch)))
+        return _joined(list(pool.map(lambda one: lone.run(None, {name: one[None]}), batch)))
 
     return run
 
@@ -403,15 +427,24 @@ def _openvino(path: Path) -> Run:
 
 def _queued(queue) -> Run:
     """Each stream of the queue, one or more a core, takes whole pictures of a batch. One batch at a time."""
-    results: dict[int, np.ndarray] = {}
-    queue.set_callback(lambda request, index: results.update({index: np.array(request.get_output_tensor(0).data)}))
+    results: dict[int, list[np.ndarray]] = {}
+
+    def keep(request, index: int) -> None:
+        results[index] = [np.array(tensor.data) for tensor in request.output_tensors]
+
+    queue.set_callback(keep)
     turn = threading.Lock()
 
-    def run(batch: np.ndarray) -> np.ndarray:
+    def run(batch: np.ndarray) -> Made:
         with turn:
             for index in range(len(batch)):
                 queue.start_async({0: batch[index : index + 1]}, index)
             queue.wait_all()
-            return np.concatenate([results.pop(index) for index in range(len(batch))])
+            return _joined([results.pop(index) for index in range(len(batch))])
 
     return run
+
+
+def _joined(pictures: Sequence[Sequence[np.ndarray]]) -> Made:
+    """From the outputs for each picture those for the batch."""
+    return as_made([np.concatenate(each) for each in zip(*pictures, strict=True)])

@@ -15,7 +15,8 @@ from tiny_runs import DIGITS, SHAPE
 import export
 from models.answerer import find_answerer, load_answerer
 from models.enhancer import load_generator, restore
-from models.recogniser import build_recogniser
+from models.generator import build_generator
+from models.recogniser import NAMES, build_recogniser
 
 pytest.importorskip("tf2onnx", reason="make test does not install what only exports need")
 
@@ -87,6 +88,23 @@ def test_the_check_sees_numbers_that_are_none(archive, wrong):
         export.check(generator, lambda batch: generator.run(batch) + wrong)
     with pytest.raises(ValueError, match="makes"):
         export.check(generator, lambda batch: generator.run(batch)[:, 1:])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_generator_is_exported_with_what_its_recogniser_reads(tmp_path):
+    archive, out = tmp_path / "generator.keras", tmp_path / "generator.onnx"
+    model = build_generator(1, 8, 2, reads=SHAPE, names=DIGITS)
+    names = model.get_layer(NAMES)
+    names.set_weights([np.random.default_rng(0).normal(0, 0.2, each.shape) for each in names.get_weights()])
+    model.save(archive)
+    assert export.main(["--checkpoint", str(archive), "--format", "onnx", "--out", str(out)]) == 0
+    pictures = np.random.default_rng(1).random((2, 64, 192, 3), dtype=np.float32)
+    drawn, read = load_generator(out, "float32").run(pictures)
+    np.testing.assert_allclose(drawn, model(pictures, training=False), atol=1e-3)
+    np.testing.assert_allclose(read, load_answerer(archive).run(pictures), atol=1e-3)
+    # a difference in what is read is seen, too
+    with pytest.raises(ValueError, match="differs"):
+        export.check(load_generator(archive, "float32"), lambda batch: (model(batch), np.ones((len(batch), 48, 11))))
 
 
 def test_wrong_arguments(archive, tmp_path, capsys):

@@ -169,6 +169,58 @@ def test_without_a_reader_the_recogniser_sees_each_picture_once():
     np.testing.assert_array_equal([look.sr for look in without], [look.sr for look in with_reader])
 
 
+class Carrying:
+    """A generator that draws what it is shown, and reads "A" in its columns, as a recogniser does that stands beside
+    it; which pictures each of both was shown."""
+
+    def __init__(self, names="A"):
+        self.shown, self.asked = [], []
+        self.generator = Generator(self.draw, window_px=64, strength=0.8, info={"characters": names})
+        self.answerer = Answerer(self.answer, "A")
+
+    def draw(self, batch):
+        self.shown.extend(batch)
+        return batch, self.columns(batch)
+
+    def answer(self, batch):
+        self.asked.extend(batch)
+        return self.columns(batch)
+
+    @staticmethod
+    def columns(batch):
+        return np.stack([np.eye(2)[[0, 1, 0]] * 0.5 + 0.4 * each.mean() for each in batch])
+
+
+@pytest.mark.parametrize(
+    ("height", "two_lines", "names", "asked"),
+    [
+        (64, False, "A", (0, 2)),
+        (48, False, "A", (0, 2)),
+        # the strip in its middle
+        (96, False, "A", (0, 2)),
+        # it has other names for what it sees
+        (64, False, "B", (1, 3)),
+        (64, False, "", (1, 3)),
+        (96, True, "A", (2, 6)),
+    ],
+)
+def test_a_view_that_the_generator_has_read_is_not_read_again(height, two_lines, names, asked, rng):
+    plain, carrying = Carrying(""), Carrying(names)
+    picture = rng.random((height, 192, 3), dtype=np.float32)
+    for reader, count in zip((None, Spelling("A", 0.9)), asked, strict=True):
+        looks = []
+        for net in (plain, carrying):
+            net.asked.clear()
+            source = make_source(net.generator, picture)._replace(two_lines=two_lines)
+            looks += Examiner(net.generator, reader=reader, answerer=net.answerer).look([source])
+        assert len(carrying.asked) == count
+        one, other = looks
+        assert [each.text for each in one.recognised] == [each.text for each in other.recognised]
+        for readings in zip(one.recognised, other.recognised, strict=True):
+            np.testing.assert_array_equal(*(each.steps for each in readings))
+        np.testing.assert_array_equal(one.sr, other.sr)
+
+
 def test_the_recogniser_sees_the_middle_of_a_straightened_plate():
     rng = np.random.default_rng(1)
     seen = []

@@ -4,7 +4,8 @@ import pytest
 from tiny_runs import DIGITS, SHAPE
 
 from models.answerer import load_answerer
-from models.generator import architecture, build_generator, take_over
+from models.enhancer import load_generator
+from models.generator import architecture, build_generator, take_over, with_reading
 from models.loading import in_policy, load_archive
 from models.recogniser import HEAD, NAMES, build_recogniser, recogniser_of
 
@@ -36,6 +37,22 @@ def test_a_generator_answers_as_the_recogniser_that_it_carries(pair, pictures, t
     assert answer.shape == (2, 16, 11)
     np.testing.assert_allclose(answer.sum(axis=-1), 1, rtol=1e-5)
     np.testing.assert_allclose(answer, keras.ops.softmax(recogniser(pictures, training=False)), atol=1e-4)
+
+
+def test_a_generator_tells_what_its_recogniser_reads_in_the_pass_that_draws(pair, pictures, tmp_path):
+    _, generator = pair
+    generator.save(tmp_path / "generator.keras")
+    drawn, read = load_generator(tmp_path / "generator.keras", "float32").run(pictures)
+    np.testing.assert_allclose(drawn, generator(pictures, training=False), atol=1e-6)
+    np.testing.assert_allclose(read, load_answerer(tmp_path / "generator.keras").run(pictures), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "made", [{"scale": 1}, {"scale": 1, "reads": SHAPE}, {"scale": 2, "reads": SHAPE, "names": "7"}]
+)
+def test_others_only_draw(made):
+    generator = build_generator(filters=8, blocks=1, **made)
+    assert with_reading(generator) is generator
 
 
 def test_the_names_change_no_picture_and_are_not_trained(pair, pictures):

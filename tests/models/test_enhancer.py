@@ -64,7 +64,7 @@ def test_a_tall_picture_gets_a_second_pass_over_its_central_strip(scale, rng):
 
     generator = Generator(enlarge_and_mark, scale, window_px=64)
     tall = rng.uniform(0.2, 0.8, (1, 96 // scale, 192 // scale, 3)).astype("float32")
-    seen = run_with_strip(generator, tall)[0]
+    seen = run_with_strip(generator, tall)[0].sr
     assert sizes == [(96 // scale, 192 // scale), (64 // scale, 192 // scale)]
     whole = tall[0].repeat(scale, 0).repeat(scale, 1)
     whole[scale * 8] = 0
@@ -76,6 +76,16 @@ def test_a_tall_picture_gets_a_second_pass_over_its_central_strip(scale, rng):
         np.testing.assert_allclose(pick(seen[24:72], (0, 1)), pick(whole[24:72], (0, 1)), atol=0.02)
 
 
+@pytest.mark.parametrize("height", [64, 96])
+def test_what_is_read_is_of_what_the_network_was_shown_last(height, rng):
+    generator = Generator(lambda batch: (batch, batch.sum(axis=(1, 3))[..., None]), window_px=64)
+    batch = rng.random((2, height, 192, 3), dtype="float32")
+    top = (height - 64) // 2
+    for each, picture in zip(run_with_strip(generator, batch), batch, strict=True):
+        np.testing.assert_array_equal(each.shown, picture[top : top + 64])
+        np.testing.assert_array_equal(each.read[:, 0], each.shown.sum(axis=(0, 2)))
+
+
 @pytest.mark.parametrize("height", [48, 64])
 def test_a_picture_no_taller_than_the_window_gets_one_pass(height, rng):
     shown = []
@@ -85,7 +95,8 @@ def test_a_picture_no_taller_than_the_window_gets_one_pass(height, rng):
         return batch
 
     batch = rng.random((2, height, 192, 3), dtype="float32")
-    np.testing.assert_array_equal(run_with_strip(Generator(note, window_px=64), batch), batch)
+    drawn = run_with_strip(Generator(note, window_px=64), batch)
+    np.testing.assert_array_equal([each.sr for each in drawn], batch)
     assert shown == [batch.shape]
 
 

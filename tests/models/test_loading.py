@@ -130,6 +130,23 @@ def test_a_few_pictures_share_one_session_and_many_get_another(tmp_path, monkeyp
     np.testing.assert_allclose(many, batch * 0.5, atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_second_output_comes_along(tmp_path, precision):
+    if precision == "bfloat16":
+        pytest.importorskip("openvino")
+    run = load(write_onnx(tmp_path / "net.onnx", gain=0.5, read_px=4), precision).run
+    batch = np.random.default_rng(0).random((FEW + 1, 16, 32, 3), dtype=np.float32)
+    for some in (batch[:FEW], batch):
+        pictures, read = run(some)
+        np.testing.assert_allclose(pictures, some * 0.5, atol=1 / 256)
+        np.testing.assert_allclose(read, some.reshape(-1, 16, 8, 4, 3).mean(axis=(1, 3)), atol=1 / 128)
+
+
+def test_a_second_output_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"not a generator: beside a picture it makes \(\(1, 2, 3\),\)"):
+        load_generator(write_onnx(tmp_path / "net.onnx", read_px=8), "float32")
+
+
 def test_what_stands_in_an_onnx_file_may_be_nonsense(tmp_path):
     path = write_onnx(tmp_path / "net.onnx", info={"tile": "x", "strength": [1], "window_px": {}})
     generator = load_generator(path)

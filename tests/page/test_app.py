@@ -159,7 +159,7 @@ def following(examiner: Examiner) -> Examiner:
     generator = replace(examiner.generator, strength=0.5, readable_strength=0.1)
 
     class Sure(Examiner):
-        def _recognised(self, sources, zooms):
+        def _recognised(self, sources, zooms, drawn=()):
             return [sure for _ in sources]
 
     return Sure(generator, reader=examiner.reader, ask_again=True)
