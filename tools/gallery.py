@@ -1,8 +1,9 @@
-"""Before and after, side by side, of pictures spread evenly over a folder: the same ones every time, not a choice.
+"""Before and after `enhance.py`, side by side, of pictures spread evenly over a folder: the same ones every time, not a
+choice.
 
     python -m tools.gallery --pictures ../shared/romanian --out docs/romanian.jpg
 
-There is no truth to compare with; the captions say what the reader makes of each, and whether `enhance.py` would warn.
+There is no truth to compare with; the captions say what the reader makes of each, and whether there is a warning.
 """
 
 import sys
@@ -19,12 +20,10 @@ from data.io import to_uint8
 from data.settings import field, path, require, run_module
 from data.tiles import spread_evenly
 from enhancing.drawing import sheet
-from enhancing.examining import Examiner
+from enhancing.examining import Examiner, make_examiner
 from enhancing.finding import find_inputs
 from enhancing.opening import load_sources
-from models.enhancer import load_generator, load_second
 from models.shipped import check_checkpoint, default_checkpoint
-from reading.reader import Reader
 
 COLUMNS, SHRINK = 8, 0.5
 
@@ -54,9 +53,7 @@ def draw(settings: Settings) -> None:
     if not files:
         raise ValueError(f"no pictures in {settings.pictures}")
     chosen = [files[index] for index in spread_evenly(len(files), settings.count)]
-    checkpoint = check_checkpoint(settings.checkpoint or default_checkpoint())
-    generator = load_generator(checkpoint)
-    examiner = Examiner(generator, load_second(checkpoint, generator), Reader(keep_steps=True), ask_again=True)
+    examiner = make_examiner(check_checkpoint(settings.checkpoint or default_checkpoint()), read=True)
     shown = [panel for file in tqdm(chosen, unit="picture") for panel in panels(examiner, file)]
     drawn = cv2.resize(to_uint8(sheet(shown, [], COLUMNS)), None, fx=SHRINK, fy=SHRINK, interpolation=cv2.INTER_AREA)
     form = "PNG" if settings.out.lower().endswith(".png") else "JPEG"
