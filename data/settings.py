@@ -208,14 +208,26 @@ def _plain(hint: Any) -> Any:
 def _element_type(hint: Any) -> Callable[[str], Any]:
     plain = _plain(hint)
     element = typing.get_args(plain)[0] if typing.get_origin(plain) is tuple else plain
-    return _finite if element is float else element
+    return {float: _finite, int: _whole}.get(element, element)
 
 
 def _finite(text: str) -> float:
-    number = float(text)
+    number = _number(float, text, "a number")
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
     return number
+
+
+def _whole(text: str) -> int:
+    return _number(int, text, "a whole number")
+
+
+def _number(kind: Callable[[str], Any], text: str, expected: str) -> Any:
+    """argparse would name our function in place of what is expected."""
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from None
 
 
 def _from_json(each: dataclasses.Field, hint: Any, value: Any) -> Any:

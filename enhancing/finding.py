@@ -173,6 +173,8 @@ def parse_corner(text: str) -> tuple[float, float]:
     """The corner of a plate in its photo: "12,34.5" -> (12.0, 34.5). Raises ValueError."""
     try:
         x, y = (float(part) for part in text.split(","))
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise ValueError
     except ValueError:
         raise ValueError(f"a corner is given as x,y in pixels of the photo, got {text!r}") from None
     return x, y

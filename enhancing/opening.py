@@ -23,6 +23,8 @@ MAX_STRAIGHT_PX = 8_000_000
 TWO_LINES = 0.5
 # a picture taken whole may hold two lines if it is less long than this
 TWO_LINES_ASPECT = 2.0
+# height over width from which corners are those of a plate on its side, not of one seen from aside
+ON_ITS_SIDE = 2.0
 NO_PLATE = "no plate found: give its corners with --corners, or take the picture as one plate with --whole"
 
 
@@ -168,7 +170,8 @@ def _bounded(generator: Generator, plate: np.ndarray) -> np.ndarray:
 
 def in_order(corners: Sequence[tuple[float, float]]) -> np.ndarray:
     """Four corners in any order -> (4, 2) in CCPD's: bottom right, bottom left, top left, top right of a plate that is
-    read from left to right. Raises ValueError where they do not make a quadrangle."""
+    read from left to right; of one that lies on its side, upwards, as a picture shows it that was turned to the left.
+    Raises ValueError where they do not make a quadrangle."""
     points = np.asarray(corners, np.float64)
     if points.shape != (4, 2) or not np.isfinite(points).all():
         raise ValueError(f"four corners x,y are needed, got {corners}")
@@ -178,7 +181,9 @@ def in_order(corners: Sequence[tuple[float, float]]) -> np.ndarray:
         raise ValueError(f"the corners enclose no quadrangle: {_listed(points)}")
     # of the four ways to begin, the one whose upper and lower edge run most to the right
     turns = [np.roll(clockwise, turn, axis=0) for turn in range(4)]
-    return max(turns, key=lambda p: (p[3] - p[2] + p[0] - p[1])[0])
+    ordered = max(turns, key=lambda p: (p[3] - p[2] + p[0] - p[1])[0])
+    width, height = plate_size(ordered)
+    return np.roll(ordered, 1, axis=0) if height > ON_ITS_SIDE * width else ordered
 
 
 def _listed(points: np.ndarray) -> str:

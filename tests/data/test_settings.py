@@ -96,6 +96,15 @@ def test_a_wrong_command_line_ends_with_usage(line, capsys):
     assert "usage:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flag", "given", "expected"), [("--rate", "abc", "a number"), ("--steps", "3.5", "a whole number")]
+)
+def test_what_is_no_number_is_said_to_be_none(flag, given, expected, capsys):
+    with pytest.raises(SystemExit):
+        read("--out", "x", flag, given)
+    assert f"argument {flag}: expected {expected}, got '{given}'" in capsys.readouterr().err
+
+
 def test_a_folder_below_home_is_found_however_it_is_given(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert read("--out=~/x").out == "/home/me/x"

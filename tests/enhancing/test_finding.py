@@ -128,6 +128,6 @@ def test_each_of_thousands_of_names_is_given_once():
 
 def test_corner_syntax():
     assert parse_corner("12,3.5") == (12, 3.5)
-    for wrong in ("12", "a,b", "1,2,3", ""):
+    for wrong in ("12", "a,b", "1,2,3", "", "nan,1", "2,inf"):
         with pytest.raises(ValueError, match="x,y"):
             parse_corner(wrong)

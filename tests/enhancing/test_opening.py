@@ -7,7 +7,9 @@ from drawn_plates import plate
 from PIL import Image
 
 from data.ccpd import format_name
+from data.straighten import plate_size
 from enhancing.opening import in_order, load_sources, make_source
+from models.detector import is_quadrangle
 from models.enhancer import Generator
 
 # from the bottom right, clockwise
@@ -25,6 +27,18 @@ def test_corners_in_any_order(order):
 def test_corners_of_no_quadrangle(corners):
     with pytest.raises(ValueError, match=r"quadrangle|four corners"):
         in_order(corners)
+
+
+def test_a_plate_on_its_side_is_read_along_its_longer_edges():
+    """A photo turned by a quarter came out squeezed, its characters lying."""
+    upright = np.array([[300, 180], [100, 180], [100, 130], [300, 130]], float)
+    lying = upright[:, ::-1] * (1, -1) + (0, 400)
+    ordered = in_order(lying)
+    assert plate_size(ordered) == (200, 50)
+    assert is_quadrangle(ordered)
+    # one of two lines seen from far aside stays upright
+    narrow = upright * (0.25, 1)
+    np.testing.assert_array_equal(in_order(narrow), narrow)
 
 
 def test_a_tilted_plate_comes_out_upright():
