@@ -152,7 +152,9 @@ def reliability(probabilities: np.ndarray, right: np.ndarray, parts: int = 10) -
     ]
 
 
-def estimate(values: Sequence[float], groups: Sequence | None = None, resamples: int = 2000, seed: int = 0) -> dict:
+def estimate(
+    values: Sequence[float], groups: Sequence | None = None, resamples: int = BOOTSTRAP_RESAMPLES, seed: int = 0
+) -> dict:
     """The mean of some values as {"value", "ci95": [low, high], "n"}; value and ci95 are None for no values."""
     values = np.asarray(values, float)
     if not len(values):

@@ -70,19 +70,26 @@ def share(estimate: dict | None, with_interval: bool = True) -> str:
     return f"{value} ({low:.0f}–{high:.0f})"
 
 
-def _rate(name: str, group: str = "") -> Callable[[dict], str]:
-    """The cell of an estimate, of those of a `group` where one is named."""
-    return lambda figures: share((figures.get(group, {}) if group else figures).get(name))
+def _rate(name: str, *groups: str) -> Callable[[dict], str]:
+    """The cell of an estimate, which stands below these groups."""
+    return lambda figures: share(_known(figures, name, groups))
 
 
-def _number(name: str, digits: int, group: str = "") -> Callable[[dict], str]:
+def _number(name: str, digits: int, *groups: str) -> Callable[[dict], str]:
     """The cell of a plain number."""
 
     def cell(figures: dict) -> str:
-        value = (figures.get(group, {}) if group else figures).get(name)
+        value = _known(figures, name, groups)
         return NOTHING if value is None else f"{value:.{digits}f}"
 
     return cell
+
+
+def _known(figures: dict, name: str, groups: tuple[str, ...]):
+    """None for a figure that is not there."""
+    for group in groups:
+        figures = figures.get(group, {})
+    return figures.get(name)
 
 
 READING_COLUMNS = (
@@ -122,29 +129,25 @@ READING_COLUMNS = (
 ANSWER_COLUMNS = (
     Column(
         "answer right",
-        lambda f: share(f.get("answer", {}).get("plate_acc")),
+        _rate("plate_acc", "answer"),
         "Answer right: as plates right, for the answer, in which the recogniser inside the generator and the reader, "
         "before and after enhancing, are put together.",
     ),
-    Column(
-        "answer, characters",
-        lambda f: share(f.get("answer", {}).get("char_acc")),
-        "Answer, characters: as characters, for the answer.",
-    ),
+    Column("answer, characters", _rate("char_acc", "answer"), "Answer, characters: as characters, for the answer."),
     Column(
         "answer right with province",
-        lambda f: share(f.get("answer", {}).get("with_province", {}).get("plate_acc")),
+        _rate("plate_acc", "answer", "with_province"),
         "Answer right with province: the same for the whole text.",
     ),
     Column(
         "answer wrong but sure",
-        lambda f: share(f.get("answer", {}).get("confidently_wrong")),
+        _rate("confidently_wrong", "answer"),
         "Answer wrong but sure: of all plates, the share whose answer is wrong though each of its characters was given "
         "with more than 90 %.",
     ),
     Column(
         "sure answers right",
-        lambda f: share(f.get("answer", {}).get("right_of_sure")),
+        _rate("right_of_sure", "answer"),
         "Sure answers right: of the answers each of whose characters was given with more than 90 %, the share that is "
         "right.",
     ),
