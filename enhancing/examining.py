@@ -176,7 +176,7 @@ class Examiner:
     """generator: makes the results. second: another generator, for a second opinion. reader: None to read nothing.
     ask_again: whether to ask about variants of each picture, for the disagreement map. detector: looks for the plates
     in pictures, None to take them whole. answerer: the recogniser, None to answer by the reader alone. rule: makes one
-    answer of all readings."""
+    answer of all readings. layout: says of a plate that is given or taken whole whether it has two lines."""
 
     generator: Generator
     second: Generator | None = None
@@ -186,6 +186,7 @@ class Examiner:
     detector: Detector | None = None
     answerer: Answerer | None = None
     rule: Rule = DEFAULT
+    layout: Detector | None = None
 
     def enhance(self, sources: Sequence[Source]) -> list[Result]:
         return [self.judge(source, look) for source, look in zip(sources, self.look(sources), strict=True)]
@@ -340,7 +341,8 @@ def make_examiner(
     reader, detector = Reader(keep_steps=True) if read else None, load_detector() if find else None
     answerer = find_answerer(checkpoint, generator.backend)
     rule = Rule.from_info(generator.info)
-    return Examiner(generator, second, reader, ask_again, batch_size, detector, answerer, rule)
+    layout = load_detector() if read else None
+    return Examiner(generator, second, reader, ask_again, batch_size, detector, answerer, rule, layout)
 
 
 def as_read(source: Source, picture: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -348,7 +350,8 @@ def as_read(source: Source, picture: np.ndarray) -> tuple[np.ndarray, ...]:
     it, or the two lines of a plate that has two."""
     height, width = picture.shape[:2]
     if source.corners is None and source.two_lines:
-        return split_lines(picture, np.array([[0, 0], [width, height]]))
+        shares = np.array([[0, 0], [1, 1]]) if source.lines is None else source.lines
+        return split_lines(picture, shares * (width, height))
     if source.corners is None:
         return (picture,)
     corners = in_tile(source.corners, (height, width))

@@ -172,7 +172,7 @@ def load(
     if not problem:
         try:
             with _in_turn(_size(job.path)):
-                sources = load_sources(examiner.generator, job.path, corners, examiner.detector)
+                sources = load_sources(examiner.generator, job.path, corners, examiner.detector, layout=examiner.layout)
         except (ValueError, MemoryError, cv2.error) as error:
             problem = str(error) or "not enough memory"
     seconds = time.perf_counter() - started
@@ -204,7 +204,8 @@ def load_frames(examiner: Examiner, job: PictureJob, corners: Corners | None) ->
 def _of_frame(examiner: Examiner, job: PictureJob, picture: np.ndarray, corners: Corners | None) -> LoadedPlate:
     """The best plate of an animation's frame."""
     try:
-        source = find_sources(examiner.generator, picture, corners, detector=examiner.detector)[0]
+        finders = {"detector": examiner.detector, "layout": examiner.layout}
+        source = find_sources(examiner.generator, picture, corners, **finders)[0]
     except NoPlateFound as error:
         return LoadedPlate(job, job.name, None, str(error), 0.0)
     return LoadedPlate(job, job.name, source, "", 0.0)

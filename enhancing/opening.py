@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from data.ccpd import is_ccpd_name, parse_name
-from data.io import open_picture, picture_size, to_float
-from data.straighten import in_tile, plate_size, straighten
-from models.detector import Detection, Detector, find_plates
+from data.io import open_picture, picture_size, to_float, to_uint8
+from data.straighten import in_tile, plate_aspect, plate_size, straighten
+from models.detector import HINT, Detection, Detector, find_plates, is_wide
 from models.enhancer import Generator, to_working_size
 from reading.reader import has_gap
 
@@ -23,6 +23,8 @@ MAX_STRAIGHT_PX = 8_000_000
 TWO_LINES = 0.5
 # a picture taken whole may hold two lines if it is less long than this
 TWO_LINES_ASPECT = 2.0
+# of a plate whose corners are given: China's of two lines are 2.0, and nobody drags corners exactly
+TWO_LINES_LONGEST = 2.5
 # height over width from which corners are those of a plate on its side, not of one seen from aside
 ON_ITS_SIDE = 2.0
 NO_PLATE = "no plate found: give its corners with --corners, or take the picture as one plate with --whole"
@@ -43,9 +45,10 @@ class Source(NamedTuple):
     straightened plate, the least size of the result. native_width: px that the camera had across it. file_size: of the
     whole picture. plate: gives the picture or the straightened plate at its own size, (H, W, 3), uint8 or float32.
     corners: (4, 2), where the plate lies in the picture; None where that is taken whole. found: the detector's answer,
-    if it was asked. two_lines: whether the plate is read as two lines. unsure: taken whole since no plate is sure in
-    it, and not because the user said so. as_stored: the corners are those of the pixels as stored, not turned as EXIF
-    says."""
+    if it looked for plates. two_lines: whether the plate is read as two lines. lines: (4, 2), the corners around these
+    in a picture taken whole, as shares of its width and height; None for all of it. unsure: taken whole since no plate
+    is sure in it, and not because the user said so. as_stored: the corners are those of the pixels as stored, not
+    turned as EXIF says."""
 
     lq: np.ndarray
     size: tuple[int, int]
@@ -55,27 +58,36 @@ class Source(NamedTuple):
     corners: np.ndarray | None = None
     found: Detection | None = None
     two_lines: bool = False
+    lines: np.ndarray | None = None
     unsure: bool = False
     as_stored: bool = False
 
     def turned(self) -> "Source":
         """The same plate, turned by 180 degrees."""
         corners = None if self.corners is None else np.roll(self.corners, 2, axis=0)
-        return self._replace(lq=_upside_down(self.lq), plate=lambda: _upside_down(self.plate()), corners=corners)
+        lines = None if self.lines is None else np.roll(1 - self.lines, 2, axis=0)
+        lq, plate = _upside_down(self.lq), lambda: _upside_down(self.plate())
+        return self._replace(lq=lq, plate=plate, corners=corners, lines=lines)
 
 
 def load_sources(
-    generator: Generator, path: str, corners: Corners | None = None, detector: Detector | None = None, name: str = ""
+    generator: Generator,
+    path: str,
+    corners: Corners | None = None,
+    detector: Detector | None = None,
+    name: str = "",
+    layout: Detector | None = None,
 ) -> list[Source]:
-    """The plates of a file, best first. name: of the file where it was, if it is kept under another. Raises
-    PictureError for a file that is no picture, ValueError for corners that are outside it, NoPlateFound.
+    """The plates of a file, best first. name: of the file where it was, if it is kept under another. layout: as for
+    `find_sources`. Raises PictureError for a file that is no picture, ValueError for corners that are outside it,
+    NoPlateFound.
 
     A source is small: the few pictures larger than the generator's input are opened again where their own size is
     needed.
     """
     name = name or os.path.basename(path)
     as_stored = is_annotated_as_stored(path, corners, name)
-    sources = find_sources(generator, open_picture(path, upright=not as_stored), corners, name, detector)
+    sources = find_sources(generator, open_picture(path, upright=not as_stored), corners, name, detector, layout)
 
     def again(source: Source) -> Callable[[], np.ndarray]:
         return lambda: _at_own_size(open_picture(path, upright=not as_stored), source.corners, source.size)
@@ -95,14 +107,15 @@ def find_sources(
     corners: Corners | None = None,
     name: str = "",
     detector: Detector | None = None,
+    layout: Detector | None = None,
 ) -> list[Source]:
     """As `make_source`; but the detector, if there is one, looks for plates if neither corners nor the name say where
-    they are."""
+    they are. layout: says of one that is not found, but given or taken whole, whether it has two lines."""
     if detector is None or corners is not None or _named_corners(picture.shape[:2], name) is not None:
-        return [make_source(generator, picture, corners, name)]
+        return [_with_lines(make_source(generator, picture, corners, name), layout)]
     located = find_plates(picture, detector)
     if located.whole:
-        return [make_source(generator, picture)._replace(unsure=not located.plates)]
+        return [_with_lines(make_source(generator, picture), layout)._replace(unsure=not located.plates)]
     if not located.plates:
         raise NoPlateFound
     return [_straightened(generator, picture, plate.corners, plate) for plate in located.plates]
@@ -123,6 +136,24 @@ def make_source(generator: Generator, picture: np.ndarray, corners: Corners | No
     lq = to_working_size(generator, to_float(_bounded(generator, picture)))
     two_lines = width / height < TWO_LINES_ASPECT and has_gap(lq)
     return Source(lq, (height, width), float(width), (height, width), lambda: picture, two_lines=two_lines)
+
+
+def _with_lines(source: Source, layout: Detector | None) -> Source:
+    """The source, read as two lines where the detector sees them."""
+    height, width = source.lq.shape[:2]
+    if layout is None or source.two_lines:
+        return source
+    if source.corners is not None:
+        if plate_aspect(source.corners) > TWO_LINES_LONGEST:
+            return source
+        given = Detection(in_tile(source.corners, (height, width)), 1.0, 0.0, 0.0)
+        return source._replace(two_lines=layout.second_look(to_uint8(source.lq), given).two_lines >= TWO_LINES)
+    if width >= TWO_LINES_ASPECT * height:
+        return source
+    best = next((plate for plate in layout.detect(source.lq, HINT) if is_wide(plate, source.lq)), None)
+    if best is None or best.two_lines < TWO_LINES:
+        return source
+    return source._replace(two_lines=True, lines=best.corners / (width, height))
 
 
 def _straightened(

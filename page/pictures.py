@@ -100,12 +100,13 @@ class VisitorPhoto:
 
     def look(self, generator: Generator, detector: Detector | None) -> None:
         """Find its plates as enhance.py does. Raises NoPlateFound, PictureError."""
-        self.sources = load_sources(generator, self.path, detector=detector, name=self.name)
+        self.sources = load_sources(generator, self.path, detector=detector, name=self.name, layout=detector)
 
-    def mark(self, generator: Generator, corners: Corners | None) -> None:
-        """Take the plate between the visitor's corners, or all of the picture. Raises ValueError."""
-        marked = load_sources(generator, self.path, corners, name=self.name)[0]
-        # whether it has two lines does not depend on where exactly its corners are
+    def mark(self, generator: Generator, corners: Corners | None, layout: Detector | None) -> None:
+        """Take the plate between the visitor's corners, or all of the picture. layout: says whether it has two lines.
+        Raises ValueError."""
+        marked = load_sources(generator, self.path, corners, name=self.name, layout=layout)[0]
+        # whether it may hang upside down does not depend on where exactly its corners are
         found = self.sources[self.chosen].found if corners is not None and self.sources else None
         self.moved = marked._replace(found=found)
 

@@ -91,7 +91,7 @@ def _described(examiner: Examiner, folder: str, photo: VisitorPhoto, corners: li
     height, width = photo.size
     try:
         if corners:
-            photo.mark(examiner.generator, [(float(x), float(y)) for x, y in corners])
+            photo.mark(examiner.generator, [(float(x), float(y)) for x, y in corners], examiner.layout)
         else:
             photo.look(examiner.generator, examiner.detector)
     except NoPlateFound:
@@ -153,7 +153,7 @@ def _choose(examiner: Examiner, folder: str, visit: Visit, wanted: dict):
     try:
         if corners or wanted.get("whole"):
             marked = [tuple(map(float, corner)) for corner in corners] if corners else None
-            photo.mark(examiner.generator, marked)
+            photo.mark(examiner.generator, marked, examiner.layout)
     except (ValueError, TypeError) as error:
         # where the visitor has put them, to be moved on
         return visit.shown(photo, photo.view(problem=str(error), corners=marked), words.EMPTY)

@@ -1,5 +1,7 @@
 """Straightening by corners."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,9 +9,10 @@ from drawn_plates import plate
 from PIL import Image
 
 from data.ccpd import format_name
-from data.straighten import plate_size
-from enhancing.opening import in_order, load_sources, make_source
-from models.detector import is_quadrangle
+from data.straighten import plate_size, rectangle
+from enhancing.examining import as_read
+from enhancing.opening import find_sources, in_order, load_sources, make_source
+from models.detector import Detection, is_quadrangle
 from models.enhancer import Generator
 
 # from the bottom right, clockwise
@@ -39,6 +42,43 @@ def test_a_plate_on_its_side_is_read_along_its_longer_edges():
     # one of two lines seen from far aside stays upright
     narrow = upright * (0.25, 1)
     np.testing.assert_array_equal(in_order(narrow), narrow)
+
+
+class SeesTwoLines:
+    """A detector to which each plate has two lines, in the lower right of the picture where it looks for one."""
+
+    def second_look(self, picture, candidate):
+        return replace(candidate, two_lines=0.9)
+
+    def detect(self, picture, hint=1.0, near=None):
+        height, width = picture.shape[:2]
+        low, high = np.array([0.3, 0.4]) * (width, height), np.array([0.9, 0.95]) * (width, height)
+        corners = [high, (low[0], high[1]), low, (high[0], low[1])]
+        return [Detection(np.array(corners), 0.5, 0.9, 0.0)]
+
+
+def test_whether_a_plate_has_two_lines_is_asked_where_its_corners_are_given():
+    """Nobody did, and half of such a plate was answered, surely."""
+    picture, generator = np.full((200, 400, 3), 90, np.uint8), Generator(lambda batch: batch)
+    corners = rectangle(140, 100, (200, 100))
+    for layout, two_lines in ((None, False), (SeesTwoLines(), True)):
+        (source,) = find_sources(generator, picture, corners, layout=layout)
+        assert source.two_lines == two_lines
+    # so long a plate has one
+    assert not find_sources(generator, picture, rectangle(300, 90, (200, 100)), layout=SeesTwoLines())[0].two_lines
+
+
+def test_a_picture_taken_whole_is_cut_between_the_lines_that_are_seen_in_it():
+    picture, generator = np.zeros((150, 200, 3), np.uint8), Generator(lambda batch: batch)
+    (source,) = find_sources(generator, picture, layout=SeesTwoLines())
+    np.testing.assert_allclose(source.lines[[0, 2]], [[0.9, 0.95], [0.3, 0.4]])
+    upper, lower = as_read(source, np.zeros((150, 200, 3), np.float32))
+    assert upper.shape[1] == lower.shape[1] == 120
+    assert 82 < len(upper) + len(lower) < 95
+    np.testing.assert_allclose(source.turned().lines[[0, 2]], [[0.7, 0.6], [0.1, 0.05]])
+    np.testing.assert_allclose(source.turned().turned().lines, source.lines)
+    (flat,) = find_sources(generator, picture[:90], layout=SeesTwoLines())
+    assert not flat.two_lines
 
 
 def test_a_tilted_plate_comes_out_upright():
