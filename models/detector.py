@@ -74,6 +74,8 @@ TINY_PX = 144
 LONG_ASPECT, LONG_PX = 2.5, 1400
 # a candidate of this score may be no plate, but suggests a crop if it fills this share of the picture's width
 HINT, HINT_SHARE = 0.25, 0.5
+# height over width of a picture from which a hint makes it no crop: no plate is so high, but pages and screens are
+HINT_HIGHEST = 1.2
 # of a plate in a crop that needs no straightening: share of the picture's width and height at most; degrees by which
 # its upper edge is tilted and its sides lean
 FRAMED_WIDTH, FRAMED_HEIGHT, FRAMED_TILT, FRAMED_LEAN = 0.92, 0.8, 3.0, 5.0
@@ -346,7 +348,9 @@ def find_plates(picture: np.ndarray, detector: Detector) -> Located:
     """picture: (H, W, 3), uint8 or float32 in [0, 1]. Corners go by how a plate is read: one upside down is turned."""
     found = [upright(plate) for plate in detector.detect(picture, HINT)]
     sure = [plate for plate in found if plate.is_sure]
-    crop = is_small_crop(picture) or any(is_wide(plate, picture) for plate in found)
+    height, width = picture.shape[:2]
+    hinted = height <= HINT_HIGHEST * width and any(is_wide(plate, picture) for plate in found)
+    crop = is_small_crop(picture) or hinted
     if sure:
         return Located(tuple(sure), crop and has_crop_shape(picture) and is_framed(sure[0], picture))
     return Located((), crop)

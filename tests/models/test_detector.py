@@ -367,6 +367,13 @@ def test_a_hint_that_fills_a_picture_makes_it_a_crop():
     assert find_plates(blank(500, 700), Finds(Detection(BOX * 600, 0.3, 0, 0))) == ((), True)
 
 
+def test_a_page_or_a_screen_held_upright_is_no_crop_of_a_plate():
+    """A letter was taken for an unsure plate that fills its width, and a restored page was the result."""
+    hint = Detection(BOX * 400, 0.3, 0, 0)
+    assert find_plates(blank(700, 600), Finds(hint)) == ((), True)
+    assert find_plates(blank(800, 600), Finds(hint)) == ((), False)
+
+
 def test_upside_down():
     turned = upright(Detection(BOX * 90, 0.9, 0, 0.95))
     assert (turned.corners[0] == (0, 0)).all()
