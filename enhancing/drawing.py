@@ -131,7 +131,13 @@ def _length(line: str) -> float:
 
 def _font_for(char: str) -> ImageFont.FreeTypeFont:
     """Provinces from the one font that has them; what neither font has is drawn as the Latin one's empty box."""
-    return _font(HANZI if "\u2e80" <= char <= "\u9fff" else LATIN)
+    return _font(HANZI if "\u2e80" <= char <= "\u9fff" and _is_drawn(char) else LATIN)
+
+
+@lru_cache(maxsize=1024)
+def _is_drawn(char: str) -> bool:
+    """Whether the font of the provinces has it: what it lacks it leaves blank."""
+    return _font(HANZI).getmask(char).getbbox() is not None
 
 
 @lru_cache(maxsize=2)

@@ -1,7 +1,7 @@
 import numpy as np
 from drawn_plates import plate
 
-from enhancing.drawing import answer_line, heat_map, sheet
+from enhancing.drawing import INK, answer_line, heat_map, sheet
 from reading.answer import Answer
 
 
@@ -24,3 +24,10 @@ def test_the_answer_is_said_with_its_doubt():
     candidates = ((("A", 0.9),), (("B", 0.4), ("8", 0.3)))
     assert answer_line(Answer(candidates)) == "answer: A? (all of it right: 36 %)"
     assert answer_line(Answer()) == "answer: nothing read"
+
+
+def test_what_no_font_has_is_an_empty_box_and_no_gap():
+    """The reader knows characters that are on no plate; one of those was a gap in the line."""
+    gap, box, province = (sheet([("", np.zeros((20, 20, 3)))], [(f"read {char}", INK)]) for char in " 厦皖")
+    assert (box != gap).any()
+    assert (box != province).any()
