@@ -10,7 +10,10 @@ s3://bucket/folder. A stopped run that is started again does only what is missin
 import hashlib
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, fields
+
+import numpy as np
 
 from data.buckets import (
     NOT_LISTED,
@@ -28,9 +31,13 @@ from data.buckets import (
 )
 from data.console import STOPPED, ended_early, prepare_console, say
 from data.files import only_run_in
+from data.io import PictureError, picture_size
 from data.photos import Photo, assign_splits, decide_format, find_photos, read_splits, tell_lists
 from data.preprocessing import FAILED, KEPT, REJECTED, Finder, Recipe, Summary, write_report
 from data.settings import field, parse, path, require
+
+# pictures whose shape is looked at where their names say nothing
+SHAPES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +114,21 @@ def recipe_of(settings: Settings, photos: list[Photo]) -> Recipe:
     if form == "auto":
         form, why = decide_format(photos)
         say(f"--format {form}: {why}")
+        if form == "crops" and (share := share_of_photos(settings.raw, photos)) > 0.5:
+            shape = f"{share:.0%} of the pictures do not have the shape of a crop"
+            say(f"{shape}: if they are whole photos, give --format photos, which finds the plates in them", error=True)
     return Recipe(**{each.name: getattr(settings, each.name) for each in fields(Recipe)} | {"form": form})
+
+
+def share_of_photos(raw: str, photos: list[Photo]) -> float:
+    """Of the first pictures that can be opened, the share that has not the shape of a plate's crop; 0 of none."""
+    from models.detector import has_crop_shape
+
+    shapes = []
+    for photo in photos[:SHAPES]:
+        with suppress(PictureError):
+            shapes.append(has_crop_shape(np.broadcast_to(np.uint8(0), (*picture_size(f"{raw}/{photo.source}"), 3))))
+    return 1 - float(np.mean(shapes)) if shapes else 0.0
 
 
 def checksum(splits: dict[str, str] | None) -> str:

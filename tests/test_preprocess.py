@@ -237,7 +237,9 @@ def test_crops_need_no_names(tmp_path, quick, capsys):
         crop = draw_photo(number)[top:bottom, left:right]
         Image.fromarray(crop).save(tmp_path / "raw" / name, quality=95)
     assert run(tmp_path / "raw", tmp_path / "out", "--scale", 2) == 0
-    assert "--format crops: 0% of 3 names" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "--format crops: 0% of 3 names" in told.out
+    assert "shape" not in told.err
     rows = read_manifest(tmp_path / "out")
     assert {row.source for row in rows} == {"a&b #1 %20[x].png", "皖::2.jpg", "portrait.JPEG"}
     for row in rows:
@@ -245,6 +247,21 @@ def test_crops_need_no_names(tmp_path, quick, capsys):
         hr, lq = (read_tile(tile_url(tmp_path / "out", row.split, side, row.key)) for side in ("hr", "lq"))
         assert (hr.shape, lq.shape) == ((96, 192, 3), (48, 96, 3))
         np.testing.assert_allclose(np.ptp(np.array(row.corners), axis=0), (192, 73.8), atol=2)
+
+
+def test_photos_that_are_taken_for_crops_by_their_names_are_spoken_of(tmp_path, quick, capsys):
+    """Streets and pages were squeezed into tiles without a word."""
+    (tmp_path / "raw").mkdir()
+    for number in range(3):
+        Image.fromarray(draw_photo(number)).save(tmp_path / "raw" / f"{number}.png")
+    (tmp_path / "raw" / "3.png").write_bytes(b"no picture")
+    run(tmp_path / "raw", tmp_path / "out")
+    told = capsys.readouterr()
+    assert "--format crops: 0% of 4 names" in told.out
+    assert "100% of the pictures do not have the shape of a crop" in told.err
+    assert "--format photos" in told.err
+    run(tmp_path / "raw", tmp_path / "asked", "--format", "crops")
+    assert "shape" not in capsys.readouterr().err
 
 
 def test_the_datasets_own_lists_rule(tmp_path, quick):
