@@ -6,6 +6,7 @@ positions in the other picture.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 import cv2
@@ -18,6 +19,7 @@ from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, 
 from enhancing.opening import Source
 from models.enhancer import at_own_size, is_larger, resize, restore_each
 from reading.answer import INPUT, RECOGNISER, RESULT, Answer, Vote, answer, vote
+from reading.matching import edit_distance
 from reading.reader import Reading, read_plates
 
 # after aligning; frames below it show something else, or cannot be aligned
@@ -28,6 +30,9 @@ PICTURE_WEIGHT = 0.5
 REFERENCE_CANDIDATES = 8
 # of the frames' readings with the elected one; low, since single frames may be bad
 MIN_AGREEMENT = 0.6
+SEVERAL_PLATES = "the frames may show several plates"
+# two frames show two plates where each is so sure of each character, and so large a share of these differs
+SURE_FRAME, OTHER_PLATE = 0.85, 0.5
 # detail between these, in px of a tile, is strokes; finer is noise
 STROKES_SIGMA = (1.0, 4.0)
 # of a frame's worth, in its weight; docs/EXPERIMENTS.md
@@ -100,8 +105,14 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
         reference=reference,
         consistency=fit.consistency,
         effective_width=width,
-        warnings=(TOO_LITTLE,) if too_little else (),
+        warnings=(TOO_LITTLE,) * too_little + (SEVERAL_PLATES,) * _show_several(results),
     )
+
+
+def _show_several(results: Sequence[Result]) -> bool:
+    sure = {each.answer.best_text for each in results if each.answer and each.answer.is_sure(SURE_FRAME)}
+    pairs = combinations(sorted(sure), 2)
+    return any(edit_distance(a, b) >= OTHER_PLATE * max(len(a), len(b)) for a, b in pairs)
 
 
 def _reference(results: Sequence[Result], trust: np.ndarray) -> int:

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from drawn_plates import Scripted, motion, moved, noisy, plate, spelled
 
-from enhancing.burst import align, combine
+from enhancing.burst import SEVERAL_PLATES, align, combine
 from enhancing.drawing import burst_sheet
 from enhancing.examining import TOO_LITTLE, Examiner
 from enhancing.opening import make_source
@@ -92,6 +94,16 @@ def test_frames_that_read_differently_bring_the_warning():
         [make_source(examiner(None).generator, noisy(plate("B742KX"), 0.1, seed)) for seed in range(3)]
     )
     assert combine(results, READING).warnings == (TOO_LITTLE,)
+
+
+@pytest.mark.parametrize(("other", "several"), [("M158AN", True), ("8742KX", False)])
+def test_frames_that_surely_read_otherwise_show_several_plates(other, several):
+    """Three cars gave one text, and nobody was told."""
+    sure = [replace(spelled(text), confidence=0.9) for text in ("B742KX", other)]
+    frames = [make_source(examiner(None).generator, noisy(plate("B742KX"), 0.1, seed)) for seed in range(2)]
+    # each frame upright and turned, then each enhanced
+    results = examiner(Scripted(*[each for each in sure for _ in range(2)], *sure)).enhance(frames)
+    assert (SEVERAL_PLATES in combine(results, READING).warnings) == several
 
 
 def test_no_frames():
