@@ -2,16 +2,16 @@
 
 The readings are those of the recogniser, from the picture itself, and of the reader, from the picture and from the
 result. They make different errors. Their probabilities are pooled by the weighted sum of their logarithms (Heskes 1998,
-"Selecting weighting factors in logarithmic opinion pools"). A curve of three numbers (beta calibration, Kull et al.
-2017, "Beta calibration: a well-founded and easily implemented improvement on logistic calibration for binary
-classifiers"), fitted on plates whose text is known, makes of the pooled probability of the likeliest character
-the one that is given: of the characters given with p a share of p is right.
+"Selecting weighting factors in logarithmic opinion pools"). A curve, fitted on plates whose text is known, makes of
+the pooled probability of the likeliest character the one that is given: of the characters given with p a share of p is
+right. It is a spline of the log-odds, as in Lucena 2018, "Spline-based probability calibration" (arXiv 1809.07751),
+but of straight pieces that never fall.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -38,8 +38,12 @@ ALTERNATIVES = 3
 LEAST_ALTERNATIVE = 0.01
 # tried when a rule is fitted: of the reader's two, beside the recogniser's 1; finest where they can outvote it together
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.7, 3.0)
-# a, b and c of the curve that leaves every probability as it is
-AS_POOLED = (1.0, 1.0, 0.0)
+# log-odds between which the curve is straight: probabilities of 0.27, 0.73 and 0.95
+KNOTS = (-1.0, 1.0, 3.0)
+# the slope of each piece, and the offset, of the curve that leaves every probability as it is
+AS_POOLED = (*(1.0 for _ in range(len(KNOTS) + 1)), 0.0)
+# characters of the mean weight that the curve as pooled counts for where one is fitted
+PRIOR_WEIGHT = 3.0
 NEWTON_STEPS = 50
 # letters that Chinese plates do not have, and the digits that a reader takes for them
 LOOKALIKES = (("O", "0"), ("I", "1"))
@@ -52,28 +56,25 @@ MIN_PROVINCE, MIN_PROVINCE_ELSEWHERE = 0.25, 0.7
 
 @dataclass(frozen=True)
 class Rule:
-    """How readings become an answer. weights: of each source, at least 0; sources that are absent do not count.
-    temperature: above 0; above 1 it lowers trust. Networks fitted before the curve have one, later ones 1. trust: a, b
-    (at least 0) and c of the curve."""
+    """How readings become an answer. weights: of each source, at least 0; sources that are absent do not count. trust:
+    the slopes of the curve's pieces, at least 0, and its offset."""
 
     weights: Mapping[str, float]
-    temperature: float = 1.0
-    trust: tuple[float, float, float] = AS_POOLED
+    trust: tuple[float, ...] = AS_POOLED
 
     @classmethod
     def from_info(cls, info: Mapping) -> "Rule":
-        """What the JSON of a network says under "answer"; the default where it says nothing of use."""
+        """What the JSON of a network says under "answer"; the default where it says nothing of use. Where it lacks a
+        curve, or has one of an earlier kind, probabilities are given as they are pooled."""
         known = info.get("answer")
-        if not isinstance(known, dict):
+        weights = known.get("weights") if isinstance(known, dict) else None
+        if not (isinstance(weights, dict) and all(_is_number(each) and each >= 0 for each in weights.values())):
             return DEFAULT
-        weights, temperature = known.get("weights"), known.get("temperature")
-        numbers = isinstance(weights, dict) and all(_is_number(each) and each >= 0 for each in weights.values())
-        if not (numbers and any(weights.values()) and _is_number(temperature) and temperature > 0):
+        if not any(weights.values()):
             return DEFAULT
-        trust = known.get("trust", AS_POOLED)
-        if not (isinstance(trust, (list, tuple)) and len(trust) == 3 and all(map(_is_number, trust))):
-            return DEFAULT
-        return cls(weights, float(temperature), tuple(map(float, trust))) if min(trust[:2]) >= 0 else DEFAULT
+        trust = known.get("trust")
+        fits = isinstance(trust, (list, tuple)) and len(trust) == len(AS_POOLED) and all(map(_is_number, trust))
+        return cls(weights, tuple(map(float, trust))) if fits and min(trust[:-1]) >= 0 else cls(weights)
 
 
 DEFAULT = Rule({RECOGNISER: 1.0, INPUT: 0.3, RESULT: 0.3})
@@ -123,11 +124,11 @@ class Answer:
 def answer(readings: Mapping[str, Sequence[Reading]], rule: Rule = DEFAULT, shares: Shares | None = None) -> Answer:
     """readings: of each source, with `steps`; several of one source share its weight, by `shares` where these are
     given, else equally."""
-    return _answer_of(pool(readings, rule.weights, shares), rule.temperature, rule.trust)
+    return _answer_of(pool(readings, rule.weights, shares), rule.trust)
 
 
-def _answer_of(pooled: np.ndarray, temperature: float = 1.0, trust: tuple[float, float, float] = AS_POOLED) -> Answer:
-    return Answer(tuple(_candidates(row / temperature, trust) for row in pooled))
+def _answer_of(pooled: np.ndarray, trust: Sequence[float] = AS_POOLED) -> Answer:
+    return Answer(tuple(_candidates(row, trust) for row in pooled))
 
 
 def pool(
@@ -230,33 +231,36 @@ def _judgements(plates: Sequence[Known], weights: Mapping[str, float]) -> tuple[
     return probabilities, right, np.full(len(right), 1 / len(plates))
 
 
-def fit_trust(probabilities: np.ndarray, right: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
-    """a, b and c of the curve with the least weighted logarithmic loss. probabilities, right, weights: of each
-    character. A normal prior, as heavy as one character in the mean, keeps the curve where there are few near to what
-    it leaves as pooled."""
+def fit_trust(probabilities: np.ndarray, right: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
+    """The curve with the least weighted logarithmic loss. probabilities, right, weights: of each character. A normal
+    prior keeps the curve where there are few near to what it leaves as pooled."""
     features, start = _features(probabilities), np.array(AS_POOLED)
     weights = weights / weights.mean()
-    used = np.ones(3, bool)
+    used = np.ones(len(start), bool)
     while True:
         values = np.where(used, start, 0.0)
         for _ in range(NEWTON_STEPS):
             given = _sigmoid(features @ values)
-            slope = features.T @ (weights * (given - right)) + values - start
-            bend = (features.T * (weights * given * (1 - given))) @ features + np.eye(3)
-            step = np.zeros(3)
+            slope = features.T @ (weights * (given - right)) + PRIOR_WEIGHT * (values - start)
+            bend = (features.T * (weights * given * (1 - given))) @ features + PRIOR_WEIGHT * np.eye(len(start))
+            step = np.zeros(len(start))
             step[used] = np.linalg.solve(bend[np.ix_(used, used)], slope[used])
             # a longer one may overshoot where the curve is flat
             values -= step / max(1.0, np.abs(step).max())
-        negative = used & (values < 0) & (True, True, False)
-        if not negative.any():
+        falling = used & (values < 0)
+        # the offset may be negative
+        falling[-1] = False
+        if not falling.any():
             return tuple(float(each) for each in values.round(4))
-        # what would make the curve fall is left out, as Kull et al. do
-        used &= ~negative
+        used &= ~falling
 
 
 def _features(probabilities: np.ndarray | float) -> np.ndarray:
+    """(..., len(AS_POOLED)): how far the log-odds go into each piece of the curve, from 0 on, and 1."""
     p = np.clip(probabilities, LEAST, 1 - LEAST)
-    return np.stack([np.log(p), -np.log1p(-p), np.ones_like(p)], axis=-1)
+    odds, ends = np.log(p) - np.log1p(-p), (-np.inf, *KNOTS, np.inf)
+    pieces = [np.clip(odds, *piece) - np.clip(0.0, *piece) for piece in pairwise(ends)]
+    return np.stack([*pieces, np.ones_like(odds)], axis=-1)
 
 
 def _sigmoid(odds: np.ndarray) -> np.ndarray:
@@ -280,7 +284,7 @@ def _without_lookalikes(pooled: np.ndarray) -> np.ndarray:
     return pooled
 
 
-def _candidates(logits: np.ndarray, trust: tuple[float, float, float]) -> tuple[tuple[str, float], ...]:
+def _candidates(logits: np.ndarray, trust: Sequence[float]) -> tuple[tuple[str, float], ...]:
     """Of one place, the likeliest characters. The curve was fitted for the first; the others share what it leaves as
     they did before, none above the first, so that all sum to at most one."""
     probabilities = np.exp(logits - logits.max())

@@ -25,8 +25,13 @@ def test_the_least_width_is_where_half_are_read_right():
 
 def test_calibration_is_written_beside_the_checkpoint(tmp_path):
     (tmp_path / "g.json").write_text('{"role": "generator"}')
-    write(str(tmp_path / "g.keras"), (0.3, 0.1), 41.26, Rule({"input": 1.0, "result": 0.2}, trust=(0.2, 1.3, -1.2)))
-    answer = {"weights": {"input": 1.0, "result": 0.2}, "temperature": 1.0, "trust": [0.2, 1.3, -1.2]}
+    write(
+        str(tmp_path / "g.keras"),
+        (0.3, 0.1),
+        41.26,
+        Rule({"input": 1.0, "result": 0.2}, trust=(0.4, 0.8, 0.5, 1.9, -0.5)),
+    )
+    answer = {"weights": {"input": 1.0, "result": 0.2}, "trust": [0.4, 0.8, 0.5, 1.9, -0.5]}
     known = {"strength": 0.3, "readable_strength": 0.1, "min_effective_width_px": 41.3, "answer": answer}
     assert json.loads((tmp_path / "g.json").read_text()) == {"role": "generator", **known}
 

@@ -8,6 +8,7 @@ from drawn_plates import reading
 from reading.answer import (
     AS_POOLED,
     INPUT,
+    KNOTS,
     RECOGNISER,
     RESULT,
     UNKNOWN,
@@ -46,16 +47,6 @@ def test_a_character_below_one_half_is_not_given():
     assert torn.text == "K" + UNKNOWN
     assert {torn.best_text[1], torn.alternatives[1][0]} == {"8", "B"}
     assert torn.probabilities[1] < 0.5 < torn.probabilities[0]
-
-
-def test_temperature_lowers_trust_and_changes_no_character():
-    seen = {RECOGNISER: [spelt("KA7", 0.8, "X")], INPUT: [spelt("KX7", 0.6, "A")]}
-    sure, cautious = (answer(seen, Rule(EVEN.weights, temperature)) for temperature in (0.5, 2.0))
-    assert sure.best_text == cautious.best_text
-    assert sure.probability > cautious.probability
-    # the likeliest come first at any temperature
-    for each in (sure, cautious):
-        assert all(a >= b for some in each.candidates for (_, a), (_, b) in pairwise(some))
 
 
 def test_probabilities_of_all_characters_and_none_sum_to_at_most_one():
@@ -158,24 +149,24 @@ def test_the_recognisers_columns_are_a_reading():
     assert answer({RECOGNISER: [seen]}, EVEN).best_text.startswith("AA京")
 
 
-@pytest.mark.parametrize(
-    "known",
-    [None, {}, {"weights": {}, "temperature": 1}, {"weights": {"input": -1}, "temperature": 1},
-     {"weights": {"input": 1}, "temperature": 0}, {"weights": {"input": "1"}, "temperature": 1}, [1],
-     *({"weights": {"input": 1}, "temperature": 1, "trust": trust}
-       for trust in ([1, 1], [-1, 1, 0], ["1", 1, 0], 1, None, [1, 1, float("nan")]))],
-)  # fmt: skip
+CURVE = (0.4, 0.8, 0.5, 1.9, -0.5)
+
+
+@pytest.mark.parametrize("known", [None, {}, {"weights": {}}, {"weights": {"input": -1}}, {"weights": {"input": "1"}},
+                                   {"weights": {"input": 0}, "trust": CURVE}, [1]])  # fmt: skip
 def test_a_rule_that_makes_no_sense_is_not_followed(known):
     assert Rule.from_info({"answer": known}) == Rule.from_info({})
 
 
 def test_a_rule_comes_from_the_json():
-    rule = Rule.from_info({"answer": {"weights": {"recogniser": 2, "input": 0}, "temperature": 1.5}})
-    assert (rule.weights[RECOGNISER], rule.temperature) == (2, 1.5)
-    # networks fitted before there was a curve
-    assert rule.trust == AS_POOLED
-    later = {"weights": {"input": 1.0}, "temperature": 1.0, "trust": [0.2, 1.3, -1.2]}
-    assert Rule.from_info({"answer": later}) == Rule({"input": 1.0}, 1.0, (0.2, 1.3, -1.2))
+    known = {"weights": {"recogniser": 2, "input": 0}, "trust": list(CURVE)}
+    assert Rule.from_info({"answer": known}) == Rule({"recogniser": 2, "input": 0}, CURVE)
+
+
+@pytest.mark.parametrize("trust", [None, [0.2, 1.3, -1.2], [-0.1, 1, 1, 1, 0], ["1", 1, 1, 1, 0], 1,
+                                   [1, 1, 1, 1, float("nan")]])  # fmt: skip
+def test_a_curve_of_another_kind_leaves_probabilities_as_pooled(trust):
+    assert Rule.from_info({"answer": {"weights": {"input": 1}, "trust": trust}}) == Rule({"input": 1}, AS_POOLED)
 
 
 def plates(recognised: str, read: str, count: int, truth: str = "KA7", sure: float = 0.9) -> list[Known]:
@@ -202,32 +193,45 @@ def test_the_fitted_curve_gives_as_much_trust_as_is_deserved():
     # given with 0.9, right in two of three
     rule = fit([plates("KA7", "KA7", 20) + plates("KA7", "KA7", 10, truth="QQQ")])
     given = answer({RECOGNISER: [spelt("KA7", 0.9, "X")], INPUT: [spelt("KA7", 0.95, "X")]}, rule)
-    assert rule.temperature == 1
     assert given.probabilities == pytest.approx((2 / 3,) * 3, abs=0.08)
 
 
-@pytest.mark.parametrize("true", [(0.7, 1.5, -0.8), (0.3, 1.3, -1.2), (1.0, 1.0, 0.0), (1.6, 0.4, 1.0)])
+def curve(trust: tuple[float, ...], pooled: np.ndarray) -> np.ndarray:
+    """What `trust` makes of a probability of a single reading."""
+    odds = np.log(pooled) - np.log1p(-pooled)
+    ends = (-np.inf, *KNOTS, np.inf)
+    parts = [
+        slope * (np.clip(odds, *ends) - np.clip(0, *ends))
+        for slope, ends in zip(trust[:-1], pairwise(ends), strict=True)
+    ]
+    return 1 / (1 + np.exp(-(sum(parts) + trust[-1])))
+
+
+@pytest.mark.parametrize("true", [CURVE, AS_POOLED, (1.5, 0.6, 1.2, 0.7, 0.3)])
 def test_a_curve_is_found_again(true):
     rng = np.random.default_rng(0)
     pooled = rng.uniform(0.02, 0.999, 20000)
+    right = rng.random(20000) < curve(true, pooled)
+    found = fit_trust(pooled, right, np.ones(20000))
+    np.testing.assert_allclose(curve(found, pooled), curve(true, pooled), atol=0.03)
 
-    def curve(a, b, c):
-        return 1 / (1 + np.exp(-(a * np.log(pooled) - b * np.log(1 - pooled) + c)))
 
-    right = rng.random(20000) < curve(*true)
-    np.testing.assert_allclose(curve(*fit_trust(pooled, right, np.ones(20000))), curve(*true), atol=0.03)
+def test_the_curve_as_pooled_changes_nothing():
+    pooled = np.linspace(0.01, 0.99, 50)
+    np.testing.assert_allclose(curve(AS_POOLED, pooled), pooled, rtol=1e-6)
+    seen = {RECOGNISER: [spelt("KA7", 0.6, "X")]}
+    assert answer(seen, Rule(EVEN.weights)).probabilities == pytest.approx((0.6,) * 3, abs=0.02)
 
 
 def test_a_curve_never_falls():
     pooled = np.linspace(0.05, 0.95, 400)
     # right less often, the more is given
-    a, b, _ = fit_trust(pooled, np.arange(400) % 10 > pooled * 10, np.ones(400))
-    assert a >= 0
-    assert b >= 0
-    assert fit_trust(np.full(5, 0.9), np.ones(5, bool), np.ones(5)) == pytest.approx((1, 1, 0), abs=0.5)
+    *slopes, _ = fit_trust(pooled, np.arange(400) % 10 > pooled * 10, np.ones(400))
+    assert min(slopes) >= 0
+    assert fit_trust(np.full(5, 0.9), np.ones(5, bool), np.ones(5)) == pytest.approx(AS_POOLED, abs=0.5)
 
 
-@pytest.mark.parametrize("trust", [(0.2, 1.3, -1.2), (1.0, 1.0, 3.0), (0.0, 0.0, -6.0)])
+@pytest.mark.parametrize("trust", [CURVE, (1.0, 1.0, 1.0, 1.0, 3.0), (0.0, 0.0, 0.0, 0.0, -6.0)])
 def test_a_curve_keeps_the_order_of_the_candidates(trust):
     seen = {RECOGNISER: [spelt("KA7", 0.6, "X")], INPUT: [spelt("KX7", 0.55, "A")]}
     pooled, given = answer(seen, EVEN), answer(seen, replace(EVEN, trust=trust))
