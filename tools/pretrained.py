@@ -26,8 +26,8 @@ LEDGER = "steps.json"
 NETWORKS = ("detector", "recogniser", "pretrain", "generator")
 # of these a run of train.py leaves the archives
 GENERATORS = ("pretrain", "generator")
-# the run whose generators ship
-FURTHER = "further-generator"
+# a round trains the recogniser, then a generator around it
+ROUND = ("recogniser", "generator")
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Step:
 
 
 def steps(settings: Settings, recipe: dict) -> list[Step]:
-    """All steps of the recipe, in order. Recogniser and generator are trained twice, the second time from where the
-    first ended, with what "further_recogniser" and "further_generator" change. Each generator is built on the
-    recogniser before it; the second ones ship."""
+    """All steps of the recipe, in order. Recogniser and generator are trained in rounds, each from where the one before
+    ended, with what its entry in "further_rounds" changes. Each generator is built on the recogniser of its round; the
+    networks of the last round ship."""
     runs, datasets, config = Path(settings.runs), Path(settings.datasets), ("--config", settings.recipe)
     photos, tiles = str(datasets / "photos"), str(datasets / "tiles")
     minutes = recipe["minutes"]
@@ -73,8 +73,7 @@ def steps(settings: Settings, recipe: dict) -> list[Step]:
         return Step(name, command, minutes[name] if name in minutes else minutes[name.split()[0]], **more)
 
     def trained(name: str, out: Path, *more: str) -> Step:
-        program = f"training.{name.split()[-1]}"
-        return step(name, "-m", program, *config, *more, "--out", str(out))
+        return step(name, "-m", f"training.{name.split()[0]}", *config, *more, "--out", str(out))
 
     def drawn(name: str, run: Path, recogniser: Path, *more: str) -> Step:
         networks = ("--recogniser", str(recogniser), "--vgg-weights", settings.vgg_weights)
@@ -82,37 +81,46 @@ def steps(settings: Settings, recipe: dict) -> list[Step]:
         return step(name, *command, begun=run / "config.json")
 
     def exported(name: str) -> Step:
-        archive, onnx = files_of(name, runs)
+        archive, onnx = files_of(name, runs, recipe)
         return step(f"export {name}", "export.py", "--checkpoint", str(archive), "--format", "onnx", "--out", str(onnx))
 
-    first, second = runs / "recogniser.keras", files_of("recogniser", runs)[0]
-    # the archive carries the first recogniser, rounded as it ships
-    begun = str(runs / "generator" / "pretrain.keras")
     found = [_photos(part, recipe, config, photos, minutes["photos"]) for part in range(recipe["photo_parts"])]
     found += [
         step("tiles", "preprocess.py", *config, "--raw", photos, "--out", tiles),
         trained("detector", runs / "detector.keras"),
-        trained("recogniser", first, "--tiles", tiles),
-        drawn("generator", runs / "generator", first),
-        trained("further recogniser", second, *_flags(recipe["further_recogniser"]), "--tiles", tiles, "--init", begun),
-        drawn("further generator", runs / FURTHER, second, *_flags(recipe["further_generator"]), "--init", begun),
-        # before trust is fitted, which goes by the recogniser beside the generator
-        exported("recogniser"),
     ]
+    begun: tuple[str, ...] = ()
+    for number, changes in enumerate([{}, *recipe["further_rounds"]], start=1):
+        names = [name if number == 1 else f"{name} {number}" for name in ROUND]
+        recogniser, run = _round(runs, number)
+        changed = [_flags(changes.get(name, {})) for name in ROUND]
+        found.append(trained(names[0], recogniser, *changed[0], "--tiles", tiles, *begun))
+        found.append(drawn(names[1], run, recogniser, *changed[1], *begun))
+        # the archive carries the recogniser of its round, rounded as it ships
+        begun = ("--init", str(run / "pretrain.keras"))
+    # before trust is fitted, which goes by the recogniser beside the generator
+    found.append(exported("recogniser"))
     for name in GENERATORS:
         real = ("--real", *settings.real) if settings.real else ()
         found.append(step(f"calibrate {name}", "-m", "enhancing.calibrate", "--tiles", tiles, "--write", *real,
-                          "--checkpoint", str(files_of(name, runs)[0])))  # fmt: skip
+                          "--checkpoint", str(files_of(name, runs, recipe)[0])))  # fmt: skip
     return found + [exported(name) for name in NETWORKS if name != "recogniser"]
 
 
-def files_of(network: str, runs: Path) -> tuple[Path, Path]:
+def files_of(network: str, runs: Path, recipe: dict) -> tuple[Path, Path]:
     """The archive of a network that ships, and its `.onnx` file, where the steps leave them."""
+    recogniser, run = _round(runs, 1 + len(recipe["further_rounds"]))
     if network == "recogniser":
         # trust is fitted with the one beside the generators
-        return runs / "further" / "recogniser.keras", runs / FURTHER / "recogniser.onnx"
-    archive = (runs / FURTHER if network in GENERATORS else runs) / f"{network}.keras"
+        return recogniser, run / "recogniser.onnx"
+    archive = (run if network in GENERATORS else runs) / f"{network}.keras"
     return archive, archive.with_suffix(".onnx")
+
+
+def _round(runs: Path, number: int) -> tuple[Path, Path]:
+    """A round's recogniser, and the folder of its generator's run."""
+    folder = runs / f"round-{number}"
+    return folder / "recogniser.keras", folder / "generator"
 
 
 def _flags(values: dict) -> list[str]:
@@ -171,7 +179,7 @@ def install(settings: Settings, recipe: dict) -> None:
     """Copy the networks to where enhance.py looks for them, and say which of them is recommended."""
     runs, target = Path(settings.runs), Path(settings.install)
     for name in NETWORKS:
-        archive, onnx = files_of(name, runs)
+        archive, onnx = files_of(name, runs, recipe)
         for file in (archive, onnx):
             write_bytes(target / file.name, file.read_bytes())
         about = json.loads(read_text(archive.with_suffix(".json")))

@@ -16,10 +16,11 @@ from data.settings import from_json, read_config
 from tools import pretrained
 
 MINUTES = {"photos": 10, "tiles": 5, "detector": 60, "recogniser": 120, "generator": 90, "calibrate": 4, "export": 1}
-MINUTES |= {"further recogniser": 30, "further generator": 45}
-FURTHER = {"steps": 7, "blocks": [1, 2, 3, 4], "learning_rate": 1e-05}
+MINUTES |= {"recogniser 2": 30, "generator 2": 45}
+SECOND = {"steps": 7, "blocks": [1, 2, 3, 4], "learning_rate": 1e-05}
+ROUNDS = [{"recogniser": SECOND, "generator": {"seed": 9, "pretrain_steps": 11}}, {"generator": {"seed": 10}}]
 RECIPE = {"photo_parts": 2, "photos": {"seed": 5}, "minutes": MINUTES, "recommended": "pretrain"}
-RECIPE |= {"further_recogniser": FURTHER, "further_generator": {"seed": 9, "pretrain_steps": 11}}
+RECIPE |= {"further_rounds": ROUNDS}
 
 
 @pytest.fixture
@@ -41,35 +42,41 @@ def test_each_step_starts_from_nothing_or_from_one_before_it(settings):
         made |= {step.command[i + 1] for i, flag in enumerate(step.command) if flag in ("--out", "--run")}
 
 
-def test_the_second_training_of_the_recogniser_goes_on_from_the_first_with_what_the_recipe_changes(settings):
-    steps = {step.name: step.command for step in pretrained.steps(settings, RECIPE)}
-    first, second = steps["recogniser"], steps["further recogniser"]
-    # the generator carries the first
-    run = steps["generator"][steps["generator"].index("--run") + 1]
-    assert second[second.index("--init") + 1] == str(Path(run) / "pretrain.keras")
-    assert second[:4] == first[:4]
-    assert second[second.index("--steps") :][:2] == ("--steps", "7")
-    assert second[second.index("--blocks") :][:5] == ("--blocks", "1", "2", "3", "4")
-    assert second[second.index("--learning-rate") + 1] == "1e-05"
-    assert steps["export recogniser"][2] == second[second.index("--out") + 1]
+def flag(command: tuple[str, ...], name: str, count: int = 1) -> tuple[str, ...]:
+    at = command.index(name) + 1
+    return command[at : at + count]
 
 
-def test_the_generators_that_ship_go_on_from_the_first_around_the_second_recogniser(settings):
+def test_a_further_round_goes_on_from_the_one_before_with_what_the_recipe_changes(settings):
     steps = {step.name: step.command for step in pretrained.steps(settings, RECIPE)}
-    command = steps["further generator"]
-    assert command[command.index("--recogniser") + 1] == steps["export recogniser"][2]
-    assert command[command.index("--init") + 1] == str(
-        Path(steps["generator"][steps["generator"].index("--run") + 1]) / "pretrain.keras"
-    )
-    assert command[command.index("--seed") :][:4] == ("--seed", "9", "--pretrain-steps", "11")
-    assert steps["export pretrain"][2] == str(Path(command[command.index("--run") + 1]) / "pretrain.keras")
+    first, second, third = (steps[name] for name in ("recogniser", "recogniser 2", "recogniser 3"))
+    assert second[:4] == first[:4] == third[:4]
+    assert "--init" not in first + steps["generator"]
+    # a generator carries its round's recogniser
+    for before, after in (("generator", "2"), ("generator 2", "3")):
+        archive = str(Path(*flag(steps[before], "--run")) / "pretrain.keras")
+        assert flag(steps[f"recogniser {after}"], "--init") == flag(steps[f"generator {after}"], "--init") == (archive,)
+    assert flag(second, "--steps") == ("7",)
+    assert flag(second, "--blocks", 4) == ("1", "2", "3", "4")
+    assert flag(second, "--learning-rate") == ("1e-05",)
+    assert "--steps" not in third
+    assert flag(steps["generator 2"], "--seed", 3) == ("9", "--pretrain-steps", "11")
+
+
+def test_each_generator_is_built_on_the_recogniser_of_its_round_and_those_of_the_last_ship(settings):
+    steps = {step.name: step.command for step in pretrained.steps(settings, RECIPE)}
+    for number in ("", " 2", " 3"):
+        assert flag(steps[f"generator{number}"], "--recogniser") == flag(steps[f"recogniser{number}"], "--out")
+    assert flag(steps["export recogniser"], "--checkpoint") == flag(steps["recogniser 3"], "--out")
+    run = Path(*flag(steps["generator 3"], "--run"))
+    assert flag(steps["export pretrain"], "--checkpoint") == (str(run / "pretrain.keras"),)
 
 
 def test_trust_is_fitted_with_the_recogniser_that_ships(settings):
     names = [step.name for step in pretrained.steps(settings, RECIPE)]
     assert names.index("export recogniser") < names.index("calibrate pretrain")
     # find_answerer looks beside the generator
-    beside = {pretrained.files_of(name, Path(settings.runs))[1].parent for name in ("recogniser", "pretrain")}
+    beside = {pretrained.files_of(name, Path(settings.runs), RECIPE)[1].parent for name in ("recogniser", "pretrain")}
     assert len(beside) == 1
 
 
@@ -91,7 +98,7 @@ def test_finished_steps_are_not_done_again_and_a_failed_one_is(settings, monkeyp
     names = [step.name for step in pretrained.steps(settings, RECIPE)]
     assert done == [*names, "install"]
     # twice as slow as usual: 5 + 60 + ... minutes are left, and take twice as long
-    left = (60 + 120 + 90 + 30 + 45 + 2 * 4 + 4 * 1) * 2 / 60
+    left = (60 + 120 + 90 + 30 + 45 + 120 + 90 + 2 * 4 + 4 * 1) * 2 / 60
     assert f"about {left:.1f} hours" in capsys.readouterr().out
 
 
@@ -153,11 +160,11 @@ def test_each_section_of_the_shipped_recipe_is_understood_by_its_program(program
     ("network", "settings"),
     [("recogniser", training.recogniser.RecogniserSettings), ("generator", training.settings.Settings)],
 )
-def test_what_a_second_training_changes_is_understood(network, settings):
+def test_what_a_further_round_changes_is_understood(network, settings):
     recipe = json.loads((Path(__file__).parents[2] / "configs" / "shipped.json").read_text(encoding="utf-8"))
-    changes = recipe[f"further_{network}"]
-    values = from_json(settings, {**recipe[network], **changes}, "further")
-    assert values.items() >= changes.items()
+    for number, changes in enumerate(recipe["further_rounds"], start=2):
+        changed = changes.get(network, {})
+        assert from_json(settings, {**recipe[network], **changed}, f"round {number}").items() >= changed.items()
 
 
 def test_the_plain_recipe_is_train_pys_default():
