@@ -32,7 +32,7 @@ from tqdm import tqdm
 from data.files import read_text, write_text
 from data.settings import field, path, require, run_module
 from data.tiles import Pair, Plate, from_tiles, load, pick
-from enhancing.examining import Examiner, as_read, readings_of
+from enhancing.examining import Examiner, as_read, finest, larger, readings_of, written
 from enhancing.opening import NoPlateFound, Source, find_sources
 from evaluation.scoring import known_pairs
 from models.answerer import find_answerer
@@ -69,13 +69,16 @@ class Trial(NamedTuple):
 
 
 def try_strengths(generator: Generator, reader: Reader, plates: Sequence[Given]) -> list[Trial]:
-    """A trial of each of `STRENGTHS`."""
+    """A trial of each of `STRENGTHS`, by what enhance.py would write."""
     lq = [plate.source.lq for plate in plates]
     whole = restore_each(replace(generator, strength=1.0), lq)
+    large = [larger(plate.source, sr) for plate, sr in zip(plates, whole, strict=True)]
     before, _ = _read(reader, lq, plates)
     trials = []
     for strength in tqdm(STRENGTHS, unit="strength", disable=None):
-        right, characters = _read(reader, [mix(*each, strength) for each in zip(lq, whole, strict=True)], plates)
+        drawn = [mix(*each, strength) for each in zip(lq, whole, strict=True)]
+        pictures = [finest(written(sr, own)[0], sr) for sr, own in zip(drawn, large, strict=True)]
+        right, characters = _read(reader, pictures, plates)
         trials.append(Trial(strength, right, float(characters.mean()), _flipped(before, right)))
     return trials
 

@@ -209,11 +209,12 @@ class Examiner:
         fit = quality.fit(source.lq, look.sr)
         width = quality.effective_width(fit, look.sr.shape[1], source.native_width)
         # the report measures what is written: both pictures at the result's size
-        large = source.plate() if is_larger(source.size, look.sr) else None
-        sharp = large is not None and is_sharp(large, look.sr)
-        picture = look.sr if large is None else at_own_size(look.sr, large, sharp)
+        large = larger(source, look.sr)
+        picture, sharp = written(look.sr, large)
         before = resize(source.lq, *look.sr.shape[:2]) if large is None else large
-        after = None if self.reader is None else self._read_after(source, look, picture)
+        after = (
+            None if self.reader is None else read_plates(self.reader, [as_read(source, finest(picture, look.sr))])[0]
+        )
         given = None if after is None or after.steps is None else answer(readings_of(look, after), self.rule)
         agreed = None if after is None else _agreement(look, after, given)
         warnings = self._warnings(source, look, width, agreed)
@@ -247,12 +248,6 @@ class Examiner:
             opinions = restore_each(self.second, pictures, self.batch_size, strengths)
             others = [[*some, opinion] for some, opinion in zip(others, opinions, strict=True)]
         return others
-
-    def _read_after(self, source: Source, look: Look, picture: np.ndarray) -> Reading:
-        """Of the picture that is written, not of the network's output, which it may not show."""
-        height, width = look.sr.shape[:2]
-        finest = min(picture.shape[0], FINEST_READ * height), min(picture.shape[1], FINEST_READ * width)
-        return read_plates(self.reader, [as_read(source, resize(picture, *finest))])[0]
 
     def readable(self, source: Source) -> float:
         """The recogniser's probability of the picture as it is; 0 without a recogniser."""
@@ -343,6 +338,24 @@ def make_examiner(
     rule = Rule.from_info(generator.info)
     layout = load_detector() if read else None
     return Examiner(generator, second, reader, ask_again, batch_size, detector, answerer, rule, layout)
+
+
+def larger(source: Source, sr: np.ndarray) -> np.ndarray | None:
+    """The plate at its own size, where that is larger than its restored version."""
+    return source.plate() if is_larger(source.size, sr) else None
+
+
+def written(sr: np.ndarray, large: np.ndarray | None) -> tuple[np.ndarray, bool]:
+    """(The picture that is written for a restored plate, whether it was sharp already.) large: see `larger`."""
+    sharp = large is not None and is_sharp(large, sr)
+    return (sr if large is None else at_own_size(sr, large, sharp)), sharp
+
+
+def finest(picture: np.ndarray, sr: np.ndarray) -> np.ndarray:
+    """A written picture, no finer than a reader needs it."""
+    return resize(
+        picture, *(min(own, FINEST_READ * side) for own, side in zip(picture.shape, sr.shape[:2], strict=False))
+    )
 
 
 def as_read(source: Source, picture: np.ndarray) -> tuple[np.ndarray, ...]:
