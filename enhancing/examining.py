@@ -15,7 +15,7 @@ import numpy as np
 from data import quality
 from data.straighten import in_tile
 from enhancing.opening import TWO_LINES_ASPECT, Source
-from models.answerer import ZOOMS, Answerer, find_answerer, views_of, views_of_line
+from models.answerer import ZOOMS, Answerer, find_answerer, padded, views_of, views_of_line
 from models.detector import TURNED, Detector, load_detector
 from models.enhancer import (
     Drawn,
@@ -273,7 +273,7 @@ class Examiner:
         names = self.answerer.characters
         if drawn.read is None or self.generator.info.get("characters") != names or len(views) > 1:
             return []
-        reads = drawn.read.shape[-1] == 1 + len(names) and np.array_equal(drawn.shown, views[0][0])
+        reads = drawn.read.shape[-1] == 1 + len(names) and np.array_equal(drawn.shown, padded(views[0][0]))
         return [as_reading(drawn.read, names)] if reads else []
 
     def _views(self, source: Source, zooms: Sequence[float]) -> list[list[np.ndarray]]:

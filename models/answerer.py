@@ -32,7 +32,7 @@ class Answerer:
 
     def read(self, strips: Sequence[np.ndarray]) -> list[np.ndarray]:
         """strips: (h, w, 3) each, of any sizes. Returns their probabilities (w / 4, 1 + len(characters))."""
-        return in_batches(self.run, [_padded(strip) for strip in strips])
+        return in_batches(self.run, [padded(strip) for strip in strips])
 
 
 def find_answerer(checkpoint: str | Path, backend: Backend = ONNX) -> Answerer | None:
@@ -108,7 +108,8 @@ def framed(line: np.ndarray, share: float) -> np.ndarray:
     return _with_border(small, height - size[1], width - size[0])
 
 
-def _padded(strip: np.ndarray) -> np.ndarray:
+def padded(strip: np.ndarray) -> np.ndarray:
+    """To sides that `PAD_PX` divides, as the generator's input is (models/enhancer.py)."""
     return _with_border(np.asarray(strip, np.float32), *(-side % PAD_PX for side in strip.shape[:2]))
 
 

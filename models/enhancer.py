@@ -129,8 +129,7 @@ def from_model(model) -> Generator:
 
 
 def restore(generator: Generator, batch: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) float32 in [0, 1], any H and W -> (N, H*scale, W*scale, 3) in [0, 1]; padded by reflection and cut
-    back."""
+    """(N, H, W, 3) float32 in [0, 1], any H and W -> (N, H*scale, W*scale, 3) in [0, 1]; padded and cut back."""
     batch = np.asarray(batch, "float32")
     if batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
         raise ValueError(f"expected pictures of shape (N, H, W, 3), got {batch.shape}")
@@ -388,8 +387,9 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _pad(lq: np.ndarray, scale: int) -> np.ndarray:
+    """Its border is drawn out: reflected halves of characters would be taken for strokes."""
     margins = [_margins(side, scale) for side in lq.shape[:2]]
-    return np.pad(lq, (*margins, (0, 0)), mode="reflect") if np.any(margins) else lq
+    return np.pad(lq, (*margins, (0, 0)), mode="edge") if np.any(margins) else lq
 
 
 def _cut_back(sr: np.ndarray, input_shape: tuple, scale: int) -> np.ndarray:

@@ -195,7 +195,8 @@ class Carrying:
     ("height", "two_lines", "names", "asked"),
     [
         (64, False, "A", (0, 2)),
-        (48, False, "A", (0, 2)),
+        # padded as the recogniser's views are
+        (41, False, "A", (0, 2)),
         # the strip in its middle
         (96, False, "A", (0, 2)),
         # it has other names for what it sees
