@@ -90,11 +90,12 @@ def lay_out(kind: str, box: str, result: str, examiner: Examiner, said: str, exa
 
 
 def _strength_slider(examiner: Examiner) -> gr.Slider:
-    follows = examiner.generator.readable_strength is not None
+    generator = examiner.generator
+    follows = generator.readable_strength is not None and generator.readable_strength < generator.strength
     return gr.Slider(
         0,
         1,
-        examiner.generator.strength,
+        generator.strength,
         step=10**-STRENGTH_DIGITS,
         label="Strength",
         info="1: the network's drawing alone. Less: more of your picture, and of its doubt."
