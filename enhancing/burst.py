@@ -15,9 +15,19 @@ import numpy as np
 from data import quality
 from data.straighten import homography, in_tile
 from data.straighten import warp as seen_through
-from enhancing.examining import TOO_LITTLE, Agreement, Examiner, Result, agree, as_read, min_effective_width
+from enhancing.examining import (
+    TOO_LITTLE,
+    Agreement,
+    Examiner,
+    Result,
+    agree,
+    as_read,
+    larger,
+    min_effective_width,
+    written,
+)
 from enhancing.opening import Source
-from models.enhancer import at_own_size, is_larger, resize, restore_each
+from models.enhancer import resize, restore_each
 from reading.answer import INPUT, RECOGNISER, RESULT, Answer, Vote, answer, vote
 from reading.matching import edit_distance
 from reading.reader import Reading, read_plates
@@ -96,7 +106,7 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     chosen = results[reference].source
     too_little = width < min_effective_width(examiner.generator) or agreement.mean < MIN_AGREEMENT
     return Burst(
-        picture=at_own_size(picture, chosen.plate()) if is_larger(chosen.size, picture) else picture,
+        picture=written(picture, larger(chosen, picture))[0],
         disagreement=np.sqrt((weights * spread).sum(axis=0) / weights.sum(axis=0)),
         vote=elected,
         answer=_answer(results, shares, combined, examiner),

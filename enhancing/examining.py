@@ -15,7 +15,7 @@ import numpy as np
 from data import quality
 from data.straighten import in_tile
 from enhancing.opening import TWO_LINES_ASPECT, Source
-from models.answerer import ZOOMS, Answerer, find_answerer, padded, views_of, views_of_line
+from models.answerer import ZOOMS, Answerer, find_answerer, views_of, views_of_line
 from models.detector import TURNED, Detector, load_detector
 from models.enhancer import (
     Drawn,
@@ -27,6 +27,7 @@ from models.enhancer import (
     is_sharp,
     load_generator,
     load_second,
+    padded,
     resize,
     restore_each,
 )
@@ -168,7 +169,8 @@ class Result:
 
     def untouched(self) -> np.ndarray:
         """The picture before: at its own size where the result has that, else the generator's input."""
-        return self.source.plate() if is_larger(self.source.size, self.look.sr) else self.source.lq
+        large = larger(self.source, self.look.sr)
+        return self.source.lq if large is None else large
 
 
 @dataclass(frozen=True)

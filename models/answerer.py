@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from models.enhancer import padded
 from models.loading import ONNX, Backend, Run, in_batches, load_archive, open_onnx, run_of
 from models.shipped import SUFFIXES, read_info
 
@@ -14,7 +15,6 @@ from models.shipped import SUFFIXES, read_info
 STEM = "recogniser"
 # what training shows it: a strip from the middle of a straightened plate's tile
 STRIP_PX = (64, 192)
-PAD_PX = 16
 # how large a plate is shown, against its size in the generator's input
 ZOOMS = (1.0, 0.92, 0.85)
 # of the strip's width that a line of two takes
@@ -32,7 +32,7 @@ class Answerer:
 
     def read(self, strips: Sequence[np.ndarray]) -> list[np.ndarray]:
         """strips: (h, w, 3) each, of any sizes. Returns their probabilities (w / 4, 1 + len(characters))."""
-        return in_batches(self.run, [padded(strip) for strip in strips])
+        return in_batches(self.run, [padded(np.asarray(strip, np.float32)) for strip in strips])
 
 
 def find_answerer(checkpoint: str | Path, backend: Backend = ONNX) -> Answerer | None:
@@ -106,11 +106,6 @@ def framed(line: np.ndarray, share: float) -> np.ndarray:
     size = max(1, round(line.shape[1] * factor)), max(1, round(line.shape[0] * factor))
     small = np.clip(cv2.resize(line, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC), 0, 1)
     return _with_border(small, height - size[1], width - size[0])
-
-
-def padded(strip: np.ndarray) -> np.ndarray:
-    """To sides that `PAD_PX` divides, as the generator's input is (models/enhancer.py)."""
-    return _with_border(np.asarray(strip, np.float32), *(-side % PAD_PX for side in strip.shape[:2]))
 
 
 def _with_border(picture: np.ndarray, down: int, across: int) -> np.ndarray:

@@ -167,8 +167,8 @@ def restore_each(
 
 def draw_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[Drawn]:
     """The network's part of `restore_each`."""
-    padded = [_pad(lq, generator.scale) for lq in inputs]
-    return in_batches(lambda batch: run_with_strip(generator, batch), padded, batch_size)
+    pictures = [padded(lq, generator.scale) for lq in inputs]
+    return in_batches(lambda batch: run_with_strip(generator, batch), pictures, batch_size)
 
 
 def finish_each(
@@ -386,8 +386,9 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     return resized if resized.dtype == np.uint8 else np.clip(resized, 0, 1)
 
 
-def _pad(lq: np.ndarray, scale: int) -> np.ndarray:
-    """Its border is drawn out: reflected halves of characters would be taken for strokes."""
+def padded(lq: np.ndarray, scale: int = 1) -> np.ndarray:
+    """To sides that `PAD_PX` divides once they are enlarged. The border is drawn out: reflected halves of characters
+    would be taken for strokes."""
     margins = [_margins(side, scale) for side in lq.shape[:2]]
     return np.pad(lq, (*margins, (0, 0)), mode="edge") if np.any(margins) else lq
 

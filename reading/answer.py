@@ -68,9 +68,8 @@ class Rule:
         curve, or has one of an earlier kind, probabilities are given as they are pooled."""
         known = info.get("answer")
         weights = known.get("weights") if isinstance(known, dict) else None
-        if not (isinstance(weights, dict) and all(_is_number(each) and each >= 0 for each in weights.values())):
-            return DEFAULT
-        if not any(weights.values()):
+        numbers = isinstance(weights, dict) and all(_is_number(each) and each >= 0 for each in weights.values())
+        if not (numbers and any(weights.values())):
             return DEFAULT
         trust = known.get("trust")
         fits = isinstance(trust, (list, tuple)) and len(trust) == len(AS_POOLED) and all(map(_is_number, trust))
