@@ -140,9 +140,9 @@ ANSWER_COLUMNS = (
         "Answer right with province: the same for the whole text.",
     ),
     Column(
-        "answer wrong but sure",
+        "answer sure and wrong",
         _rate("confidently_wrong", "answer"),
-        "Answer wrong but sure: of all plates, the share whose answer is wrong though each of its characters was given "
+        "Answer sure and wrong: of all plates, the share whose answer is wrong though each of its characters was given "
         "with more than 90 %.",
     ),
     Column(
@@ -155,7 +155,7 @@ ANSWER_COLUMNS = (
 CONFIDENCE = Column(
     "reader's confidence",
     _number("confidence", 2),
-    "Reader's confidence: the mean of what the reader says of itself. It does not measure truth: see wrong but sure.",
+    "Reader's confidence: the mean of what the reader says of itself. It does not measure truth: see sure and wrong.",
 )
 HARM_COLUMNS = (
     Column(
@@ -170,9 +170,9 @@ HARM_COLUMNS = (
         "This is the harm done to good pictures.",
     ),
     Column(
-        "wrong but sure",
+        "sure and wrong",
         _rate("confidently_wrong"),
-        "Wrong but sure: of all plates, the share that is read wrong by a reader with a confidence above 90 %: "
+        "Sure and wrong: of all plates, the share that is read wrong by a reader with a confidence above 90 %: "
         "invented characters that somebody would believe.",
     ),
     Column(

@@ -38,7 +38,7 @@ from reading.reader import Reader, Reading, read_plates
 WAYS = ("input", "whole", "result", "answer")
 # with a second reader
 SECOND = ("input, second reader", "result, second reader")
-HEAD = "| pictures | way | n | plates | characters | flips | wrong but sure |"
+HEAD = "| pictures | way | n | plates | characters | flips | sure and wrong |"
 
 
 class Seen(NamedTuple):
