@@ -7,8 +7,8 @@ Pictures are float32 RGB in [0, 1]. Since rendered tiles may say little about re
     DIR/NAME + DIR/text.csv (file,text,country)    pictures whose texts are known
     DIR/{lq,hr}/NAME                               pairs; what the reader reads in hr, and is sure of, is the text
 
-Every real picture is prepared as in use: straightened by the corners of its surest plate (`models.detector`), or whole
-where there is none. They are for validation alone; nothing is trained on them.
+Every real picture is prepared as in use: straightened by the corners of its surest plate, or whole where there is none
+or where `find_plates` says so (`models.detector`). They are for validation alone; nothing is trained on them.
 """
 
 import math
@@ -24,7 +24,7 @@ from data.straighten import straighten
 from data.tiles import Failure, Row, read_manifest, spread_evenly
 from evaluation.metrics import harm, psnr_db, reading_rates, ssim
 from evaluation.scoring import known_pairs
-from models.detector import SHIPPED, Detector, find_plates, load_detector
+from models.detector import SHIPPED, Detector, Located, find_plates, load_detector
 from models.enhancer import Generator, from_model, restore, restore_each, to_working_size
 from models.loading import in_policy
 from reading.matching import match
@@ -99,8 +99,11 @@ def _open(
 
 
 def _as_in_use(picture: np.ndarray, generator: Generator, detector: Detector | None) -> np.ndarray:
-    plates = find_plates(picture, detector).plates if detector is not None else ()
-    return straighten(picture, plates[0].corners, generator.tile_for(plates[0].corners)) if plates else picture
+    located = Located((), whole=True) if detector is None else find_plates(picture, detector)
+    if located.whole or not located.plates:
+        return picture
+    corners = located.plates[0].corners
+    return straighten(picture, corners, generator.tile_for(corners))
 
 
 # --- Validation tiles, and the weights that ship ----------------------------------------------------------------------

@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_runs import as_flags, make_tiles, tiny_settings
 
 import train
-from models.detector import Detection
+from models.detector import Detection, Located
 from models.enhancer import Generator
 from reading.reader import Reader, Reading
 from training import validation
@@ -80,7 +80,7 @@ def test_plates_that_the_detector_is_sure_of_are_straightened(listed, monkeypatc
 
     class Sure:
         def detect(self, picture, threshold):
-            corners = np.array([[80, 30], [20, 30], [20, 10], [80, 10]], float)
+            corners = np.array([[80, 40], [20, 30], [20, 10], [80, 20]], float)
             return [Detection(corners, 0.9, two_lines=0.0, turned_over=0.0)]
 
     monkeypatch.setattr(validation, "SHIPPED", listed)
@@ -89,6 +89,15 @@ def test_plates_that_the_detector_is_sure_of_are_straightened(listed, monkeypatc
     (real,), _ = open_all([str(listed)], SAME)
     assert seen == [(96, 192)] * 3
     assert {tile.shape for tile in real.tiles} == {(96, 192, 3)}
+
+
+def test_a_crop_in_which_the_plate_lies_as_in_a_tile_is_taken_whole_as_in_use(listed, monkeypatch):
+    monkeypatch.setattr(
+        validation, "find_plates", lambda *_: Located((Detection(np.eye(4, 2), 0.9, 0, 0),), whole=True)
+    )
+    monkeypatch.setattr(validation, "straighten", lambda *_: pytest.fail("it was straightened"))
+    (real,), _ = open_all([str(listed)], SAME)
+    assert len(real.tiles) == 3
 
 
 @pytest.mark.parametrize(
