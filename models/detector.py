@@ -21,12 +21,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from threading import Semaphore
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from data.console import prepare_libraries
 from data.io import to_float, to_uint8
 from data.straighten import homography, plate_aspect, plate_width, rectangle, warp, with_lean
 from models.shipped import PRETRAINED
@@ -80,6 +80,8 @@ HINT_HIGHEST = 1.2
 # its upper edge is tilted and its sides lean
 FRAMED_WIDTH, FRAMED_HEIGHT, FRAMED_TILT, FRAMED_LEAN = 0.92, 0.8, 3.0, 5.0
 
+# at a time, of one network: each takes 120 MB of what ONNX Runtime may have, and there may be a hundred cores
+SEARCHES = 8
 # chance of lying upside down: below, it does not, above, it does and is turned; between, nobody can tell
 TURNED = 0.3, 0.9
 
@@ -409,21 +411,24 @@ def upright(plate: Detection) -> Detection:
 
 def detect(picture: np.ndarray) -> list[Detection]:
     """The plates in a picture by the shipped network, best first."""
-    return load_detector(SHIPPED).detect(picture)
+    return load_detector().detect(picture)
 
 
 @lru_cache(maxsize=2)
 def load_detector(path: Path = SHIPPED, threads: int = 0) -> Detector:
     """From an `.onnx` file through ONNX Runtime, or from a `.keras` archive through Keras. threads: of the
     CPU, for ONNX Runtime; 0 for all. Raises ValueError."""
-    from models.loading import load_archive, open_session
+    from models.loading import load_archive, open_plain
 
     if not path.is_file():
         raise ValueError(f"detector {path}: no such file")
     if path.suffix == ".onnx":
-        prepare_libraries()
-        session = open_session(path, threads)
-        name = session.get_inputs()[0].name
-        return Detector(lambda batch: session.run(None, {name: batch})[0])
+        run, turns = open_plain(path, threads), Semaphore(SEARCHES)
+
+        def in_turn(batch: np.ndarray) -> np.ndarray:
+            with turns:
+                return run(batch)
+
+        return Detector(in_turn)
     model = load_archive(path)
     return Detector(lambda batch: np.asarray(model(batch, training=False), np.float32))

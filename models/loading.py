@@ -361,6 +361,17 @@ def open_onnx(path: Path, backend: Backend) -> tuple[Run, dict]:
     return _named(path, run), info
 
 
+def open_plain(path: Path, threads: int) -> Run:
+    """An `.onnx` file of a network of one output. threads: of the CPU, 0 for all of them. Raises ValueError."""
+    try:
+        session = open_session(path, threads)
+    # its exceptions share no base class below Exception
+    except Exception as error:
+        raise ValueError(f"checkpoint {path}: ONNX Runtime cannot run it: {_first_line(error)}") from error
+    name = session.get_inputs()[0].name
+    return _named(path, lambda batch: session.run(None, {name: batch})[0])
+
+
 def open_session(path: Path, threads: int):
     """threads: of the CPU, 0 for all of them. The network gets no more memory than `MAX_ONNX_BYTES`, whatever its file
     asks for."""

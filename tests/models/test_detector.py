@@ -374,6 +374,13 @@ def test_a_page_or_a_screen_held_upright_is_no_crop_of_a_plate():
     assert find_plates(blank(800, 600), Finds(hint)) == ((), False)
 
 
+def test_a_damaged_file_is_named(tmp_path):
+    file = tmp_path / "detector.onnx"
+    file.write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"detector\.onnx: ONNX Runtime cannot run it"):
+        load_detector(file)
+
+
 def test_upside_down():
     turned = upright(Detection(BOX * 90, 0.9, 0, 0.95))
     assert (turned.corners[0] == (0, 0)).all()
