@@ -126,8 +126,10 @@ def enhance(settings: Settings) -> int:
     done."""
     checkpoint = check_checkpoint(settings.checkpoint or default_checkpoint(precision=settings.precision))
     check_out(settings)
-    found = find(settings)
+    found, inputs = find(settings)
     films, pictures = ([], found) if settings.burst else take_films(found, settings.film)
+    if films and settings.corners:
+        raise ValueError("--corners is for photos: in a film, the plates are looked for")
     for flag, reason in idle_flags(settings, bool(films), any(not each.problem for each in pictures)):
         say(f"enhance: {flag} changes nothing: {reason}", error=True)
     os.makedirs(settings.out, exist_ok=True)
@@ -150,11 +152,11 @@ def enhance(settings: Settings) -> int:
         find=not (settings.whole or settings.corners),
     )
     results = Results(
-        settings.out, settings.side_by_side, settings.uncertainty, settings.strip_metadata, settings.paste
+        settings.out, inputs, settings.side_by_side, settings.uncertainty, settings.strip_metadata, settings.paste
     )
     if settings.burst:
         return enhance_burst(examiner, found, results, settings.corners, settings.workers)
-    rows = film_rows(settings, examiner, films, found) if films else ()
+    rows = film_rows(settings, examiner, films, inputs) if films else ()
     return enhance_each(examiner, pictures, results, settings.corners, settings.workers, rows)
 
 
@@ -179,27 +181,27 @@ def idle_flags(settings: Settings, films: bool, pictures: bool) -> list[tuple[st
     return said
 
 
-def film_rows(settings: Settings, examiner, films: Sequence[FilmJob], found: Sequence[Found]):
+def film_rows(settings: Settings, examiner, films: Sequence[FilmJob], inputs: frozenset[tuple[int, int]]):
     """The results of films, one after another. Raises ValueError where no plates can be looked for."""
     from enhancing.films import enhance_films
     from models.detector import load_detector
 
-    if settings.corners:
-        raise ValueError("--corners is for photos: in a film, the plates are looked for")
     part = Part(settings.start_s, math.inf if settings.end_s is None else settings.end_s, settings.every)
-    return enhance_films(examiner, load_detector(), films, settings.out, part, identities(found))
+    return enhance_films(examiner, load_detector(), films, settings.out, part, inputs)
 
 
-def find(settings: Settings) -> list[Found]:
-    """The inputs, good and bad. Raises ValueError where there is no picture among them."""
+def find(settings: Settings) -> tuple[list[Found], frozenset[tuple[int, int]]]:
+    """The inputs, good and bad, and the identities of all, also of those beyond --limit. Raises ValueError where there
+    is no picture among them."""
     found = list(find_inputs(settings.inputs, settings.out))
+    inputs = identities(each.path for each in found)
     if settings.limit:
         found = [each for each in found if not each.skipped][: settings.limit]
     if not any(not each.problem and not unreadable(each) for each in found):
         for each in found[:10]:
             say(f"{each.path}: {each.problem or unreadable(each)}", error=True)
         raise ValueError(f"no picture in {' '.join(settings.inputs)}")
-    return found
+    return found, inputs
 
 
 def unreadable(found: Found) -> str:

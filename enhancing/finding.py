@@ -9,7 +9,8 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from data.files import file_reason, looks_like_film, looks_like_picture, open_regular
@@ -186,15 +187,12 @@ def identity(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def identities(found: Sequence[Found]) -> frozenset[tuple[int, int]]:
-    """Those of the inputs, whatever path leads to them."""
+def identities(paths: Iterable[str]) -> frozenset[tuple[int, int]]:
+    """Those of all that can be reached: what cannot be cannot be overwritten."""
     known = set()
-    for each in found:
-        try:
-            known.add(identity(each.path))
-        # what cannot be reached cannot be overwritten
-        except OSError:
-            continue
+    for path in paths:
+        with suppress(OSError):
+            known.add(identity(path))
     return frozenset(known)
 
 
@@ -221,11 +219,36 @@ def output_names(
     taken: set[str] = set()
     for i, name in enumerate(names):
         number = 1
-        while any(_key(names[i] + end) in taken or _is_input(out, names[i] + end, inputs) for end in endings):
+        while not _is_free(names[i], taken, out, endings, inputs):
             number += 1
-            names[i] = f"{name}-{number}"
-        taken.update(_key(names[i] + end) for end in endings)
+            names[i] = _short_enough(f"{name}-{number}", endings)
+        taken |= files_of([names[i]], endings)
     return names
+
+
+def numbered_names(
+    name: str, count: int, taken: Collection[str], out: str, endings: Sequence[str], inputs: frozenset[tuple[int, int]]
+) -> list[str]:
+    """NAME-1, NAME-2 and so on for the plates of a picture, with something between where another picture's result or an
+    input has such a name. taken: the files of other results, as of `files_of`; the rest as for `output_names`."""
+    between = "-"
+    while True:
+        names = [_short_enough(f"{name}{between}{number}", endings) for number in range(1, count + 1)]
+        if all(_is_free(each, taken, out, endings, inputs) for each in names):
+            return names
+        between += "plate-"
+
+
+def files_of(names: Iterable[str], endings: Sequence[str]) -> set[str]:
+    """The files of results, equal where some file system takes them for the same: in another case, or with accents
+    encoded differently."""
+    return {unicodedata.normalize("NFC", name + ending).casefold() for name in names for ending in endings}
+
+
+def _is_free(
+    name: str, taken: Collection[str], out: str, endings: Sequence[str], inputs: frozenset[tuple[int, int]]
+) -> bool:
+    return files_of([name], endings).isdisjoint(taken) and not _meets_input(name, out, endings, inputs)
 
 
 def _short_enough(name: str, endings: Sequence[str]) -> str:
@@ -244,21 +267,21 @@ def _clashing(names: list[str], out: str, endings: Sequence[str], inputs: frozen
     """Indices of names under which two pictures would write one file, or one would overwrite an input."""
     writers = defaultdict(list)
     for index, name in enumerate(names):
-        for ending in endings:
-            writers[_key(name + ending)].append(index)
+        for file in files_of([name], endings):
+            writers[file].append(index)
     twice = {index for indices in writers.values() if len(indices) > 1 for index in indices}
-    return twice | {i for i, name in enumerate(names) if any(_is_input(out, name + end, inputs) for end in endings)}
+    return twice | {i for i, name in enumerate(names) if _meets_input(name, out, endings, inputs)}
 
 
-def _is_input(out: str, name: str, inputs: frozenset[tuple[int, int]]) -> bool:
+def _meets_input(name: str, out: str, endings: Sequence[str], inputs: frozenset[tuple[int, int]]) -> bool:
+    """Whether a result of this name would be written over an input, or into a folder with an input in it."""
+    paths = [os.path.join(out, name + ending) for ending in endings]
+    return not inputs.isdisjoint(identities(each for path in paths for each in (path, *_inside(path))))
+
+
+def _inside(folder: str) -> list[str]:
     try:
-        return identity(os.path.join(out, name)) in inputs
-    # no such file yet
+        return [os.path.join(folder, name) for name in os.listdir(folder)]
+    # no folder, or none that can be read
     except OSError:
-        return False
-
-
-def _key(path: str) -> str:
-    """Equal for names that some file system takes for the same: in another case, or with accents encoded
-    differently."""
-    return unicodedata.normalize("NFC", path).casefold()
+        return []

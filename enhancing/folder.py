@@ -25,7 +25,7 @@ from enhancing import drawing
 from enhancing.burst import Burst, combine
 from enhancing.drawing import paste
 from enhancing.examining import Examiner, Look, Result
-from enhancing.finding import Found, identities, output_names, skipped_kinds
+from enhancing.finding import Found, files_of, numbered_names, output_names, skipped_kinds
 from enhancing.opening import Corners, NoPlateFound, Source, find_sources, load_sources
 from enhancing.writing import InOrder, ReportRow, fill, fill_from_burst, open_report, tell, tell_in_words, write_picture
 from models.loading import Backend
@@ -62,9 +62,11 @@ class LoadedPlate(NamedTuple):
 
 @dataclass(frozen=True)
 class Results:
-    """What is written for each picture, below the folder `out`."""
+    """What is written for each picture, below the folder `out`. inputs: the identities of files that must not be
+    overwritten."""
 
     out: str
+    inputs: frozenset[tuple[int, int]] = frozenset()
     side_by_side: bool = False
     uncertainty: bool = False
     strip_metadata: bool = False
@@ -115,7 +117,7 @@ def enhance_each(
 
 def _jobs(results: Results, found: Sequence[Found]) -> list[PictureJob]:
     pictures = [each.relative for each in found if not each.problem]
-    names = iter(output_names(pictures, results.out, results.endings(), identities(found)))
+    names = iter(output_names(pictures, results.out, results.endings(), results.inputs))
     return [PictureJob(each.path, "" if each.problem else next(names), each.problem) for each in found]
 
 
@@ -139,8 +141,12 @@ def _run(
     def finish(number: int, plates: Sequence[LoadedPlate], looks: Sequence[Look | None], share: float) -> None:
         rows.add(number, _finish_all(examiner, plates, looks, share, results))
 
-    taken = {job.name for job in jobs}
-    loading = map_ahead(pool, lambda job: load(examiner, job, corners, taken), jobs, window)
+    taken = files_of((job.name for job in jobs), results.endings())
+
+    def load_and_name(job: PictureJob) -> list[LoadedPlate]:
+        return _numbered(load(examiner, job, corners), taken, results)
+
+    loading = map_ahead(pool, load_and_name, jobs, window)
     try:
         loads = enumerate(loading)
         while some := list(islice(loads, window)):
@@ -162,11 +168,8 @@ def _run(
         rows.close()
 
 
-def load(
-    examiner: Examiner, job: PictureJob, corners: Corners | None, taken: Collection[str] = ()
-) -> list[LoadedPlate]:
-    """Open one picture and prepare its plates, best first. Errors are returned in `problem`, not raised.
-    taken: names of other pictures' results."""
+def load(examiner: Examiner, job: PictureJob, corners: Corners | None) -> list[LoadedPlate]:
+    """Open one picture and prepare its plates, best first. Errors are returned in `problem`, not raised."""
     started = time.perf_counter()
     sources, problem = [], job.problem
     if not problem:
@@ -178,9 +181,15 @@ def load(
     seconds = time.perf_counter() - started
     if not sources:
         return [LoadedPlate(job, job.name, None, problem, seconds)]
-    names = [job.name] if len(sources) == 1 else _numbered(job.name, len(sources), set(taken))
-    share = seconds / len(sources)
-    return [LoadedPlate(job, name, source, "", share) for name, source in zip(names, sources, strict=True)]
+    return [LoadedPlate(job, job.name, source, "", seconds / len(sources)) for source in sources]
+
+
+def _numbered(plates: Sequence[LoadedPlate], taken: Collection[str], results: Results) -> Sequence[LoadedPlate]:
+    """The plates of one picture, each with a name of its own. taken: the files of other pictures' results."""
+    if len(plates) == 1:
+        return plates
+    names = numbered_names(plates[0].name, len(plates), taken, results.out, results.endings(), results.inputs)
+    return [plate._replace(name=name) for plate, name in zip(plates, names, strict=True)]
 
 
 def load_frames(examiner: Examiner, job: PictureJob, corners: Corners | None) -> list[LoadedPlate]:
@@ -222,14 +231,6 @@ def _size(path: str) -> tuple[int, int]:
 def _in_turn(size: tuple[int, int]):
     """Huge pictures are in memory one at a time, whatever the number of threads; others need not wait."""
     return _HUGE if size[0] * size[1] > HUGE_PX else nullcontext()
-
-
-def _numbered(name: str, count: int, taken: set[str]) -> list[str]:
-    """NAME-1, NAME-2 and so on; with something between where another picture has such a name."""
-    between = "-"
-    while not taken.isdisjoint(names := [f"{name}{between}{number}" for number in range(1, count + 1)]):
-        between += "plate-"
-    return names
 
 
 def _finish_all(
@@ -309,7 +310,7 @@ def enhance_burst(
     if not enhanced:
         raise ValueError(f"no frame of the burst can be read; {loaded[0].job.path}: {loaded[0].problem}")
     burst = combine(enhanced, examiner)
-    name = output_names([BURST + PICTURE], results.out, results.endings(), identities(found))[0]
+    name = output_names([BURST + PICTURE], results.out, results.endings(), results.inputs)[0]
     _write_burst(results, name, enhanced, burst)
     row = _burst_row(name, burst, time.perf_counter() - started)
     with open_report(os.path.join(results.out, REPORT)) as report:

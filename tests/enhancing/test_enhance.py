@@ -337,6 +337,50 @@ def test_a_number_behind_a_name_is_nobody_elses(generator, tmp_path, monkeypatch
     assert len([name for name in files_in(tmp_path / "out") if name.endswith(".png")]) == 4
 
 
+def animation(path, count=2):
+    frames = [Image.fromarray(frame) for frame in film_frames(count)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+    return path
+
+
+def test_the_plates_of_a_photo_overwrite_no_input(generator, tmp_path, monkeypatch):
+    path = street(tmp_path).rename(tmp_path / "photo.png")
+    other = save(tmp_path / "photo-1.png")
+    before = other.read_bytes()
+    finds = Finds(found_at(280, 150, 0.9), found_at(20, 100, 0.7))
+    monkeypatch.setattr("enhancing.examining.load_detector", lambda: finds)
+    run(generator, path, other, out=tmp_path, find=True)
+    assert other.read_bytes() == before
+    assert "photo.png-1.png" in files_in(tmp_path)
+
+
+def test_the_numbers_of_plates_do_not_make_a_name_too_long(generator, tmp_path, monkeypatch):
+    path = street(tmp_path).rename(tmp_path / f"{'s' * 250}.png")
+    finds = Finds(found_at(280, 150, 0.9), found_at(20, 100, 0.7))
+    monkeypatch.setattr("enhancing.examining.load_detector", lambda: finds)
+    code, rows = run(generator, path, out=tmp_path / "out", find=True)
+    assert (code, rows[path.name]["reason"]) == (0, "")
+    assert len(files_in(tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize("more", [["--limit", "1"], []])
+def test_inputs_that_are_not_pictures_or_not_used_are_not_overwritten(generator, tmp_path, finds_plates, more):
+    photo, other = save(tmp_path / "a.jpg"), animation(tmp_path / "a.png")
+    before = other.read_bytes()
+    assert run(generator, photo, other, *more, out=tmp_path)[0] == 0
+    assert other.read_bytes() == before
+    assert "a.jpg.png" in files_in(tmp_path)
+
+
+def test_the_results_of_a_film_overwrite_no_input(generator, tmp_path, finds_plates):
+    film = animation(tmp_path / "clip.gif")
+    photo = save(tmp_path / "clip" / "plate-1.png")
+    before = photo.read_bytes()
+    assert run(generator, film, photo, out=tmp_path)[0] == 0
+    assert photo.read_bytes() == before
+    assert "clip.gif-2/plate-1.png" in files_in(tmp_path)
+
+
 def test_a_plate_upside_down_is_turned(generator, tmp_path, monkeypatch):
     photo = np.full((300, 500, 3), 0.2, np.float32)
     photo[100:196, 20:212] = plate("B742KX")[::-1, ::-1] * 0.5
@@ -816,7 +860,14 @@ def test_times_and_corners_of_films_are_checked(generator, tmp_path, finds_plate
     for wrong in (["--from", "x"], ["--to", "1:2:3:4"], ["--from", "5", "--to", "4"], ["--every", "0"]):
         with pytest.raises((SystemExit, ValueError)):
             parse_arguments([path, *wrong, *out])
+
+
+def test_corners_of_a_film_are_refused_before_networks_are_loaded(generator, tmp_path, monkeypatch, capsys):
+    path = str(write_film(tmp_path / "clip.mp4", film_frames(3)))
+    monkeypatch.setattr("enhancing.examining.make_examiner", lambda *_, **__: pytest.fail("networks are loaded"))
+    out = ["--out", str(tmp_path / "out"), "--checkpoint", str(generator)]
     assert main([path, "--corners", "0,0", "9,0", "9,9", "0,9", *out]) == 2
+    assert "--corners is for photos" in capsys.readouterr().err
 
 
 def test_all_frames_of_an_animation_belong_to_a_burst(generator, tmp_path):

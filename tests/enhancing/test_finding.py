@@ -115,7 +115,7 @@ def test_a_name_never_leads_to_an_input(tmp_path):
     make(tmp_path, "a.png", "a.png.png", "link.jpg")
     os.symlink(tmp_path / "link.jpg", tmp_path / "b.png")
     found = list(find_inputs([str(tmp_path / name) for name in ("a.png", "a.png.png", "link.jpg")], "nowhere"))
-    inputs = identities(found)
+    inputs = identities(each.path for each in found)
     assert names(["a.png"], str(tmp_path), inputs=inputs) == ["a.png-2.png"]
     assert names(["b.jpg"], str(tmp_path), inputs=inputs) == ["b.jpg.png"]
     assert names(["a.png"], str(tmp_path / "out"), inputs=inputs) == ["a.png"]
