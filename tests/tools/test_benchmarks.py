@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from data.straighten import plate_width
 from data.tiles import Pair, Plate
+from models.detector import Detection
 from reading.answer import Answer
 from reading.reader import Reading
-from tools.benchmarks import speed
+from tools.benchmarks import detector, speed
 from tools.benchmarks.real import SECOND, WAYS, Seen, lines, rates
 
 
@@ -121,3 +123,31 @@ def test_parts_that_are_not_asked_for_keep_their_figures(tmp_path, monkeypatch):
     assert [name for name, part in report["parts"].items() if part["figures"]] == ["start", "plate"]
     assert {"cpu", "cores", "flags", "packages"} <= report["machine"].keys()
     assert speed.main([*flags, "--parts", "nothing"]) == 2
+
+
+def test_rendered_plates_are_as_wide_as_their_kind_says_and_lie_in_the_picture_or_not():
+    for kind in (detector.KINDS[0], next(kind for kind in detector.KINDS if kind.outside)):
+        picture, corners = detector.render(kind, 1)
+        assert picture.shape == (*detector.RENDERED_PX, 3)
+        assert plate_width(corners) == pytest.approx(kind.width_px, rel=1e-6)
+        assert bool(corners[:, 0].min() < 0) == (kind.outside > 0)
+        again = detector.render(kind, 1)
+        assert (again[0] == picture).all()
+        assert (again[1] == corners).all()
+
+
+def test_of_rendered_plates_those_found_are_counted_and_those_elsewhere(monkeypatch):
+    monkeypatch.setattr(detector, "KINDS", detector.KINDS[3:5])
+    truths = iter(detector.render(kind, index)[1] for kind in detector.KINDS for index in range(2))
+
+    class Finds:
+        """The first plate of each kind; of the second one nothing, but something in the corner."""
+
+        def __init__(self):
+            self.found = [lambda t: t, lambda t: t * 0 + [[9, 9], [0, 9], [0, 0], [9, 0]]] * 2
+
+        def detect(self, picture):
+            return [Detection(self.found.pop(0)(next(truths)), 0.9, 0, 0)]
+
+    rows = list(detector.measure_rendered(Finds(), 2, None))[2:]
+    assert rows == [f"| {kind.name} | 2 | 1 | 1 | 1.00 | 1 |" for kind in detector.KINDS]

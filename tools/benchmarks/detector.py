@@ -1,9 +1,12 @@
-"""How well plates are found in real pictures.
+"""How well plates are found.
 
-    python -m tools.benchmarks.detector --real ../shared --drawn reports/detector
+    python -m tools.benchmarks.detector --real DIR --drawn reports/detector
+    python -m tools.benchmarks.detector --rendered 20
 
-prints the plates found in annotated photos, false ones, and the corners' errors. --drawn leaves the photos with what
-was found drawn into them.
+prints the plates found in annotated photos, false ones, and the corners' errors; and the plates found in rendered
+pictures, by size and kind. DIR holds what is there of ccpd/frames (photos named as CCPD names them), ccpd/unnamed,
+real/photos/{easypr,eu} (photos and boxes.csv: file,x,y,width,height) and cases/scene. --drawn leaves the pictures with
+what was found drawn into them.
 """
 
 import csv
@@ -12,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,20 +23,27 @@ import numpy as np
 from data.ccpd import is_ccpd_name, parse_name
 from data.console import say
 from data.io import open_picture_8bit
-from data.settings import field, path, run_module
-from data.straighten import plate_size
+from data.settings import field, path, require, run_module
+from data.straighten import plate_size, plate_width
+from data.synthetic.backgrounds import draw_background
+from data.synthetic.detection import CutOut, draw_vehicle
 from models.detector import Detection, Detector, load_detector, quad_iou
 
 
 @dataclass(frozen=True)
 class Settings:
-    real: str = field(type=path, metavar="DIR", help="real pictures, laid out as in the project's own tests")
+    real: str | None = field(None, type=path, metavar="DIR", help="folder of real pictures")
+    rendered: int = field(0, metavar="N", help="also look for plates in N rendered pictures of each kind")
     detector: str | None = field(
         None, type=path, metavar="FILE", help="another network than the shipped one (.onnx or .keras)"
     )
     drawn: str | None = field(
-        None, type=path, metavar="DIR", help="folder for the photos with what was found drawn into them"
+        None, type=path, metavar="DIR", help="folder for the pictures with what was found drawn into them"
     )
+
+    def __post_init__(self) -> None:
+        require(self.rendered >= 0, "--rendered", "0 or more", self.rendered)
+        require(self.real is not None or self.rendered > 0, "--real or --rendered", "given", None)
 
 
 @dataclass
@@ -138,6 +149,100 @@ def describe(name: str, counts: Counts) -> str:
     return line + (f"; look at {', '.join(names)}" if names else "")
 
 
+# --- Rendered pictures, by size and kind ------------------------------------------------------------------------------
+
+# (height, width); of no training
+RENDERED_PX, RENDERED_SEED = (480, 640), 7001
+
+
+class Kind(NamedTuple):
+    """Rendered plates: so many px wide; turned by degrees, to either side; with edges that climb by `slope`, and as
+    narrow as `narrowed`, as from aside; in a share `light` of the day's, with noise; a share `outside` of the
+    picture."""
+
+    name: str
+    width_px: float
+    degrees: float = 0.0
+    slope: float = 0.0
+    narrowed: float = 1.0
+    light: float = 1.0
+    outside: float = 0.0
+    two_lines: bool = False
+
+
+KINDS = (
+    *(Kind(f"{px} px wide", px) for px in (24, 32, 48, 100, 250, 440)),
+    Kind("90 px, turned by 15 degrees", 90, degrees=15),
+    Kind("90 px, turned by 30 degrees", 90, degrees=30),
+    Kind("90 px, at night (a fifth of the light, noise)", 90, light=0.2),
+    Kind("120 px, edges that climb by 0.3", 120, slope=0.3),
+    Kind("120 px, half as wide, edges that climb by 0.45", 120, slope=0.45, narrowed=0.5),
+    Kind("120 px, a fifth of it outside of the picture", 120, outside=0.2),
+    Kind("70 px, two lines", 70, two_lines=True),
+)
+
+
+def render(kind: Kind, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """(picture (H, W, 3) uint8, the corners (4, 2) of the one plate in it)."""
+    rng = np.random.default_rng([RENDERED_SEED, KINDS.index(kind), index])
+    picture = draw_background(rng, RENDERED_PX)
+    vehicle = draw_vehicle(rng)
+    while vehicle.two_lines != kind.two_lines:
+        vehicle = draw_vehicle(rng)
+    corners = _put(rng, picture, vehicle, kind)
+    if kind.light < 1:
+        noise = rng.normal(0, 6, picture.shape)
+        picture = np.clip(kind.light * picture + noise, 0, 255).astype(np.uint8)
+    return picture, corners
+
+
+def _put(rng: np.random.Generator, picture: np.ndarray, vehicle: CutOut, kind: Kind) -> np.ndarray:
+    """Puts the vehicle into the picture, and returns its plate's corners there."""
+    pixels, corners = vehicle.pixels, vehicle.corners
+    scale = kind.width_px / plate_width(corners)
+    # halved first: a warp alone would skip pixels
+    while scale < 0.6:
+        pixels, corners, scale = (
+            cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+            corners / 2,
+            2 * scale,
+        )
+    turn, slope = np.radians(kind.degrees) * rng.choice((-1, 1)), kind.slope * rng.choice((-1, 1))
+    turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    shape = scale * turned @ np.array([[kind.narrowed, 0], [slope, 1]])
+    height, width = RENDERED_PX
+    middle = rng.uniform(0.4, 0.6, 2) * (width, height)
+    if kind.outside:
+        middle[0] = kind.width_px * (0.5 - kind.outside)
+    away = middle - shape @ corners.mean(axis=0)
+    # OpenCV counts from the middle of the first pixel, corners from its edge
+    matrix = np.column_stack([shape, away + shape @ [0.5, 0.5] - 0.5])
+    moved = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    opacity = moved[..., 3:] / 255
+    picture[:] = np.round(moved[..., :3] * opacity + picture * (1 - opacity))
+    return corners @ shape.T + away
+
+
+def measure_rendered(detector: Detector, count: int, drawn: Path | None) -> Iterator[str]:
+    yield "| rendered plates | n | above 0.5 | above 0.7 | median | found elsewhere |"
+    yield "| --- " + "| ---: " * 5 + "|"
+    for kind in KINDS:
+        best, elsewhere = [], 0
+        for index in range(count):
+            picture, truth = render(kind, index)
+            plates = detector.detect(picture)
+            ious = [quad_iou(plate.corners, truth) for plate in plates]
+            best.append(max(ious, default=0.0))
+            elsewhere += sum(iou < 0.1 for iou in ious)
+            _draw(drawn, Path("rendered", kind.name.replace(" ", "-"), f"{index:03d}.png"), picture, plates, [truth])
+        above = [sum(iou > least for iou in best) for least in (0.5, 0.7)]
+        found = np.median([iou for iou in best if iou > 0.5]) if above[0] else 0.0
+        yield f"| {kind.name} | {count} | {above[0]} | {above[1]} | {found:.2f} | {elsewhere} |"
+
+
+# --- Real pictures ----------------------------------------------------------------------------------------------------
+
+
 def measure_real(detector: Detector, shared: Path, drawn: Path | None) -> Iterator[str]:
     frames = sorted(file for file in (shared / "ccpd/frames").glob("*.jpg") if is_ccpd_name(file.name))
     yield describe("ccpd/frames, quadrangles", of_quads(detector, frames, drawn))
@@ -145,8 +250,8 @@ def measure_real(detector: Detector, shared: Path, drawn: Path | None) -> Iterat
     found = [len(detector.detect(open_picture_8bit(str(file)))) for file in unnamed]
     of_nothing(detector, unnamed, drawn)
     yield f"ccpd/unnamed: plates in {sum(number > 0 for number in found)} of {len(unnamed)}, {found}"
-    for name in ("easypr", "eu"):
-        yield describe(f"real/photos/{name}, boxes", of_boxes(detector, shared / "real/photos" / name, drawn))
+    for folder in sorted((shared / "real/photos").glob("*/")):
+        yield describe(f"real/photos/{folder.name}, boxes", of_boxes(detector, folder, drawn))
     yield describe("no plates", of_nothing(detector, pictures_without_plates(shared), drawn))
 
 
@@ -164,8 +269,13 @@ def pictures_without_plates(shared: Path) -> list[Path]:
 def benchmark(settings: Settings) -> None:
     """Prints the lines. Raises ValueError or OSError."""
     detector = load_detector(Path(settings.detector)) if settings.detector else load_detector()
-    for line in measure_real(detector, Path(settings.real), Path(settings.drawn) if settings.drawn else None):
-        say(line)
+    drawn = Path(settings.drawn) if settings.drawn else None
+    if settings.real is not None:
+        for line in measure_real(detector, Path(settings.real), drawn):
+            say(line)
+    if settings.rendered:
+        for line in measure_rendered(detector, settings.rendered, drawn):
+            say(line)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
