@@ -152,8 +152,8 @@ FEATHER = 0.12
 
 
 def paste(photo: np.ndarray, results: Iterable[Result]) -> np.ndarray:
-    """(H, W, 3), uint8 or float32 in [0, 1] -> the same as float32, with each plate restored in its place."""
-    photo = np.array(to_float(photo))
+    """(H, W, 3), uint8 or float32 in [0, 1] -> the same with each plate restored in its place."""
+    photo = photo.copy()
     for result in results:
         _paste_one(photo, to_float(result.picture), result.source.corners)
     return photo
@@ -181,4 +181,6 @@ def _paste_one(photo: np.ndarray, picture: np.ndarray, corners: np.ndarray) -> N
     moved = cv2.warpPerspective(soft, back, size, flags=cv2.INTER_LINEAR)
     share = cv2.warpPerspective(mask, back, size, flags=cv2.INTER_LINEAR)[..., None]
     room = photo[low[1] : high[1], low[0] : high[0]]
-    room += share * (moved - room)
+    before = to_float(room)
+    pasted = before + share * (moved - before)
+    room[:] = to_uint8(pasted) if photo.dtype == np.uint8 else pasted

@@ -217,6 +217,10 @@ def _of_frame(examiner: Examiner, job: PictureJob, picture: np.ndarray, corners:
         source = find_sources(examiner.generator, picture, corners, **finders)[0]
     except NoPlateFound as error:
         return LoadedPlate(job, job.name, None, str(error), 0.0)
+    if source.corners is not None:
+        # else the whole frame would stay in memory
+        plate = source.plate()
+        source = source._replace(plate=lambda: plate)
     return LoadedPlate(job, job.name, source, "", 0.0)
 
 
@@ -244,8 +248,9 @@ def _finish_all(
         job = plates[0].job
         try:
             exif = b"" if results.strip_metadata else read_exif(job.path)
-            photo = open_picture(job.path, upright=not straightened[0].source.as_stored)
-            write_picture(results.out, job.name + PASTED, paste(photo, straightened), exif)
+            with _in_turn(straightened[0].source.file_size):
+                photo = open_picture(job.path, upright=not straightened[0].source.as_stored)
+                write_picture(results.out, job.name + PASTED, paste(photo, straightened), exif)
         except (OSError, ValueError, MemoryError, cv2.error) as error:
             rows[0].status, rows[0].reason = "failed", f"cannot be pasted: {error}"
     return rows
@@ -261,7 +266,7 @@ def _finish(
         row.status = "skipped" if Found("", "", loaded.problem).skipped else "failed"
         return row, None
     try:
-        with _in_turn(loaded.source.size):
+        with _in_turn(loaded.source.file_size):
             result = examiner.judge(loaded.source, look)
             exif = b"" if results.strip_metadata else read_exif(loaded.job.path)
             write_picture(results.out, loaded.name + PICTURE, result.picture, exif)

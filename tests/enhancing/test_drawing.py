@@ -1,7 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 from drawn_plates import plate
 
-from enhancing.drawing import INK, answer_line, heat_map, sheet
+from data.io import to_float, to_uint8
+from enhancing.drawing import INK, answer_line, heat_map, paste, sheet
 from reading.answer import Answer
 
 
@@ -31,3 +35,16 @@ def test_what_no_font_has_is_an_empty_box_and_no_gap():
     gap, box, province = (sheet([("", np.zeros((20, 20, 3)))], [(f"read {char}", INK)]) for char in " 厦皖")
     assert (box != gap).any()
     assert (box != province).any()
+
+
+@pytest.mark.parametrize("stored", [to_uint8, to_float])
+def test_a_photo_with_plates_put_back_has_as_many_bits_as_before(stored):
+    """As floats, the largest photo takes a gigabyte."""
+    photo = stored(np.full((200, 400, 3), 0.2, np.float32))
+    corners = np.array([[300, 150], [100, 150], [100, 50], [300, 50]], float)
+    white = SimpleNamespace(picture=np.ones((96, 192, 3), np.float32), source=SimpleNamespace(corners=corners))
+    pasted = paste(photo, [white])
+    assert pasted.dtype == photo.dtype
+    assert to_float(pasted)[100, 200].min() > 0.99
+    np.testing.assert_array_equal(pasted[:, :60], photo[:, :60])
+    assert to_float(photo).max() < 0.21

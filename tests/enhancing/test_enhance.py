@@ -1,11 +1,14 @@
 """enhance.py from the command line, through an ONNX file written by hand: no TensorFlow, no training."""
 
 import csv
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -18,7 +21,8 @@ from PIL import Image
 from tiny_generators import write_onnx
 
 from data.console import printable
-from data.io import to_float, to_uint8
+from data.film import Film, Frame
+from data.io import open_picture, to_float, to_uint8
 from data.quality import measure
 from enhance import main, parse_arguments
 from enhancing import folder
@@ -894,6 +898,42 @@ def test_the_largest_pictures_take_a_bounded_memory(generator, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout.split("peak ")[1]) < 2200
     assert files_in(tmp_path / "out") == ["a.png", "b.png", "c.png", "report.csv"]
+
+
+def test_huge_photos_are_in_memory_one_at_a_time(generator, tmp_path, monkeypatch):
+    for number in range(4):
+        save(tmp_path / "in" / f"{number}.png", np.full((300, 600, 3), 0.2))
+    monkeypatch.setattr(folder, "HUGE_PX", 1000)
+    opened, at_once = [], []
+
+    def opening(*arguments, **options):
+        opened.append(1)
+        at_once.append(len(opened))
+        time.sleep(0.05)
+        opened.pop()
+        return open_picture(*arguments, **options)
+
+    monkeypatch.setattr(folder, "open_picture", opening)
+    monkeypatch.setattr("enhancing.opening.open_picture", opening)
+    corners = ["500,250", "100,250", "100,50", "500,50"]
+    arguments = ("--corners", *corners, "--paste", "--side-by-side", "--workers", "4")
+    assert run(generator, tmp_path / "in", *arguments, out=tmp_path / "out")[0] == 0
+    # to load, to judge, side by side, and to paste
+    assert len(at_once) == 4 * 4
+    assert max(at_once) == 1
+
+
+def test_a_burst_of_a_film_keeps_the_plates_and_not_the_frames(generator, tmp_path, monkeypatch):
+    frames = [np.full((240, 480, 3), 60, np.uint8) for _ in range(3)]
+    kept = [weakref.ref(frame) for frame in frames]
+    film = Film((Frame(number / 10, frames.pop(0)) for number in range(3)), 3)
+    monkeypatch.setattr("data.film.open_film", lambda path: nullcontext(film))
+    monkeypatch.setattr(folder, "is_moving", lambda path: True)
+    examiner = Examiner(load_generator(generator), detector=Finds(found_at(20, 100, 0.9)))
+    loaded = folder.load_frames(examiner, folder.PictureJob("a.mp4", "", ""), None)
+    assert [each.source.plate().shape for each in loaded] == [(120, 240, 3)] * 3
+    gc.collect()
+    assert [frame() for frame in kept] == [None] * 3
 
 
 def test_an_input_as_out_is_called_that_under_any_name(tmp_path, capsys):
