@@ -238,14 +238,14 @@ def _frames(container, stream, film: Film, length: Length | None, start_s: float
 
 
 def _missing(
-    stream, length: Length | None, start_s: float, end_s: float, gap_s: float, decoded: int, taken: int
+    stream, length: Length | None, start_s: float, ended_s: float, gap_s: float, decoded: int, taken: int
 ) -> list[str]:
-    """What is missing of a film that ended at `end_s`, by its header. gap_s: the longest between two frames."""
+    """What is missing of a film that ended at `ended_s`, by its header. gap_s: the longest between two frames."""
     if not taken:
         return ["no frame could be decoded" if start_s == 0 else f"there is no frame after {start_s:g} s"]
     least_s = CUT_OFF_GAPS * gap_s if length and length.of_frames else CUT_OFF_S
-    if length and length.seconds - end_s > max(least_s, CUT_OFF_SHARE * length.seconds):
-        return [f"cut off: it should last {length.seconds:.1f} s, and ends after {end_s:.1f} s"]
+    if length and length.seconds - ended_s > max(least_s, CUT_OFF_SHARE * length.seconds):
+        return [f"cut off: it should last {length.seconds:.1f} s, and ends after {ended_s:.1f} s"]
     if start_s == 0 and decoded + 1 < stream.frames * (1 - CUT_OFF_SHARE):
         return [f"cut off or damaged: {decoded} of {stream.frames} frames could be decoded"]
     return []
@@ -299,7 +299,10 @@ def _picture(frame: av.VideoFrame, stream, orientation: int) -> np.ndarray:
     width, height = round(frame.width * max(1.0, aspect)), round(frame.height * max(1.0, 1 / aspect))
     _check_size(width, height)
     colours = "ITU709" if frame.colorspace == UNSPECIFIED and frame.height >= HD_HEIGHT else None
-    pixels = frame.to_ndarray(format="rgb24", width=width, height=height, src_colorspace=colours)
+    try:
+        pixels = frame.to_ndarray(format="rgb24", width=width, height=height, src_colorspace=colours)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise PictureError("damaged film", _reason(error)) from error
     return turned(pixels, orientation)
 
 

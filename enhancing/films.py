@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.film import Film, Frame, open_film, open_pictures
-from data.io import PictureError, to_float
+from data.io import to_float
 from data.straighten import in_tile, plate_width, straighten, tile_size
 from enhancing import drawing
 from enhancing.burst import Burst, combine, worth_of
@@ -26,7 +26,7 @@ from enhancing.examining import Examiner, Result
 from enhancing.finding import FilmJob, Part, output_names
 from enhancing.opening import TWO_LINES, Source
 from enhancing.writing import ReportRow, fill_from_burst, write_picture
-from models.detector import SCORE, Detection, Detector, find_plates, is_small_crop, load_detector, upright
+from models.detector import SCORE, Detection, Detector, find_plates, is_small_crop, upright
 from models.enhancer import resize, to_working_size
 from reading.reader import Reader
 
@@ -283,17 +283,15 @@ def enhance_films(
     to."""
     detect = plates_in_frames(detector), plates_near(detector)
     # many views replace second opinions on one
-    examiner = replace(examiner, reader=Reader(keep_steps=True), second=None, ask_again=False)
+    examiner = replace(examiner, reader=examiner.reader or Reader(keep_steps=True), second=None, ask_again=False)
     names = output_names([job.relative for job in jobs], out, [""], inputs)
     for job, name in zip(jobs, names, strict=True):
         film = open_pictures(job.frames, *part) if job.frames else open_film(job.path, *part)
         yield from enhance_film(film, job.path, name, out, examiner, *detect)
 
 
-def plates_in_frames(detector: Detector | None = None) -> Detect:
-    """By the shipped detector, or another. As for pictures, a frame that looks like a crop of a plate counts as one
-    plate where none is sure. Raises ValueError where there is no detector."""
-    detector = detector or load_detector()
+def plates_in_frames(detector: Detector) -> Detect:
+    """As for pictures, a frame that looks like a crop of a plate counts as one plate where none is sure."""
 
     def detect(picture: np.ndarray) -> Sequence[Detection]:
         located = find_plates(picture, detector)
@@ -348,7 +346,8 @@ def enhance_film(
                 reason = f"no plate found in {seen[0]} frames" if seen[0] else "no frame could be used"
                 status = NO_PLATE if seen[0] else "failed"
                 yield ReportRow(path, status=status, reason="; ".join(filter(None, [reason, faults])))
-    except (PictureError, MemoryError) as error:
+    # PictureError is a ValueError, as are the faults of networks
+    except (ValueError, OSError, MemoryError, cv2.error) as error:
         yield ReportRow(path, status="failed", reason=str(error) or "not enough memory")
 
 
@@ -365,7 +364,7 @@ def _enhance_plate(examiner: Examiner, followed: Followed, path: str, out: str, 
     row = _row(path, followed, views, burst)
     try:
         write_picture(out, name + COMBINED, burst.picture)
-        write_picture(out, name + BEST, to_float(followed.surroundings))
+        write_picture(out, name + BEST, followed.surroundings)
         write_picture(out, name + SHEET, contact_sheet(views, results, burst))
         row.output = name + COMBINED
     except (OSError, cv2.error) as error:

@@ -1,5 +1,6 @@
 import os
 import struct
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -247,6 +248,17 @@ def test_frames_above_the_limit_are_refused_before_they_are_decoded(tmp_path, mo
     with pytest.raises(PictureError, match=r"too large|damaged film"):
         look(path)
     assert MAX_FRAME_PX >= 3840 * 2160
+
+
+def test_a_frame_that_cannot_be_converted_is_a_fault_of_the_film(tmp_path, monkeypatch):
+    def fail(**_):
+        raise av.error.BugError(0, "no converter")
+
+    damaged = SimpleNamespace(side_data={}, time=0.0, width=80, height=48, colorspace=2, to_ndarray=fail)
+    monkeypatch.setattr("data.film._decoded", lambda *_: iter([damaged]))
+    with open_film(str(write_film(tmp_path / "a.mp4", flat_frames(3)))) as film:
+        assert list(film.frames) == []
+        assert film.faults == ["damaged film: no converter"]
 
 
 def test_pipes_folders_and_missing_files(tmp_path):

@@ -14,8 +14,8 @@ from data.synthetic.drive import RATE as DRIVE_RATE
 from data.synthetic.drive import drive
 from enhancing.burst import worth_of
 from enhancing.examining import Examiner
-from enhancing.films import MAX_GAP_S, VIEWS, Tracker, box_overlap, clock, enhance_film, follow
-from enhancing.finding import parse_time
+from enhancing.films import MAX_GAP_S, VIEWS, Tracker, box_overlap, clock, enhance_film, enhance_films, follow
+from enhancing.finding import FilmJob, Part, parse_time
 from models.enhancer import Generator
 
 PLATE_H, PLATE_W = 48, 96
@@ -146,6 +146,28 @@ def test_a_film_that_cannot_be_opened_is_one_failed_row(tmp_path, examiner):
     )
     assert row.status == "failed"
     assert "film" in row.reason
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), ValueError("network"), cv2.error("size"), MemoryError()])
+def test_what_ends_a_film_is_its_own_row(tmp_path, examiner, error):
+    """Else it would end all others."""
+
+    def fail(picture):
+        raise error
+
+    (row,) = enhance_film(film_of_frames(frames_of(2)), "clip.mp4", "clip", str(tmp_path), examiner, fail)
+    assert (row.status, row.reason) == ("failed", str(error) or "not enough memory")
+
+
+def test_films_are_read_by_the_examiners_reader(tmp_path, examiner, monkeypatch):
+    monkeypatch.setattr("enhancing.films.Reader", lambda **_: pytest.fail("a second reader is loaded"))
+    path = write_film(tmp_path / "clip.mp4", frames_of(3), rate=RATE)
+    found = finder(3)(None)
+    monkeypatch.setattr("enhancing.films.plates_in_frames", lambda _: lambda picture: found)
+    monkeypatch.setattr("enhancing.films.plates_near", lambda _: lambda picture, places: found)
+    job = FilmJob(str(path), path.name)
+    (row,) = enhance_films(examiner, None, [job], str(tmp_path / "out"), Part(), frozenset())
+    assert row.reading == "B742KX"
 
 
 def test_pictures_of_a_folder_as_a_film(tmp_path, examiner):
