@@ -33,10 +33,10 @@ from data.files import read_text, write_text
 from data.settings import field, path, require, run_module
 from data.tiles import Pair, Plate, from_tiles, load, pick
 from enhancing.examining import Examiner, as_read, finest, larger, readings_of, written
-from enhancing.opening import NoPlateFound, Source, find_sources
+from enhancing.opening import NoPlateFound, Source
 from evaluation.scoring import known_pairs
 from models.answerer import find_answerer
-from models.detector import Detector, load_detector
+from models.detector import load_detector
 from models.enhancer import Generator, load_generator, mix, restore_each
 from reading.answer import Known, Rule, fit
 from reading.matching import is_readable, match
@@ -144,13 +144,12 @@ def known_plates(tiles: str, split: str, limit: int, seed: int) -> list[Plate]:
     return pick(plates, limit or None, seed)
 
 
-def as_given(generator: Generator, pairs: Sequence[Pair], detector: Detector | None = None) -> list[Given]:
-    """Tiles go in as they are, real pictures, with a detector, as in use. Those in which no plate is found are left
-    out: nothing is made of them."""
+def as_given(examiner: Examiner, pairs: Sequence[Pair]) -> list[Given]:
+    """Pictures in which no plate is found are left out: nothing is made of them."""
     plates = []
     for pair in pairs:
         try:
-            source = find_sources(generator, pair.lq, detector=detector)[0]
+            source = examiner.sources(pair.lq)[0]
         except NoPlateFound:
             continue
         plates.append(Given(source, pair.plate.text, pair.plate.country))
@@ -227,11 +226,13 @@ def calibrate(settings: Settings) -> None:
     """Try the strengths, measure at the best ones, print the tables, write the JSON. Raises ValueError or OSError."""
     generator, reader = load_generator(settings.checkpoint), Reader(keep_steps=True)
     pairs, _ = load(known_plates(settings.tiles, settings.split, settings.limit, settings.seed))
-    tiles = as_given(generator, pairs)
-    detector = load_detector() if settings.real else None
-    real = [as_given(generator, known_pairs(folder, reader)[0], detector) for folder in settings.real]
-    plates = [plate for some in (tiles, *real) for plate in some]
     examiner = Examiner(generator, reader=reader, answerer=find_answerer(settings.checkpoint))
+    # tiles go in as they are, real pictures as in use
+    tiles = as_given(examiner, pairs)
+    detector = load_detector() if settings.real else None
+    looking = replace(examiner, detector=detector, layout=detector)
+    real = [as_given(looking, known_pairs(folder, reader)[0]) for folder in settings.real]
+    plates = [plate for some in (tiles, *real) for plate in some]
     readable = None if examiner.answerer is None else np.array([examiner.readable(each.source) for each in plates])
 
     trials = try_strengths(generator, reader, plates)

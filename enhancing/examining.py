@@ -14,7 +14,7 @@ import numpy as np
 
 from data import quality
 from data.straighten import in_tile
-from enhancing.opening import TWO_LINES_ASPECT, Source
+from enhancing.opening import TWO_LINES_ASPECT, Corners, Source, find_sources, load_sources
 from models.answerer import ZOOMS, Answerer, find_answerer, views_of, views_of_line
 from models.detector import TURNED, Detector, load_detector
 from models.enhancer import (
@@ -189,6 +189,11 @@ class Examiner:
     answerer: Answerer | None = None
     rule: Rule = DEFAULT
     layout: Detector | None = None
+
+    def sources(self, picture: str | np.ndarray, corners: Corners | None = None, name: str = "") -> list[Source]:
+        """The plates of a file, as `load_sources`, or of a picture, as `find_sources`."""
+        prepare = find_sources if isinstance(picture, np.ndarray) else load_sources
+        return prepare(self.generator, picture, corners=corners, name=name, detector=self.detector, layout=self.layout)
 
     def enhance(self, sources: Sequence[Source]) -> list[Result]:
         return [self.judge(source, look) for source, look in zip(sources, self.look(sources), strict=True)]

@@ -26,7 +26,7 @@ from enhancing.burst import Burst, combine
 from enhancing.drawing import paste
 from enhancing.examining import Examiner, Look, Result
 from enhancing.finding import Found, files_of, numbered_names, output_names, skipped_kinds
-from enhancing.opening import Corners, NoPlateFound, Source, find_sources, load_sources
+from enhancing.opening import Corners, NoPlateFound, Source
 from enhancing.writing import InOrder, ReportRow, fill, fill_from_burst, open_report, tell, tell_in_words, write_picture
 from models.loading import Backend
 
@@ -175,7 +175,7 @@ def load(examiner: Examiner, job: PictureJob, corners: Corners | None) -> list[L
     if not problem:
         try:
             with _in_turn(_size(job.path)):
-                sources = load_sources(examiner.generator, job.path, corners, examiner.detector, layout=examiner.layout)
+                sources = examiner.sources(job.path, corners)
         except (ValueError, MemoryError, cv2.error) as error:
             problem = str(error) or "not enough memory"
     seconds = time.perf_counter() - started
@@ -213,8 +213,7 @@ def load_frames(examiner: Examiner, job: PictureJob, corners: Corners | None) ->
 def _of_frame(examiner: Examiner, job: PictureJob, picture: np.ndarray, corners: Corners | None) -> LoadedPlate:
     """The best plate of an animation's frame."""
     try:
-        finders = {"detector": examiner.detector, "layout": examiner.layout}
-        source = find_sources(examiner.generator, picture, corners, **finders)[0]
+        source = examiner.sources(picture, corners)[0]
     except NoPlateFound as error:
         return LoadedPlate(job, job.name, None, str(error), 0.0)
     if source.corners is not None:

@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +14,10 @@ import numpy as np
 
 from data.io import encode_jpeg, open_picture, to_uint8
 from enhancing import drawing
-from enhancing.opening import Corners, Source, load_sources
+from enhancing.examining import Examiner
+from enhancing.opening import Corners, Source
 from enhancing.writing import write_picture
-from models.detector import Detector
-from models.enhancer import Generator, resize
+from models.enhancer import resize
 
 MAX_PIXELS = 50_000_000
 # longer side of what the browser is shown; it could not show 16-bit or TIFF files itself
@@ -98,14 +98,13 @@ class VisitorPhoto:
     def source(self) -> Source:
         return self.moved or self.sources[self.chosen]
 
-    def look(self, generator: Generator, detector: Detector | None) -> None:
+    def look(self, examiner: Examiner) -> None:
         """Find its plates as enhance.py does. Raises NoPlateFound, PictureError."""
-        self.sources = load_sources(generator, self.path, detector=detector, name=self.name, layout=detector)
+        self.sources = examiner.sources(self.path, name=self.name)
 
-    def mark(self, generator: Generator, corners: Corners | None, layout: Detector | None) -> None:
-        """Take the plate between the visitor's corners, or all of the picture. layout: says whether it has two lines.
-        Raises ValueError."""
-        marked = load_sources(generator, self.path, corners, name=self.name, layout=layout)[0]
+    def mark(self, examiner: Examiner, corners: Corners | None) -> None:
+        """Take the plate between the visitor's corners, or all of the picture. Raises ValueError."""
+        marked = replace(examiner, detector=None).sources(self.path, corners, self.name)[0]
         # whether it may hang upside down does not depend on where exactly its corners are
         found = self.sources[self.chosen].found if corners is not None and self.sources else None
         self.moved = marked._replace(found=found)

@@ -16,7 +16,7 @@ from data.io import PictureError, is_moving, open_picture
 from enhancing.burst import Burst, combine
 from enhancing.examining import Examiner, Result
 from enhancing.films import Followed, clock, combine_views, follow, plates_in_frames
-from enhancing.opening import NoPlateFound, Source, load_sources
+from enhancing.opening import NoPlateFound, Source
 from page import words
 from page.guard import own
 from page.pictures import MAX_PIXELS, Examples, base_name, save_result, to_preview
@@ -202,8 +202,7 @@ def _work_on_pictures(examiner: Examiner, folder: str, frames: Frames) -> str:
         for each in frames.files:
             try:
                 # the surest plate of each
-                source = load_sources(examiner.generator, each.path, detector=examiner.detector, name=each.name)[0]
-                frames.sources.append((each.name, source))
+                frames.sources.append((each.name, examiner.sources(each.path, name=each.name)[0]))
             except NoPlateFound:
                 problems.append(f"{each.name}: no plate found")
             except ValueError as error:

@@ -91,9 +91,9 @@ def _described(examiner: Examiner, folder: str, photo: VisitorPhoto, corners: li
     height, width = photo.size
     try:
         if corners:
-            photo.mark(examiner.generator, [(float(x), float(y)) for x, y in corners], examiner.layout)
+            photo.mark(examiner, [(float(x), float(y)) for x, y in corners])
         else:
-            photo.look(examiner.generator, examiner.detector)
+            photo.look(examiner)
     except NoPlateFound:
         pass
     plates = []
@@ -133,7 +133,7 @@ def _look(examiner: Examiner, folder: str, visit: Visit):
     if photo is None:
         return gr.skip(), gr.skip()
     try:
-        photo.look(examiner.generator, examiner.detector)
+        photo.look(examiner)
     except NoPlateFound:
         return visit.shown(photo, photo.view(problem=words.NO_PLATE_HELP), words.nothing_html(words.NO_PLATE))
     except (ValueError, MemoryError) as error:
@@ -153,7 +153,7 @@ def _choose(examiner: Examiner, folder: str, visit: Visit, wanted: dict):
     try:
         if corners or wanted.get("whole"):
             marked = [tuple(map(float, corner)) for corner in corners] if corners else None
-            photo.mark(examiner.generator, marked, examiner.layout)
+            photo.mark(examiner, marked)
     except (ValueError, TypeError) as error:
         # where the visitor has put them, to be moved on
         return visit.shown(photo, photo.view(problem=str(error), corners=marked), words.EMPTY)

@@ -22,7 +22,6 @@ from data.tiles import spread_evenly
 from enhancing.drawing import sheet
 from enhancing.examining import Examiner, make_examiner
 from enhancing.finding import find_inputs
-from enhancing.opening import load_sources
 from models.shipped import check_checkpoint, default_checkpoint
 
 COLUMNS, SHRINK = 8, 0.5
@@ -41,7 +40,7 @@ class Settings:
 
 
 def panels(examiner: Examiner, file: str) -> list:
-    result = examiner.enhance(load_sources(examiner.generator, file))[0]
+    result = examiner.enhance(examiner.sources(file))[0]
     before, after = (reading.text or "nothing" for reading in (result.reading_before, result.reading))
     warned = " (warned)" if result.warnings else ""
     return [(f"before: {before}", result.source.lq), (f"after: {after}{warned}", result.picture)]

@@ -92,7 +92,7 @@ def test_trials_of_a_generator_that_mirrors_its_input():
     texts = ("KA7X24", "BN4M81")
     pairs = [Pair(Plate(text, "", text=text, country="DE"), (plate(text) * 255).astype(np.uint8)) for text in texts]
     generator = Generator(lambda batch: batch[:, :, ::-1])
-    trials = try_strengths(generator, Reader(), as_given(generator, pairs))
+    trials = try_strengths(generator, Reader(), as_given(Examiner(generator), pairs))
     assert [trial.strength for trial in trials] == list(STRENGTHS)
     assert trials[0].right.all()
     assert trials[0][2:] == (1, 0)
@@ -111,7 +111,7 @@ def test_the_answers_rule_is_fitted_on_what_is_heard_of_tiles():
     pairs = [Pair(Plate(text, "", text=text, country="DE"), (plate(text) * 255).astype(np.uint8)) for text in texts]
     # a generator that leaves nothing
     examiner = Examiner(Generator(lambda batch: np.zeros_like(batch)), reader=Reader(keep_steps=True))
-    measured, heard = see(examiner, as_given(examiner.generator, pairs))
+    measured, heard = see(examiner, as_given(examiner, pairs))
     # of a black result nothing is read
     assert measured.shape == (2, 3)
     assert (measured[:, 2] == 0).all()

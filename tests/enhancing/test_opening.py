@@ -10,7 +10,7 @@ from PIL import Image
 
 from data.ccpd import format_name
 from data.straighten import plate_size, rectangle
-from enhancing.examining import as_read
+from enhancing.examining import Examiner, as_read
 from enhancing.opening import find_sources, in_order, load_sources, make_source
 from models.detector import Detection, is_quadrangle
 from models.enhancer import Generator
@@ -79,6 +79,13 @@ def test_a_picture_taken_whole_is_cut_between_the_lines_that_are_seen_in_it():
     np.testing.assert_allclose(source.turned().turned().lines, source.lines)
     (flat,) = find_sources(generator, picture[:90], layout=SeesTwoLines())
     assert not flat.two_lines
+
+
+def test_an_examiner_asks_for_lines_of_pictures_and_of_files(tmp_path):
+    examiner = Examiner(Generator(lambda batch: batch), layout=SeesTwoLines())
+    picture, path = np.zeros((150, 200, 3), np.uint8), tmp_path / "a.png"
+    Image.fromarray(picture).save(path)
+    assert [examiner.sources(each)[0].two_lines for each in (picture, str(path))] == [True, True]
 
 
 def test_a_tilted_plate_comes_out_upright():

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import gradio as gr
@@ -102,7 +103,7 @@ def test_a_refused_file_clears_the_last_one_and_is_named(examiner, tmp_path):
 
 def test_the_visitors_corners_make_the_plate(examiner, tmp_path):
     photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
-    photo.look(examiner.generator, None)
+    photo.look(examiner)
     corners = [[200, 110], [100, 110], [100, 80], [200, 80]]
     wanted = {"plate": 0, "corners": corners, "ticket": 3}
     view, result = single._choose(examiner, str(tmp_path), Visit(photo), wanted)
@@ -119,7 +120,7 @@ SHOWN = [[[1, 1]] * 4, [[0, 0], [900, 0], [900, 9], [0, 9]]]
 @pytest.mark.parametrize("corners", [*SHOWN, [[1, 1], [2, 2]], [["a", 1]] * 4, 7])
 def test_corners_that_make_no_plate_are_said(examiner, tmp_path, corners):
     photo = accept(save(tmp_path, (300, 200)), "a.png", str(tmp_path))
-    photo.look(examiner.generator, None)
+    photo.look(examiner)
     view, result = single._choose(examiner, str(tmp_path), Visit(photo), {"plate": 0, "corners": corners})
     assert view["problem"]
     assert result == words.EMPTY
@@ -142,7 +143,7 @@ def test_no_plate_found_is_said_instead_of_a_result(examiner, tmp_path, monkeypa
     def none(*_, **__):
         raise NoPlateFound
 
-    monkeypatch.setattr(pictures, "load_sources", none)
+    monkeypatch.setattr(Examiner, "sources", none)
     photo = accept(save(tmp_path, (600, 600)), "a.png", str(tmp_path))
     view, result = single._look(examiner, str(tmp_path), Visit(photo))
     assert words.NO_PLATE in result
@@ -396,6 +397,15 @@ def test_frames_are_collected_combined_and_removed(examiner, tmp_path):
     assert list(several._work(examiner, str(tmp_path), visit)) == [(gr.skip(), gr.skip())]
     several._choose(visit, {"remove": 1})
     assert [each.name for each in visit.now.files] == ["1.png", "3.png"]
+
+
+def test_frames_of_a_plate_of_two_lines_are_read_as_such(examiner, tmp_path):
+    """As by enhance.py --burst."""
+    sees = SimpleNamespace(detect=lambda *_, **__: [replace(IN_GIF, two_lines=0.9, score=0.5)])
+    visit, files = Visit(), [{"path": save(tmp_path, (180, 96), name), "name": name} for name in ("1.png", "2.png")]
+    several._take(str(tmp_path), visit, files)
+    list(several._work(replace(examiner, layout=sees), str(tmp_path), visit))
+    assert [source.two_lines for _, source in visit.now.sources] == [True, True]
 
 
 def test_of_two_lists_given_at_once_none_is_lost(tmp_path, monkeypatch):

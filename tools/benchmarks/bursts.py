@@ -33,7 +33,6 @@ from enhancing.burst import combine
 from enhancing.drawing import burst_sheet
 from enhancing.examining import Examiner, make_examiner
 from enhancing.films import Followed, View, combine_views, contact_sheet, follow, plates_in_frames, plates_near
-from enhancing.opening import find_sources
 from enhancing.track_scores import LabelledTrack, rates, read_track
 from enhancing.writing import write_picture
 from evaluation.tables import share
@@ -124,7 +123,7 @@ def read_bursts(examiner: Examiner, settings: Settings) -> list[Read]:
     shown = tqdm(plates(settings.seed, settings.count), total=settings.count, unit="burst")
     for number, (rng, tile, text, country) in enumerate(shown):
         frames = frames_of(rng, tile, settings.frames)
-        results = examiner.enhance([find_sources(examiner.generator, f, detector=examiner.detector)[0] for f in frames])
+        results = examiner.enhance([examiner.sources(frame)[0] for frame in frames])
         burst = combine(results, examiner)
         name = f"{number:02d}-{text}.png"
         read.append(Read(LabelledTrack(name, (), text, country), read_track(results, burst), name))

@@ -24,7 +24,7 @@ from data.io import to_float
 from data.settings import field, path, run_module
 from data.tiles import Pair
 from enhancing.examining import Examiner, Result, as_read, make_examiner
-from enhancing.opening import NoPlateFound, find_sources, make_source
+from enhancing.opening import NoPlateFound, make_source
 from evaluation.figures import reliability_diagram
 from evaluation.metrics import CONFIDENT, harm, reading_rates, trust
 from evaluation.scoring import known_pairs
@@ -89,7 +89,7 @@ def _read_again(second: Reader, whole: Result, result: Result | None) -> dict[st
 
 def _found(examiner: Examiner, pair: Pair):
     try:
-        return find_sources(examiner.generator, pair.lq, detector=examiner.detector)[0]
+        return examiner.sources(pair.lq)[0]
     except NoPlateFound:
         return None
 
