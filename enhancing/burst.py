@@ -39,7 +39,7 @@ PICTURE_WEIGHT = 0.5
 # frames compared each with each
 REFERENCE_CANDIDATES = 8
 # of the frames' readings with the elected one; low, since single frames may be bad
-MIN_AGREEMENT = 0.6
+MIN_FRAMES_AGREE = 0.6
 SEVERAL_PLATES = "the frames may show several plates"
 # two frames show two plates where each is so sure of each character, and so large a share of these differs
 SURE_FRAME, OTHER_PLATE = 0.85, 0.5
@@ -104,7 +104,7 @@ def combine(results: Sequence[Result], examiner: Examiner) -> Burst:
     fit = quality.fit(results[reference].source.lq, picture)
     width = max(result.effective_width for result in results)
     chosen = results[reference].source
-    too_little = width < min_effective_width(examiner.generator) or agreement.mean < MIN_AGREEMENT
+    too_little = width < min_effective_width(examiner.generator) or agreement.mean < MIN_FRAMES_AGREE
     return Burst(
         picture=written(picture, larger(chosen, picture))[0],
         disagreement=np.sqrt((weights * spread).sum(axis=0) / weights.sum(axis=0)),

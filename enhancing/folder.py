@@ -38,7 +38,7 @@ WINDOW_BATCHES = 4
 HUGE_PX = 20_000_000
 _HUGE = threading.Lock()
 # of a burst, all of which are in memory
-MAX_FRAMES = 200
+MAX_BURST_FRAMES = 200
 BURST = "burst"
 
 
@@ -202,7 +202,7 @@ def load_frames(examiner: Examiner, job: PictureJob, corners: Corners | None) ->
     loaded = []
     try:
         with open_film(job.path) as film:
-            for frame in islice(film.frames, MAX_FRAMES + 1):
+            for frame in islice(film.frames, MAX_BURST_FRAMES + 1):
                 loaded.append(_of_frame(examiner, job, frame.picture, corners))
             faults = film.faults
     except (ValueError, MemoryError, cv2.error) as error:
@@ -303,13 +303,15 @@ def enhance_burst(
 ) -> int:
     """One result for all pictures, and the report. Returns the exit code. ValueError where no frame can be read."""
     started, frames = time.perf_counter(), [each for each in found if not each.skipped]
-    if len(frames) > MAX_FRAMES:
-        raise ValueError(f"--burst takes at most {MAX_FRAMES} frames of one plate, got {len(frames)}")
+    if len(frames) > MAX_BURST_FRAMES:
+        raise ValueError(f"--burst takes at most {MAX_BURST_FRAMES} frames of one plate, got {len(frames)}")
     with ThreadPoolExecutor(workers, thread_name_prefix="pictures") as pool:
         jobs = [PictureJob(each.path, "", each.problem) for each in frames]
         loaded = [one for some in pool.map(lambda job: load_frames(examiner, job, corners), jobs) for one in some]
-    if len(loaded) > MAX_FRAMES:
-        raise ValueError(f"--burst takes at most {MAX_FRAMES} frames of one plate; the animations hold {len(loaded)}")
+    if len(loaded) > MAX_BURST_FRAMES:
+        raise ValueError(
+            f"--burst takes at most {MAX_BURST_FRAMES} frames of one plate; the animations hold {len(loaded)}"
+        )
     enhanced = examiner.enhance([each.source for each in loaded if each.source is not None])
     if not enhanced:
         raise ValueError(f"no frame of the burst can be read; {loaded[0].job.path}: {loaded[0].problem}")

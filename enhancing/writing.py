@@ -110,7 +110,8 @@ class ReportRow:
 
 @contextmanager
 def open_report(path: str) -> Iterator[Callable[[ReportRow], None]]:
-    """A function that takes Rows. Each is in the file when the function returns, whatever ends the run afterwards."""
+    """A function that takes `ReportRow`s. Each is in the file when the function returns, whatever ends the run
+    afterwards."""
     names = list(ReportRow.__dataclass_fields__)
     # The mark at its beginning tells spreadsheets that Chinese characters are UTF-8; names may hold bytes that are not.
     with replacing(path, "w", newline="", encoding="utf-8-sig") as file:

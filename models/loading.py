@@ -1,5 +1,5 @@
-"""Reading generator files into plain functions: `.keras` archives through Keras, `.onnx` files through ONNX Runtime or
-OpenVINO.
+"""Reading the files of networks into plain functions: `.keras` archives through Keras, `.onnx` files through ONNX
+Runtime or OpenVINO.
 
 Both file types are data, not code: archives load in Keras' safe mode, ONNX files without custom operators.
 """
