@@ -107,8 +107,12 @@ def _local_files(root: str, out: str) -> Iterator[tuple[str, str]]:
     """Follows links, as data sets are often put together by them, but into no folder twice, and not into `out`."""
     visited = {os.path.realpath(out)} if out else set()
     for folder, folders, names in os.walk(root, onerror=_tell_unreadable, followlinks=True):
-        visited.add(os.path.realpath(folder))
-        folders[:] = sorted(name for name in folders if os.path.realpath(f"{folder}/{name}") not in visited)
+        real = os.path.realpath(folder)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders.sort()
         below = os.path.relpath(folder, root).replace(os.sep, "/")
         for name in names:
             yield name if below == "." else f"{below}/{name}", _local_stamp(f"{folder}/{name}")

@@ -127,10 +127,11 @@ def trust(
     right = [match(given.best_text, text, country, province=True).right for given, text, country in known]
     wrong = [is_sure and not is_right for is_sure, is_right in zip(sure, right, strict=True)]
     of_sure = [is_right for is_sure, is_right in zip(sure, right, strict=True) if is_sure]
+    own = None if groups is None else [group for group, is_sure in zip(groups, sure, strict=True) if is_sure]
     characters = [judged(given, text, country) for given, text, country in known]
     return {
         "confidently_wrong": {**estimate(wrong, groups, resamples, seed), "count": sum(wrong)},
-        "right_of_sure": estimate(of_sure, resamples=resamples, seed=seed),
+        "right_of_sure": estimate(of_sure, own, resamples, seed),
         "reliability": reliability(*map(np.concatenate, zip(*characters, strict=True))) if characters else [],
     }
 

@@ -36,6 +36,9 @@ def test_the_wheel_names_every_package_that_enhancing_needs():
     assert named - {"plate_enhance"} == found - {"tools/benchmarks"}
     for pattern in settings["package-data"]["plate_enhance"]:
         assert list(ROOT.glob(pattern)), pattern
+    listed = {file for pattern in settings["package-data"]["plate_enhance"] for file in ROOT.glob(pattern)}
+    beside = {file for each in found for file in (ROOT / each).iterdir() if file.is_file() and file.suffix != ".py"}
+    assert beside <= listed, "what lies beside a package's code, it opens"
 
 
 def test_enhancing_needs_no_more_than_its_requirements(tmp_path):

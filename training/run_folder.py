@@ -42,8 +42,8 @@ def held(folder: Path, resume: bool) -> Iterator[None]:
     """Keep the folder for this process. Raises ValueError for a folder that another run holds, and for a new run in one
     that holds something already.
 
-    A new run that ends before it has a config.json leaves nothing. A resumed run removes what a killed one had not
-    finished writing.
+    A new run that ends before it has a config.json leaves nothing, and takes nothing over from one that was killed
+    before. A resumed run removes what a killed one had not finished writing.
     """
     check_folder(folder, resume)
     made = not folder.exists()
@@ -51,14 +51,22 @@ def held(folder: Path, resume: bool) -> Iterator[None]:
         # another run may have begun meanwhile
         check_folder(folder, resume)
         remove_parts(folder)
+        if not resume:
+            _remove_beginning(folder)
         try:
             yield
         finally:
             if not resume and not (folder / CONFIG_NAME).exists():
-                for name in (INIT_NAME, STATE_NAME, LOCK):
-                    (folder / name).unlink(missing_ok=True)
+                _remove_beginning(folder)
+                (folder / LOCK).unlink(missing_ok=True)
                 if made:
                     folder.rmdir()
+
+
+def _remove_beginning(folder: Path) -> None:
+    """What a run has written when it has no config.json yet."""
+    for name in (INIT_NAME, STATE_NAME):
+        (folder / name).unlink(missing_ok=True)
 
 
 def remove_parts(folder: Path) -> None:

@@ -167,6 +167,13 @@ def test_every_program_finds_the_same_files(tmp_path, monkeypatch, capsys):
     assert "linked: this folder is left out: permission denied" in capsys.readouterr().err
 
 
+def test_a_folder_to_which_several_links_lead_is_read_once(tmp_path):
+    touch(tmp_path / "top", "a/x.png")
+    for link in ("top/b", "top/zz", "top/a/upwards"):
+        (tmp_path / link).symlink_to(tmp_path / "top/a")
+    assert sources_of(tmp_path / "top") == ["a/x.png"]
+
+
 def test_a_pipe_as_split_list_is_named(tmp_path):
     os.mkfifo(tmp_path / "train.txt")
     with pytest.raises(OSError, match="not a regular file"):

@@ -141,10 +141,12 @@ def test_a_missing_state_is_named(tmp_path):
 
 
 def test_what_a_run_killed_before_its_beginning_leaves_is_no_run(tmp_path):
-    """It cannot be resumed without a config.json, and so must not stand in the way of another one."""
+    """It cannot be resumed without a config.json, and so must not stand in the way of another one, which would begin
+    with its generator."""
     for name in (LOCK, STATE_NAME, INIT_NAME, ".1234.part"):
         (tmp_path / name).write_bytes(b"")
     with held(tmp_path, resume=False):
+        assert [each.name for each in tmp_path.iterdir()] == [LOCK]
         (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="is not empty"):
         check_folder(tmp_path, resume=False)
