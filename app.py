@@ -60,7 +60,7 @@ def serve(settings: Settings) -> None:
     # for uploads and results: all of it is deleted in the end
     with temporary_folder(tempfile.gettempdir(), "plates-page-") as folder:
         page = open_page(settings, examiner, folder)
-        print(f"The page is at {page.local_url} (Ctrl-C ends it)", flush=True)
+        say(f"The page is at {page.local_url} (Ctrl-C ends it)")
         try:
             stop.wait()
         finally:

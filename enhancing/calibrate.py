@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from data.console import say
 from data.files import read_text, write_text
 from data.settings import field, path, require, run_module
 from data.tiles import Pair, Plate, from_tiles, load, pick
@@ -181,20 +182,22 @@ def least_width(measured: np.ndarray) -> float:
     return float(widths[min(split, len(widths) - 1)])
 
 
-def table(measured: np.ndarray, column: int, edges: Sequence[float], name: str) -> str:
+def table(measured: np.ndarray, column: int, edges: Sequence[float], name: str) -> list[str]:
+    """Its lines."""
     lines = [f"| {name} | plates | read right, % |", "| --- | ---: | ---: |"]
     for low, high in pairwise(edges):
         members = (measured[:, column] >= low) & (measured[:, column] < high)
         if members.any():
             share = 100 * measured[members, 2].mean()
             lines.append(f"| {low:g} to {high:g} | {members.sum()} | {share:.0f} |")
-    return "\n".join(lines)
+    return lines
 
 
-def trials_table(trials: Sequence[Trial]) -> str:
+def trials_table(trials: Sequence[Trial]) -> list[str]:
+    """Its lines."""
     head = ["| strength | plates right, % | characters right, % | flipped, % |", "| ---: | ---: | ---: | ---: |"]
     shares = [(t.strength, 100 * t.right.mean(), 100 * t.characters, 100 * t.flipped) for t in trials]
-    return "\n".join(head + ["| {:g} | {:.1f} | {:.1f} | {:.1f} |".format(*each) for each in shares])
+    return head + ["| {:g} | {:.1f} | {:.1f} | {:.1f} |".format(*each) for each in shares]
 
 
 def write(checkpoint: str, strengths: tuple[float, float], width: float, rule: Rule) -> None:
@@ -246,12 +249,14 @@ def calibrate(settings: Settings) -> None:
     if settings.write:
         write(settings.checkpoint, strengths, width, rule)
 
-    print(f"{len(tiles)} tiles, {len(plates) - len(tiles)} real pictures", trials_table(trials), sep="\n\n", end="\n\n")
-    print(table(measured, 0, WIDTHS_PX, "effective width, px"), table(measured, 1, AGREEMENTS, "agreement"), sep="\n\n")
-    print("\nstrength {:g}, for what can be read as it is {:g}".format(*strengths))
-    print(f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right")
     trust = ", ".join(f"{source} {weight:g}" for source, weight in rule.weights.items())
-    print(f"answer: {trust}; curve {' '.join(f'{each:g}' for each in rule.trust)}")
+    lines = [f"{len(tiles)} tiles, {len(plates) - len(tiles)} real pictures", "", *trials_table(trials), ""]
+    lines += [*table(measured, 0, WIDTHS_PX, "effective width, px"), "", *table(measured, 1, AGREEMENTS, "agreement")]
+    lines += ["", "strength {:g}, for what can be read as it is {:g}".format(*strengths)]
+    lines += [f"min_effective_width_px {width:.1f}: below it fewer than {100 * ENOUGH:.0f} % are read right"]
+    lines += [f"answer: {trust}; curve {' '.join(f'{each:g}' for each in rule.trust)}"]
+    for line in lines:
+        say(line)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

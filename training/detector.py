@@ -70,6 +70,8 @@ class Settings:
         require(self.out.endswith(".keras"), "--out", "a name that ends in .keras", self.out)
         for name in ("steps", "batch_size", "vehicles", "backgrounds", "validate_every", "log_every", "workers"):
             require(getattr(self, name) >= 1, f"--{name.replace('_', '-')}", "at least 1", getattr(self, name))
+        whole = self.validate_every % self.log_every == 0
+        require(whole, "--validate-every", f"a multiple of --log-every, {self.log_every}", self.validate_every)
 
 
 def targets_of(scene: Scene) -> np.ndarray:
@@ -172,7 +174,7 @@ def train(settings: Settings) -> None:
     # also made here
     with only_run_in(str(Path(settings.out).with_suffix("")), "--out"):
         about = train_alone(settings)
-    print(json.dumps(about["validation"]))
+    say(json.dumps(about["validation"]))
 
 
 def train_alone(settings: Settings) -> dict:

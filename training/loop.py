@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.console import printable
+from data.console import ending_signals, printable
 from data.dataset import Batches
 from training.devices import Interrupted, TrainingFailed
 from training.run_folder import STATE_NAME, Journal, load_state, restore, save_state
@@ -39,7 +39,9 @@ CHECKED = (*TERMS, "g_loss", "d_loss", "g_gradient_norm", "d_gradient_norm")
 
 
 class Terms:
-    """half: gradients may overflow, because the loss scale then skips their step."""
+    """The loss terms of each step: fetched a batch of steps at a time, checked, and averaged for the log.
+
+    half: gradients may overflow, because the loss scale then skips their step."""
 
     def __init__(self, half: bool) -> None:
         self.half = half
@@ -469,11 +471,7 @@ def stoppable(run: Run) -> Iterator[None]:
         run.stop_asked = True
         signal.signal(number, signal.SIG_DFL)
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    # Windows knows no closed terminal, and under nohup it is ignored
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, ask) for number in numbers}
+    before = {number: signal.signal(number, ask) for number in ending_signals()}
     try:
         yield
     finally:

@@ -191,7 +191,7 @@ def train(settings: RecogniserSettings) -> None:
             adopt_older(settings)
             begun = load_begun(state_file(settings), settings.deciding(), ())
             precision, reason = choose_precision(begun[1]["precision"] if begun else settings.precision)
-            print(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})", flush=True)
+            say(f"{len(pairs)} plates, {len(characters)} characters; precision: {precision} ({reason})")
             keras.utils.set_random_seed(settings.seed)
             keras.mixed_precision.set_global_policy(precision)
             model = begin(settings, begun, pairs, labels, characters)
@@ -200,12 +200,10 @@ def train(settings: RecogniserSettings) -> None:
             seen = plates_to_read(held_out, texts["val"], LOOKED_AT) if held_out else None
             pairs = cache_tiles(pairs, working) if settings.cache else pairs
             with Batches(pairs, settings.workers) as batches:
-                for step in fit(model, settings, batches, labels):
+                for step, loss in fit(model, settings, batches, labels):
                     save(model, settings, precision)
-                    if seen:
-                        print(
-                            f"step {step}; read whole on validation: {reading_of(model, characters, *seen)}", flush=True
-                        )
+                    read = f"; read whole on validation: {reading_of(model, characters, *seen)}" if seen else ""
+                    say(f"step {step}; loss {loss:.3g}{read}")
             about = {"characters": characters, "precision": precision, "settings": settings.deciding()}
             finish(model, settings, about, plates_to_read(held_out, texts["val"]) if held_out else None)
         finally:
@@ -226,19 +224,23 @@ def finish(model, settings: RecogniserSettings, about: dict, plates: tuple | Non
     say(f"{settings.out}; read whole on validation: {about.get('validation', 'no tiles with texts')}")
 
 
-def fit(model, settings: RecogniserSettings, batches: Batches, labels: np.ndarray) -> Iterator[int]:
-    """Train from where the model stands; gives the step after each part."""
+def parts_of(done: int, first: int, steps: int, every: int) -> list[tuple[int, int]]:
+    """(start, stop) of what is trained between two saves, from the step `done` on; none crosses `first`. `every` may
+    have been another one before."""
+    bounds = sorted({done, *range(0, first, every), *range(first, steps, every), steps})
+    return [part for part in pairwise(bounds) if part[0] >= done]
+
+
+def fit(model, settings: RecogniserSettings, batches: Batches, labels: np.ndarray) -> Iterator[tuple[int, float]]:
+    """Train from where the model stands; gives the step after each part, and the part's mean loss."""
     import keras
 
     from losses import GeneralisedCTC
     from models.recogniser import COLUMN_PX
 
     done, first = int(model.optimizer.iterations), 0 if settings.init else round(settings.steps * EVENLY_SPREAD)
-    part = settings.validate_every
     spread = evenly_spread(labels, stored_size(batches.pairs.hr_urls[0])[1] // COLUMN_PX)
-    for start, stop in pairwise([*range(0, first, part), *range(first, settings.steps, part), settings.steps]):
-        if start < done:
-            continue
+    for start, stop in parts_of(done, first, settings.steps, settings.validate_every):
         by_ctc = start >= first
         # one optimiser for both losses: its schedule counts all steps
         if start in (done, first):
@@ -246,8 +248,9 @@ def fit(model, settings: RecogniserSettings, batches: Batches, labels: np.ndarra
             model.compile(model.optimizer, GeneralisedCTC(settings.loss_power) if by_ctc else per_column)
         answers = labels if by_ctc else spread
         some = examples(settings, batches, answers, range(start, stop), with_clean=not by_ctc)
-        model.fit(some, steps_per_epoch=stop - start, shuffle=False, verbose=1 if sys.stdout.isatty() else 2)
-        yield stop
+        # a bar for a terminal alone: Keras does not bear that a pipe is closed
+        told = model.fit(some, steps_per_epoch=stop - start, shuffle=False, verbose=int(sys.stdout.isatty()))
+        yield stop, told.history["loss"][-1]
 
 
 def begin(settings: RecogniserSettings, begun: State | None, pairs: Pairs, labels: np.ndarray, characters: str):

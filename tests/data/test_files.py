@@ -88,6 +88,16 @@ def test_the_lease_of_a_dead_run_ends(bucket, holder, refused):
         assert json.loads(bucket.cat_file("/tiles/.lock"))["process"] == os.getpid()
 
 
+def test_no_signal_is_sent_where_0_is_ctrl_c(monkeypatch):
+    sent = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", lambda *signal: sent.append(signal))
+        patch.setattr(os, "name", "nt")
+        alive = files._is_alive(2**22 + 1)
+    assert alive
+    assert not sent
+
+
 def test_a_lease_is_renewed_while_its_run_lasts(bucket, monkeypatch):
     monkeypatch.setattr(files, "RENEW_S", 0.01)
     with files.only_run_in("memory://tiles"):

@@ -175,7 +175,5 @@ def test_trust_is_of_answers_each_of_whose_characters_is_sure():
 def test_variants_of_one_plate_make_nobody_surer_of_the_sure_ones():
     answers = [Answer(tuple(((char, p),) for char in "AB12")) for p in (0.95, 0.95, 0.4)]
     once = trust(answers * 4, ["AB12", "AB13", "AB12"] * 4, ["DE"] * 12, [str(each) for each in range(12)])
-    often = trust(
-        answers * 12, ["AB12", "AB13", "AB12"] * 12, ["DE"] * 36, [str(each) for each in range(12)] * 3
-    )
+    often = trust(answers * 12, ["AB12", "AB13", "AB12"] * 12, ["DE"] * 36, [str(each) for each in range(12)] * 3)
     assert often["right_of_sure"] == once["right_of_sure"] | {"n": 24}

@@ -29,6 +29,11 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path, capsys):
     assert "another run is writing there" in capsys.readouterr().err
 
 
+def test_validation_falls_on_a_row_of_the_log():
+    with pytest.raises(ValueError, match="--validate-every must be a multiple of --log-every, 100, got 250"):
+        training.Settings(out="net.keras", validate_every=250)
+
+
 def save_state(folder: Path, step: int, **settings) -> None:
     """As a training of a network without variables leaves it."""
     folder.mkdir(exist_ok=True)

@@ -35,6 +35,18 @@ def test_characters_are_spread_evenly_between_the_margins():
     assert spread.tolist() == [[0, 5, 5, 5, 5, 5, 7, 7, 7, 7, 7, 0], [0] + [3] * 10 + [0]]
 
 
+@pytest.mark.parametrize(("every", "stops"), [(250, [500, 600]), (100, [300, 400, 500, 600]), (1000, [600])])
+def test_a_training_goes_on_with_other_saves_where_it_stopped(every, stops):
+    parts = recogniser.parts_of(250, 0, 600, every)
+    assert [start for start, _ in parts] == [250, *stops[:-1]]
+    assert [stop for _, stop in parts] == stops
+    assert recogniser.parts_of(600, 0, 600, every) == []
+
+
+def test_no_part_of_a_training_has_two_losses():
+    assert recogniser.parts_of(0, 3, 9, 2) == [(0, 2), (2, 3), (3, 5), (5, 7), (7, 9)]
+
+
 @pytest.fixture(scope="module")
 def archive(graphs, plates, tmp_path_factory):
     """A trained one, for tests of the slow tier."""

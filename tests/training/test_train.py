@@ -364,6 +364,17 @@ def test_whatever_ends_a_training_lets_it_save_first(number, terminal):
     assert run.stop_asked
 
 
+def test_what_a_shell_script_has_ignored_for_its_background_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run = SimpleNamespace(stop_asked=False)
+    try:
+        with loop.stoppable(run):
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not run.stop_asked
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_training_of_the_detector_ends_with_a_line(number, terminal, monkeypatch, capsys):
     monkeypatch.setattr(detector, "train", lambda settings: os.kill(os.getpid(), number))
