@@ -88,7 +88,7 @@ def preprocess(settings: Settings) -> Summary:
         from data.cluster import connect, run_buckets
 
         with connect(settings.workers, settings.scheduler) as client:
-            job = Job(recipe, raw, out, parts_folder(out, count), code_checksum(), finder(recipe))
+            job = Job(recipe, raw, out, parts_folder(out, count), code_checksum(recipe.form), finder(recipe))
             summary = run_buckets(client, job, into_buckets(photos, count), splits)
         # a worker killed on the way may have left some
         remove_unfinished(out, count)

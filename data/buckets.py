@@ -39,9 +39,13 @@ from data.tiles import MANIFEST, Row, format_rows, tile_url
 PHOTOS_PER_BUCKET = 256
 # so that a small folder, too, keeps several workers busy
 FEWEST_BUCKETS = 16
-OTHER_CODE = "a worker has another version of this code, or of NumPy, OpenCV or Pillow: its tiles would differ"
+OTHER_CODE = "a worker has another version of this code, its detector, NumPy, OpenCV or Pillow: its tiles would differ"
 NOT_LISTED = "in none of the split files"
 SETTINGS = "settings.json"
+# of the form "photos" alone: what finds the plates; not imported, since data stands left of models
+PROJECT = Path(__file__).resolve().parents[1]
+DETECTOR = PROJECT / "checkpoints/pretrained/detector.onnx"
+FINDING = (PROJECT / "models/detector.py", DETECTOR)
 SIDES = tuple(f"{split}/{side}" for split in SPLITS for side in ("hr", "lq"))
 
 
@@ -73,12 +77,12 @@ class Job:
     find: Finder | None = None
 
 
-@lru_cache(maxsize=1)
-def code_checksum() -> str:
-    """A checksum of all that affects a tile's bytes: this package's files, and the versions of what computes with
-    pixels."""
+@lru_cache
+def code_checksum(form: str = "") -> str:
+    """A checksum of all that affects a tile's bytes: this package's files, for the form "photos" the detector, and the
+    versions of what computes with pixels."""
     digest = hashlib.sha256(repr((cv2.__version__, np.__version__, PIL.__version__)).encode())
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in (*sorted(Path(__file__).parent.glob("*.py")), *(FINDING if form == "photos" else ())):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -89,7 +93,7 @@ def run_bucket(job: Job, number: int, photos: list[Photo], splits: dict[str, str
     splits: source -> split, of the dataset's own lists. Raises OSError when the output cannot be written, RuntimeError
     where this is not the code that asks for it.
     """
-    if job.code not in ("", code_checksum()):
+    if job.code not in ("", code_checksum(job.recipe.form)):
         raise RuntimeError(f"{OTHER_CODE} ({Path(__file__).parent} on {socket.gethostname()})")
     # the processes are the parallelism
     cv2.setNumThreads(1)
@@ -235,6 +239,8 @@ def agree_on_settings(out: str, recipe: Recipe, split_files: str, buckets: int) 
     """
     system, root = fsspec.core.url_to_fs(out)
     wanted = json.loads(json.dumps({**asdict(recipe), "split_files": split_files}))
+    if recipe.form == "photos":
+        wanted["detector"] = hashlib.sha256(DETECTOR.read_bytes()).hexdigest()[:16]
     if not system.exists(f"{root}/{SETTINGS}"):
         _start(system, root, out, {**wanted, "buckets": buckets})
     stored = _read_settings(f"{out}/{SETTINGS}")

@@ -23,6 +23,7 @@ from plate_photos import (
 )
 
 from data import buckets, cluster, files
+from data.preprocessing import Recipe
 from data.tiles import open_tiles, read_manifest
 
 
@@ -281,6 +282,19 @@ def test_damaged_settings_are_named_and_nothing_is_touched(tmp_path, quick, caps
         assert run(raw, out) == 2
         assert "settings.json is damaged" in capsys.readouterr().err
     assert contents(out) == before
+
+
+def test_tiles_of_two_detectors_are_not_mixed(tmp_path, monkeypatch):
+    """Of the forms whose plates are known, folders go on whatever the detector."""
+    recipes = [Recipe(form=form) for form in ("photos", "ccpd")]
+    for recipe in recipes:
+        (tmp_path / recipe.form).mkdir()
+        buckets.agree_on_settings(str(tmp_path / recipe.form), recipe, "", 1)
+    (tmp_path / "detector.onnx").write_bytes(b"another one")
+    monkeypatch.setattr(buckets, "DETECTOR", tmp_path / "detector.onnx")
+    with pytest.raises(ValueError, match=r"was made with other settings: detector \w+ \(now"):
+        buckets.agree_on_settings(str(tmp_path / "photos"), recipes[0], "", 1)
+    assert "detector" not in buckets.agree_on_settings(str(tmp_path / "ccpd"), recipes[1], "", 1)
 
 
 def test_a_run_killed_while_it_wrote_its_settings_can_go_on(tmp_path, quick):

@@ -172,3 +172,12 @@ def test_the_checksum_of_the_code_follows_its_files(tmp_path, monkeypatch):
     with (tmp_path / "data/sampler.py").open("a") as file:
         file.write("# changed\n")
     assert checksum() != buckets.code_checksum()
+
+
+def test_the_checksum_of_the_code_follows_the_detector_where_that_finds_the_plates(tmp_path, monkeypatch):
+    before = {form: buckets.code_checksum(form) for form in ("ccpd", "crops", "photos")}
+    (tmp_path / "detector.onnx").write_bytes(b"another one")
+    monkeypatch.setattr(buckets, "FINDING", (buckets.FINDING[0], tmp_path / "detector.onnx"))
+    after = {form: buckets.code_checksum.__wrapped__(form) for form in before}
+    assert [form for form in before if after[form] != before[form]] == ["photos"]
+    assert before["ccpd"] == before["crops"]
