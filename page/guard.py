@@ -21,6 +21,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse
 
 MB = 1 << 20
+# for which pictures, files and what is known of them are kept
+KEEP_SECONDS = 1800
 NOT_OURS = "only pictures that were uploaded to this page are taken"
 
 API = "/gradio_api/"
@@ -238,7 +240,7 @@ class Limits:
     client_files: int = 300
     total_bytes: int = 2000 * MB
     total_files: int = 5000
-    seconds: float = 1800.0
+    seconds: float = KEEP_SECONDS
 
 
 def own(folder: str, path: str) -> str:

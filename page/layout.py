@@ -8,6 +8,7 @@ import gradio as gr
 from data.synthetic.canvas import FONT_FOLDER, HANZI
 from enhancing.examining import Examiner
 from page import limits, several, single
+from page.guard import KEEP_SECONDS
 from page.pictures import read_examples
 from page.words import HINT
 
@@ -18,8 +19,8 @@ HEAD = f"""
 and they look just as crisp.</div>
 """
 HERE = Path(__file__).resolve().parent
-# seconds between two clean-ups, and for how long a file is kept
-SWEEP_SECONDS, KEEP_SECONDS = 300, 1800
+# between two clean-ups
+SWEEP_SECONDS = 300
 
 
 def build_page(examiner: Examiner, folder: str, report: Path) -> gr.Blocks:

@@ -38,7 +38,7 @@ SMALL_QUALITY = 80
 
 
 class Kind(NamedTuple):
-    """A damage that grows. stage, parameter: as in data/degrade.py; factor: from a level to that parameter."""
+    """A damage that grows. unit: of its levels, which go from none to the worst."""
 
     name: str
     unit: str
@@ -230,6 +230,8 @@ def _small(picture: np.ndarray) -> str:
 # --- What tests measured ----------------------------------------------------------------------------------------------
 
 METRICS = "metrics.json"
+# raised by a file that evaluate.py has not written
+STRANGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 # what is said of a method, its figure, and whether that is of sharp plates
 FIGURES = (
     ("All of the plate read right", "plate_acc", False),
@@ -248,19 +250,28 @@ def _measured(report: Path, folder: str) -> None:
     gr.HTML(figures(report), elem_id="figures")
     path = grid(report)
     if path:
-        gr.HTML(_grid_html(path, folder), elem_id="grid")
+        gr.HTML(_grid_html(path, columns(report), folder), elem_id="grid")
 
 
-def _grid_html(path: Path, folder: str) -> str:
-    """The picture, of which the page can show a copy in its own folder, with its columns in a visitor's words."""
+def _grid_html(path: Path, named: Sequence[str], folder: str) -> str:
+    """The picture, of which the page can show a copy in its own folder. named: its columns."""
     height, width = picture_size(path)
+    order = f" From left to right: {escape('; '.join(named))}." if named else ""
     copy = shutil.copy(path, tempfile.mkdtemp(dir=folder))
     return (
         "<p>The best, the middle and the worst plates, picked by rule, not by hand. Wrong characters are red and "
-        f"underlined. From left to right: {'; '.join(PLAIN.values())}.</p>"
+        f"underlined.{order}</p>"
         f'<img src="{words.url(copy)}" width="{width}" height="{height}" loading="lazy" alt="Damaged plates, what was '
         'made of them, and what is read there">'
     )
+
+
+def columns(report: Path) -> list[str]:
+    """The methods of the evaluation, in a visitor's words; [] where it cannot be read."""
+    try:
+        return [PLAIN.get(name, name) for name in methods_of(json.loads(read_text(report / METRICS)))]
+    except (OSError, *STRANGE):
+        return []
 
 
 def figures(report: Path) -> str:
@@ -274,7 +285,7 @@ def figures(report: Path) -> str:
         rows = [(PLAIN.get(name, name), *_shares(figures)) for name, figures in methods_of(metrics).items()]
     except OSError:
         return words.note(NO_REPORT.format(os.path.relpath(report)))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except STRANGE:
         return words.note(f"{report / METRICS} is not what evaluate.py writes.")
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     # a narrow screen shows each row as a list, where cells need their titles

@@ -11,10 +11,9 @@ import gradio as gr
 
 from enhancing.examining import Examiner, Result
 from page import words
+from page.guard import KEEP_SECONDS
 from reading.answer import certainty
 
-# for which a visitor's pictures are remembered
-STATE_SECONDS = 1800
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 # one picture at a time goes through the networks, whichever tab it comes from
 NETWORKS = {"concurrency_id": "generator", "concurrency_limit": 1, "trigger_mode": "always_last"}
@@ -68,7 +67,7 @@ class Parts(NamedTuple):
 def lay_out(kind: str, box: str, result: str, examiner: Examiner, said: str, examples: Sequence[str]) -> Parts:
     """Pictures come in on the left, the answer stands on the right. kind: "photo" or "frames", as in page.js. box: HTML
     of the intake. result: name of the element of the answer. said: above the examples."""
-    visit = gr.State(Visit(), time_to_live=STATE_SECONDS)
+    visit = gr.State(Visit(), time_to_live=KEEP_SECONDS)
     with gr.Row():
         with gr.Column(min_width=300):
             intake = gr.HTML(

@@ -25,6 +25,7 @@ from data.io import PictureError, open_picture
 from enhancing.burst import combine
 from enhancing.examining import TOO_LITTLE, Examiner
 from enhancing.opening import NoPlateFound, make_source
+from evaluation.tables import PLAIN
 from models.detector import Detection
 from models.enhancer import Generator
 from page import limits, pictures, several, single, tab, words
@@ -562,6 +563,13 @@ def test_the_shipped_figures_are_shown():
     # words that a visitor does not know
     assert not any(word in page for word in ("pretrain", "generator", "tile", "baseline", "PSNR", "flipped"))
     assert limits.grid(app.REPORT).suffix == ".jpg"
+
+
+def test_the_grid_names_the_columns_of_its_report(tmp_path):
+    assert limits.columns(app.REPORT) == [*PLAIN.values()]
+    assert limits.columns(tmp_path) == []
+    (tmp_path / limits.METRICS).write_text(json.dumps({"clean": {}, "input": {}, "checkpoints": {"mine": {}}}))
+    assert limits.columns(tmp_path) == ["as they are", "mine", "the sharp plates"]
 
 
 def test_the_page_can_be_built_without_any_evaluation(examiner, tmp_path):
