@@ -167,8 +167,10 @@ def finder(recipe: Recipe) -> Finder | None:
 def tell(summary: Summary, out: str) -> None:
     kept, seen, pairs = summary.verdicts[KEPT], summary.verdicts.total(), summary.splits.total()
     say(f"{kept} photos kept of {seen}, {pairs} pairs in {out}")
-    if summary.lost:
-        say(f"{summary.lost} photos had lost tiles, which were made again")
+    if again := summary.lost - summary.gone:
+        say(f"{again} photos had lost tiles, which were made again")
+    if summary.gone:
+        say(f"{summary.gone} photos had lost tiles and are no longer given: what was left of their tiles was removed")
     for part in summary.damaged:
         say(f"{part} was damaged: its photos were done again")
     if summary.reasons:

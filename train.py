@@ -3,8 +3,9 @@
     python train.py --tiles datasets/tiles --run checkpoints/mine
     python train.py --run checkpoints/mine --resume
 
-Leaves in the run folder: config.json, log.csv, curves.png, samples/, tensorboard/, pretrain.keras (stage one),
-generator.keras (stage two), each with a .json saying how it was made, and state.npz, from which --resume goes on.
+Leaves in the run folder: config.json, log.csv, curves.png, samples/, tensorboard/, pretrain.keras (where stage one has
+steps), generator.keras (the result), each with a .json saying how it was made, and state.npz, from which --resume goes
+on.
 Exit code: 0 finished; 130 stopped on request, state saved; 2 could not begin or go on.
 """
 
@@ -51,6 +52,7 @@ def train(settings: Settings, resume: bool = False) -> None:
     say(f"devices: {devices}; precision: {precision} ({reason})")
 
     # the networks. Late, here and below: what imports Keras takes seconds
+    from training.loop import ARCHIVES
     from training.networks import characters_of, keep_beginning, with_architecture
 
     trainer = make_trainer(settings, strategy, pairs.crop or tile, pairs.scale, precision)
@@ -68,7 +70,9 @@ def train(settings: Settings, resume: bool = False) -> None:
         # stage two: against the discriminator
         run.train("adversarial")
         run.finish()
-    say(f"done: {folder} holds pretrain.keras and generator.keras, log.csv, curves.png, samples and tensorboard")
+    # without steps of its own, a stage leaves none
+    left = [name for name in ARCHIVES.values() if (folder / name).exists()]
+    say(f"done: {folder} holds {', '.join(left)}, log.csv, curves.png, samples and tensorboard")
 
 
 def make_trainer(settings: Settings, strategy, size: tuple[int, int], scale: int, precision: str):

@@ -117,7 +117,9 @@ def run_bucket(job: Job, number: int, photos: list[Photo], splits: dict[str, str
     if new or lost or not whole:
         _sync_tiles(job.out, [row for outcome in new for row in outcome.rows])
         write_part(job.parts, number, outcomes)
-    return Summary.of(outcomes, len(new), len(lost), "" if whole else part_url(job.parts, number))
+    gone = len({outcome.source for outcome in lost} - {photo.source for photo in photos})
+    damaged = "" if whole else part_url(job.parts, number)
+    return Summary.of(outcomes, damaged, new=len(new), lost=len(lost), gone=gone)
 
 
 def _make(photo: Photo, job: Job, splits: dict[str, str] | None) -> Outcome:

@@ -43,7 +43,7 @@ LEASE_S, RENEW_S = 300, 60
 # between writing a lease and looking whose it is: two runs may have found none in the same moment
 SETTLE_S = 1
 
-Source = str | os.PathLike
+PathLike = str | os.PathLike
 
 
 def has_picture_extension(name: str) -> bool:
@@ -113,13 +113,13 @@ def is_local(system) -> bool:
     return isinstance(system, LocalFileSystem)
 
 
-def is_path(url: Source) -> bool:
+def is_path(url: PathLike) -> bool:
     """Whether it is a path and not a URL. fsspec takes longer to decide, and each photo has four files."""
     return "://" not in os.fspath(url)
 
 
 @contextmanager
-def open_regular(path: Source) -> Iterator[IO[bytes]]:
+def open_regular(path: PathLike) -> Iterator[IO[bytes]]:
     """A file of this machine, to be read. Raises OSError for a pipe, a device or a folder, where reading may never
     end."""
     # without O_NONBLOCK, to open a pipe waits for its writer
@@ -131,7 +131,7 @@ def open_regular(path: Source) -> Iterator[IO[bytes]]:
         yield file
 
 
-def open_file(url: Source):
+def open_file(url: PathLike):
     """A path, as `open_regular`, or an fsspec URL, to be read."""
     if is_path(url):
         return open_regular(url)
@@ -140,7 +140,7 @@ def open_file(url: Source):
     return fsspec.open(os.fspath(url), "rb")
 
 
-def read_bytes(url: Source, limit: int = MAX_FILE_BYTES) -> bytes:
+def read_bytes(url: PathLike, limit: int = MAX_FILE_BYTES) -> bytes:
     """All of a file (a path or an fsspec URL). Raises OSError, also for one that is no regular file or is above `limit`
     bytes."""
     with open_file(url) as file:
@@ -150,7 +150,7 @@ def read_bytes(url: Source, limit: int = MAX_FILE_BYTES) -> bytes:
     return content
 
 
-def read_text(url: Source, limit: int = MAX_FILE_BYTES) -> str:
+def read_text(url: PathLike, limit: int = MAX_FILE_BYTES) -> str:
     """A text file in UTF-8, with or without a byte order mark. Raises OSError, and ValueError that names file and
     encoding."""
     content = read_bytes(url, limit)
@@ -184,7 +184,7 @@ def file_reason(error: OSError) -> str:
 
 
 @contextmanager
-def replacing(path: Source, mode: str = "wb", durable: bool = False, **kwargs) -> Iterator[IO]:
+def replacing(path: PathLike, mode: str = "wb", durable: bool = False, **kwargs) -> Iterator[IO]:
     """A file to write to, under a temporary name beside `path`, renamed to it if all goes well and removed if not.
 
     durable: on the disk, not only in the system's memory, before it gets its name: a power cut leaves the old or the
@@ -211,7 +211,7 @@ def replacing(path: Source, mode: str = "wb", durable: bool = False, **kwargs) -
             os.unlink(part)
 
 
-def reserve(path: Source, what: str) -> None:
+def reserve(path: PathLike, what: str) -> None:
     """Reserve disk space for a memory-mapped file now. If the disk filled up later, the system would end the process
     without a message (SIGBUS). Raises OSError, saying what needs the room, where there is none."""
     if not hasattr(os, "posix_fallocate"):
@@ -225,7 +225,7 @@ def reserve(path: Source, what: str) -> None:
             raise OSError(error.errno, reason, os.fspath(path)) from error
 
 
-def sync(path: Source) -> None:
+def sync(path: PathLike) -> None:
     """Make a file's content, or the names in a folder, survive a power cut, where the system can."""
     if os.name != "posix":
         return
@@ -236,7 +236,7 @@ def sync(path: Source) -> None:
         os.close(number)
 
 
-def write_bytes(url: Source, content: bytes, durable: bool = False) -> None:
+def write_bytes(url: PathLike, content: bytes, durable: bool = False) -> None:
     """Write a file (a path or an fsspec URL) whole or not at all. Raises OSError."""
     path = os.fspath(url)
     if not is_path(path):
@@ -256,7 +256,7 @@ def write_text(path: str | Path, text: str, durable: bool = False) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"), durable)
 
 
-def is_utf8(path: Source) -> bool:
+def is_utf8(path: PathLike) -> bool:
     """Whether a name is UTF-8: not where it has other bytes, which Python keeps as lone surrogates, or where the system
     is not told its encoding (LC_ALL=C)."""
     try:
@@ -266,7 +266,7 @@ def is_utf8(path: Source) -> bool:
     return True
 
 
-def check_name(path: Source) -> None:
+def check_name(path: PathLike) -> None:
     """Raises ValueError for a name that TensorFlow does not take."""
     if not is_utf8(path):
         reason = "TensorFlow takes names in UTF-8 alone: give another, or set PYTHONUTF8=1 if it is in UTF-8"

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from data.files import (
     HEIF_BRANDS,
-    Source,
+    PathLike,
     file_reason,
     has_picture_extension,
     is_path,
@@ -68,7 +68,7 @@ class PictureError(ValueError):
         self.kind, self.passing = kind, passing
 
 
-def open_picture(source: Source, *, upright: bool = True, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def open_picture(source: PathLike, *, upright: bool = True, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The picture in a file (a path or an fsspec URL): (H, W, 3) RGB, uint8, or float32 in [0, 1] where it holds more
     than 8 bits.
 
@@ -79,7 +79,7 @@ def open_picture(source: Source, *, upright: bool = True, max_pixels: int = MAX_
     return decode_picture(_picture_bytes(source), upright=upright, max_pixels=max_pixels)
 
 
-def open_picture_8bit(source: Source, *, upright: bool = True) -> np.ndarray:
+def open_picture_8bit(source: PathLike, *, upright: bool = True) -> np.ndarray:
     """`open_picture`, always (H, W, 3) uint8."""
     return to_uint8(open_picture(source, upright=upright))
 
@@ -108,7 +108,7 @@ def is_moving(path: str) -> bool:
     return looks_like_film(path) or (has_picture_extension(path) and animation_length(path) > 1)
 
 
-def animation_length(path: Source) -> int:
+def animation_length(path: PathLike) -> int:
     """How many frames an animated picture says it has: GIF, PNG, WebP or AVIF, a TIFF of several pages, a file named
     .mpo; as far as it can be followed. 1 for any other picture, 0 for a file that is not a picture.
 
@@ -126,7 +126,7 @@ def animation_length(path: Source) -> int:
     return count
 
 
-def animation_frames(path: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[float, np.ndarray]]:
+def animation_frames(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[float, np.ndarray]]:
     """The frames of an animated picture one after another: (seconds since the first, picture as by `open_picture`).
 
     Those that have no clock show for `STILL_S` each. Raises PictureError where the file cannot be read on, after the
@@ -168,7 +168,7 @@ def _moving(image: Image.Image, path: str) -> Iterator[None]:
             yield
 
 
-def picture_size(source: Source) -> tuple[int, int]:
+def picture_size(source: PathLike) -> tuple[int, int]:
     """(height, width) as stored, from the file's header alone. Raises PictureError."""
     _prepare_pillow()
     start = b""
@@ -188,7 +188,7 @@ def picture_size(source: Source) -> tuple[int, int]:
         raise _explained(start, error) from error
 
 
-def read_exif(source: Source) -> bytes:
+def read_exif(source: PathLike) -> bytes:
     """A picture's metadata (time, place, camera) as an EXIF block in TIFF's form; b"" for nothing.
 
     Orientation, sizes and thumbnail are left out, since they do not hold for an upright copy of another size.
@@ -257,7 +257,7 @@ def _prepare_pillow() -> None:
     Image.core.set_block_size(PILLOW_BLOCK_BYTES)
 
 
-def _picture_bytes(source: Source) -> bytes:
+def _picture_bytes(source: PathLike) -> bytes:
     try:
         content = read_bytes(source)
     except OSError as error:

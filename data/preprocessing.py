@@ -212,7 +212,8 @@ NAMES_PER_REASON = 1000
 # pairs shown in report.png
 SAMPLES, COLUMNS = 12, 4
 BINS = 50
-RANGES = {"brightness": (0, 1), "contrast": (0, 0.5), "sharpness": (0, 2), "plate_px": (0, 600)}
+# of the figures that are drawn
+RANGES = {"brightness": (0, 1), "contrast": (0, 0.5)}
 
 
 @dataclass
@@ -232,22 +233,24 @@ class Summary:
     samples: list[tuple[str, str]] = plain_field(default_factory=list)
     # photos done in this run, not taken over from an earlier one
     new: int = 0
-    # photos whose tiles of an earlier run are gone or damaged
+    # photos whose tiles of an earlier run are gone or damaged, and those of them that are not given any more
     lost: int = 0
+    gone: int = 0
     # files of an earlier run that no longer say what became of their photos
     damaged: list[str] = plain_field(default_factory=list)
 
     @classmethod
-    def of(cls, outcomes: list[Outcome], new: int, lost: int = 0, damaged: str = "") -> "Summary":
-        """`new` of them were done in this run, and `lost` had been done before."""
-        summary, figures = cls(new=new, lost=lost, damaged=[damaged] if damaged else []), defaultdict(list)
+    def of(cls, outcomes: list[Outcome], damaged: str = "", **counts: int) -> "Summary":
+        """counts: new, lost and gone."""
+        summary, figures = cls(damaged=[damaged] if damaged else [], **counts), defaultdict(list)
         for outcome in outcomes:
             summary.verdicts[outcome.verdict] += 1
             if outcome.reason:
                 summary.reasons[outcome.verdict][outcome.reason] += 1
                 summary.names[outcome.reason].append(outcome.source)
             for name, value in outcome.figures.items():
-                figures[outcome.verdict, name].append(value)
+                if name in RANGES:
+                    figures[outcome.verdict, name].append(value)
             summary.splits.update(row.split for row in outcome.rows)
         for reason, names in summary.names.items():
             summary.names[reason] = _first_names(names)
@@ -270,6 +273,7 @@ class Summary:
         self.samples = _sample(self.samples + other.samples)
         self.new += other.new
         self.lost += other.lost
+        self.gone += other.gone
         self.damaged = _first_names(self.damaged + other.damaged)
 
 
@@ -308,7 +312,8 @@ def _figures(summary: Summary, unmatched: list[str], twice: list[str], settings:
         "reasons": reasons,
         "listed_but_not_found": {"count": len(unmatched), "names": unmatched[:NAMES_PER_REASON]},
         "listed_twice": {"count": len(twice), "names": twice[:NAMES_PER_REASON]},
-        "tiles_lost_and_made_again": summary.lost,
+        "tiles_lost_and_made_again": summary.lost - summary.gone,
+        "tiles_lost_with_their_photos": summary.gone,
         "damaged_parts": summary.damaged,
         "done_in_this_run": summary.new,
         "seconds": round(seconds, 2),

@@ -237,6 +237,8 @@ def test_a_lost_tile_whose_photo_is_gone_leaves_the_manifest(tmp_path, quick):
     photo.unlink()
     assert run(raw, out) == 0
     assert row.key not in rows_by_key(out)
+    told = report(out)
+    assert (told["tiles_lost_and_made_again"], told["tiles_lost_with_their_photos"]) == (0, 1)
     # the partner would only stop whoever opens the folder
     assert len(list(out.glob("*/hr/*.png"))) == len(list(out.glob("*/lq/*.png"))) == 2
 
