@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from data.console import STOPPED, ended_early, prepare_console, say
@@ -87,18 +87,18 @@ def _network(settings: Settings):
     """The Keras model to write, in float32, and what it computes. Detectors and recognisers are run and compared like
     generators; of a recogniser, probabilities are written, which models/answerer.py takes, and to onnx those of the one
     that a generator carries, too."""
-    from models.enhancer import Generator, load_generator
+    from models.enhancer import Generator
     from models.generator import with_reading
-    from models.loading import in_policy, load_archive, run_of
+    from models.loading import in_policy, load_archive, run_of, scale_of
     from models.recogniser import NAME, with_probabilities
 
     path, info = Path(settings.checkpoint), read_info(Path(settings.checkpoint))
     model = load_archive(path)
     kind = NAME if model.name == NAME else info.get("kind")
     if kind not in (NAME, "detector"):
-        model = in_policy(model, "float32")
+        model, scale = in_policy(model, "float32"), scale_of(path, model)
         model = with_reading(model) if settings.format == "onnx" else model
-        return model, replace(load_generator(path, "float32"), run=run_of(model))
+        return model, Generator(run_of(model), scale, info=info)
     if settings.format != "onnx":
         raise ValueError(f"a {kind} can be exported to onnx, not to {settings.format}")
     model = with_probabilities(model) if kind == NAME else model

@@ -23,7 +23,7 @@ from data.straighten import plate_width
 from data.tiles import Failure, Pair, Plate, from_lq_only, from_tiles, load
 from evaluation.metrics import CONFIDENT, colour_error, psnr_db, ssim
 from models.answerer import Answerer, views_of
-from models.enhancer import Generator, enhance, load_generator, resize, restore_each, to_working_size
+from models.enhancer import Generator, enhance, load_generator, resize, restore_each, to_width
 from models.loading import import_keras
 from reading.answer import INPUT as INPUT_READ
 from reading.answer import RECOGNISER as RECOGNISED
@@ -177,8 +177,7 @@ def recognised(
 
     @cache
     def read(answerer: Answerer, width_px: int) -> list[list[Reading]]:
-        as_shown = Generator(run=lambda batch: batch, width_px=width_px)
-        views = [views_of(to_working_size(as_shown, to_float(pair.lq))) for pair in pairs]
+        views = [views_of(to_width(to_float(pair.lq), width_px)) for pair in pairs]
         seen = (
             as_reading(each, answerer.characters) for each in answerer.read([view for some in views for view in some])
         )
@@ -260,7 +259,7 @@ def _picture_figures(method: str, pair: Pair, picture: np.ndarray) -> dict[str, 
 
 def _to_working_size(picture: np.ndarray) -> np.ndarray:
     """Small pictures enlarged to the width that a generator would give them; larger ones as they are."""
-    resized = to_working_size(Generator(run=lambda batch: batch), picture)
+    resized = to_width(picture)
     return resized if resized.size > picture.size else picture
 
 

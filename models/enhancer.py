@@ -137,10 +137,7 @@ def restore(generator: Generator, batch: np.ndarray) -> np.ndarray:
 
 
 def enhance(
-    generator: Generator,
-    pictures: Sequence[np.ndarray],
-    batch_size: int = BATCH_SIZE,
-    strengths: Sequence[float] | None = None,
+    generator: Generator, pictures: Sequence[np.ndarray], strengths: Sequence[float] | None = None
 ) -> list[np.ndarray]:
     """Any pictures, (H, W, 3) float32 RGB in [0, 1] of any size -> enhanced ones, in the same order.
 
@@ -148,7 +145,7 @@ def enhance(
     result has that size, or the picture's own where that is larger. It does not depend on the other pictures.
     """
     inputs = [to_working_size(generator, picture) for picture in pictures]
-    restored = restore_each(generator, inputs, batch_size, strengths)
+    restored = restore_each(generator, inputs, strengths=strengths)
     return [at_own_size(sr, picture) for picture, sr in zip(pictures, restored, strict=True)]
 
 
@@ -278,17 +275,22 @@ def as_grey(picture: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
-def working_size(generator: Generator, height: int, width: int) -> tuple[int, int]:
+def working_size(width_px: int, height: int, width: int) -> tuple[int, int]:
     """(height, width) of the restored picture: the tile's width, the picture's own aspect."""
-    factor = min(generator.width_px / width, MAX_TALLNESS * generator.width_px / height)
+    factor = min(width_px / width, MAX_TALLNESS * width_px / height)
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def to_working_size(generator: Generator, picture: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 in [0, 1] -> the generator's input: the working size divided by its scale."""
+    return to_width(picture, generator.width_px, generator.scale)
+
+
+def to_width(picture: np.ndarray, width_px: int = TILE_WIDTH_PX, scale: int = 1) -> np.ndarray:
+    """The input of a generator with tiles of this width and this scale."""
     if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
         raise ValueError(f"expected a picture of shape (H, W, 3), got {picture.shape}")
-    height, width = (max(1, round(side / generator.scale)) for side in working_size(generator, *picture.shape[:2]))
+    height, width = (max(1, round(side / scale)) for side in working_size(width_px, *picture.shape[:2]))
     return resize(np.asarray(picture, "float32"), height, width)
 
 

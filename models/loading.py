@@ -140,6 +140,11 @@ def _scale_of(path: Path, output_shape: tuple, *others: tuple) -> int:
     return scale
 
 
+def scale_of(path: Path, model) -> int:
+    """Of a generator in Keras, loaded from this path. Raises ValueError for what is none."""
+    return _scale_of(path, model.compute_output_shape((1, PROBE_PX, PROBE_PX, 3)))
+
+
 def _named(path: Path, run: Run) -> Run:
     """The same function, which raises ValueError with the file's name where the network fails on a picture."""
 
@@ -181,7 +186,7 @@ def load_keras(path: Path, backend: Backend) -> Loaded:
     """A `.keras` archive. Whatever precision it was stored in, it computes in the one asked for; its output is
     float32."""
     model = load_model(path, backend.precision)
-    scale = _scale_of(path, model.compute_output_shape((1, PROBE_PX, PROBE_PX, 3)))
+    scale = scale_of(path, model)
     # late: keras takes seconds
     from models.generator import with_reading
 

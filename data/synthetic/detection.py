@@ -25,7 +25,7 @@ from data.console import follow_parent
 from data.degrade import disc_kernel, line_kernel, path_kernel
 from data.files import reserve, sync, write_text
 from data.io import to_uint8
-from data.straighten import rectangle
+from data.straighten import plate_width, rectangle
 from data.synthetic import registrations
 from data.synthetic.backgrounds import colour, draw_background, logo, sign, stripes, texture, words
 from data.synthetic.canvas import (
@@ -302,7 +302,9 @@ def make_scene(bank: Bank, seed: int, index: int) -> Scene:
             plates = _put(rng, bank, picture, plates, width * rng.uniform(0.8, 1.0), (0.18, 0.82))
         for _ in range(rng.poisson(0.2 if tight else 0.6)):
             _distract(rng, picture, plates)
-    reference = float(np.mean([_width(plate.corners) for plate in plates])) if plates else np.exp(rng.uniform(3, 5))
+    reference = (
+        float(np.mean([plate_width(plate.corners) for plate in plates])) if plates else np.exp(rng.uniform(3, 5))
+    )
     picture = damage(rng, picture, reference)
     if plates and tight:
         picture = _cut_tight(rng, picture, plates[0].corners)
@@ -354,7 +356,7 @@ def _put(rng, bank: Bank, picture: np.ndarray, plates: list, width_px: float, sp
         opacity = np.zeros(source.shape[:2], np.uint8)
         cv2.fillConvexPoly(opacity, reach.round().astype(np.int32), 255, cv2.LINE_AA)
         source = np.dstack([source[..., :3], opacity])
-    scale = width_px / _width(corners)
+    scale = width_px / plate_width(corners)
     # halved first: a warp alone would skip pixels
     while scale < 0.6:
         source = cv2.resize(source, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -418,10 +420,6 @@ def _mask(points: np.ndarray) -> np.ndarray:
     mask = np.zeros(SCENE, np.uint8)
     cv2.fillConvexPoly(mask, np.round(points).astype(np.int32), 255)
     return mask
-
-
-def _width(points: np.ndarray) -> float:
-    return float(np.linalg.norm(points[0] - points[1]) + np.linalg.norm(points[3] - points[2])) / 2
 
 
 def _cut_tight(rng: np.random.Generator, picture: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -58,15 +58,15 @@ class Counts:
     errors: list[float] = dataclasses.field(default_factory=list)
 
 
-def of_quads(detector: Detector, files: list[Path], drawn: Path | None, least: float = 0.7) -> Counts:
-    """CCPD's photos: found is a quadrangle whose IoU with the annotated one is at least `least`."""
+def of_quads(detector: Detector, files: list[Path], drawn: Path | None) -> Counts:
+    """CCPD's photos: found is a quadrangle whose IoU with the annotated one is at least 0.7."""
     counts = Counts()
     for file in files:
         picture = open_picture_8bit(str(file))
         truth = np.array(parse_name(file.name).corners)
         plates = detector.detect(picture)
         ious = [quad_iou(plate.corners, truth) for plate in plates]
-        hit = bool(ious) and max(ious) >= least
+        hit = bool(ious) and max(ious) >= 0.7
         _count(counts, file, 1, int(hit), sum(iou < 0.1 for iou in ious))
         if hit:
             best = plates[int(np.argmax(ious))].corners
@@ -75,8 +75,8 @@ def of_quads(detector: Detector, files: list[Path], drawn: Path | None, least: f
     return counts
 
 
-def of_boxes(detector: Detector, folder: Path, drawn: Path | None, least: float = 0.5) -> Counts:
-    """Photos with boxes.csv (file,x,y,width,height): found is a box whose IoU with the plate's is above `least`. What
+def of_boxes(detector: Detector, folder: Path, drawn: Path | None) -> Counts:
+    """Photos with boxes.csv (file,x,y,width,height): found is a box whose IoU with the plate's is above 0.5. What
     overlaps no box is counted as false, and has to be looked at: not every plate in these photos is annotated."""
     counts = Counts()
     with (folder / "boxes.csv").open(encoding="utf-8") as file:
@@ -88,7 +88,7 @@ def of_boxes(detector: Detector, folder: Path, drawn: Path | None, least: float 
         plates = detector.detect(picture)
         surrounding = [_box(plate.corners) for plate in plates]
         ious = np.array([[quad_iou(box, truth) for truth in truths] for box in surrounding]).reshape(-1, len(truths))
-        hits = int((ious > least).any(axis=0).sum())
+        hits = int((ious > 0.5).any(axis=0).sum())
         false = int((ious < 0.05).all(axis=1).sum())
         _count(counts, folder / name, len(truths), hits, false)
         _draw(drawn, folder / name, picture, plates, truths)
