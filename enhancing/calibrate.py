@@ -43,7 +43,7 @@ from reading.answer import Known, Rule, fit
 from reading.matching import is_readable, match
 from reading.reader import Reader, read_plates
 
-STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 # of plates read right
 ENOUGH = 0.5
 WIDTHS_PX = (0, 10, 15, 20, 25, 30, 40, 50, 70, 100, np.inf)
@@ -69,10 +69,12 @@ class Trial(NamedTuple):
     flipped: float
 
 
-def try_strengths(generator: Generator, reader: Reader, plates: Sequence[Given]) -> list[Trial]:
-    """A trial of each of `STRENGTHS`, by what enhance.py would write."""
+def try_strengths(
+    generator: Generator, reader: Reader, plates: Sequence[Given], readable: np.ndarray | None = None
+) -> list[Trial]:
+    """A trial of each of `STRENGTHS`, by what enhance.py would write. readable: (N,), see `restore_each`."""
     lq = [plate.source.lq for plate in plates]
-    whole = restore_each(replace(generator, strength=1.0), lq)
+    whole = restore_each(replace(generator, strength=1.0, readable_strength=None), lq, readable=readable)
     large = [larger(plate.source, sr) for plate, sr in zip(plates, whole, strict=True)]
     before, _ = _read(reader, lq, plates)
     trials = []
@@ -238,7 +240,7 @@ def calibrate(settings: Settings) -> None:
     plates = [plate for some in (tiles, *real) for plate in some]
     readable = None if examiner.answerer is None else np.array([examiner.readable(each.source) for each in plates])
 
-    trials = try_strengths(generator, reader, plates)
+    trials = try_strengths(generator, reader, plates, readable)
     shares = equal_shares([tiles, *real])
     given = (settings.strength, settings.strength)
     strengths = best(trials, readable, shares) if settings.strength is None else given

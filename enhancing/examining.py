@@ -205,9 +205,9 @@ class Examiner:
         pictures = [source.lq for source in sources]
         drawn = draw_each(self.generator, pictures, self.batch_size)
         recognised = self._recognised(sources, ZOOMS if self.reader else ZOOMS[:1], drawn)
-        strengths = [self.generator.strength_for(certainty(each)) for each in recognised]
-        restored = finish_each(self.generator, pictures, drawn, strengths)
-        others = self._others(pictures, strengths) if self.ask_again else [[] for _ in pictures]
+        readable = [certainty(each) if each else None for each in recognised]
+        restored = finish_each(self.generator, pictures, drawn, self.batch_size, readable)
+        others = self._others(pictures, readable) if self.ask_again else [[] for _ in pictures]
         return [Look(*each, *way) for *each, way in zip(restored, others, before, recognised, ways, strict=True)]
 
     def judge(self, source: Source, look: Look) -> Result:
@@ -244,15 +244,15 @@ class Examiner:
             note=SHARP if sharp else "",
         )
 
-    def _others(self, pictures: Sequence[np.ndarray], strengths: Sequence[float]) -> list[list[np.ndarray]]:
+    def _others(self, pictures: Sequence[np.ndarray], readable: Sequence[float | None]) -> list[list[np.ndarray]]:
         asked = [variants(lq) for lq in pictures]
         each = len(asked[0]) if asked else 0
         flat = restore_each(
-            self.generator, [lq for some in asked for lq in some], self.batch_size, np.repeat(strengths, each)
+            self.generator, [lq for some in asked for lq in some], self.batch_size, np.repeat(readable, each)
         )
         others = [undo(flat[i * each : (i + 1) * each], self.generator.scale) for i in range(len(asked))]
         if self.second is not None:
-            opinions = restore_each(self.second, pictures, self.batch_size, strengths)
+            opinions = restore_each(self.second, pictures, self.batch_size, readable)
             others = [[*some, opinion] for some, opinion in zip(others, opinions, strict=True)]
         return others
 

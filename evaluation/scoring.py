@@ -196,24 +196,24 @@ def render(
     shown = [_to_working_size(each) for each in lq] if pairs[0].hr is None else large
     pictures = {INPUT: large, BASELINE: [classical(each) for each in shown]}
     for name, generator in generators.items():
-        strengths = [generator.strength_for(certainty(some)) for some in seen[name]] if name in seen else None
-        pictures[name] = _enhance_pairs(generator, pairs, lq, strengths)
+        readable = [certainty(some) for some in seen[name]] if name in seen else None
+        pictures[name] = _enhance_pairs(generator, pairs, lq, readable)
     if pairs[0].hr is not None:
         pictures[CLEAN] = [pair.hr for pair in pairs]
     return {method: [to_uint8(picture) for picture in some] for method, some in pictures.items()}
 
 
 def _enhance_pairs(
-    generator: Generator, pairs: Sequence[Pair], lq: list[np.ndarray], strengths: list[float] | None
+    generator: Generator, pairs: Sequence[Pair], lq: list[np.ndarray], readable: list[float] | None
 ) -> list[np.ndarray]:
     """Tiles of the generator's own size go in unchanged; others are scaled to that size, and the results to the clean
     side's, if there is one."""
     if pairs[0].hr is None:
-        return enhance(generator, lq, strengths=strengths)
+        return enhance(generator, lq, readable=readable)
     width = generator.width_px if "tile" in generator.info else None
     if all(pair.scale == generator.scale and width in (None, pair.hr.shape[1]) for pair in pairs):
-        return restore_each(generator, lq, strengths=strengths)
-    enhanced = enhance(generator, lq, strengths=strengths)
+        return restore_each(generator, lq, readable=readable)
+    enhanced = enhance(generator, lq, readable=readable)
     return [resize(sr, *pair.hr.shape[:2]) for sr, pair in zip(enhanced, pairs, strict=True)]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.enhancer import padded
+from models.enhancer import from_farther, padded
 from models.loading import ONNX, Backend, Run, in_batches, load_archive, open_onnx, run_of
 from models.shipped import SUFFIXES, read_info
 
@@ -76,22 +76,12 @@ def views_of(picture: np.ndarray, zooms: Sequence[float] = ZOOMS) -> list[np.nda
     """A generator's input, (h, 192, 3), as the recogniser looks at it: the strip in its middle, as it is and from
     farther away. Plates whose corners are too tight, or that fill their picture, are read better from there, others
     as they are, and all views together better than any one (docs/EXPERIMENTS.md)."""
-    return [_strip(_from_farther(picture, zoom)) for zoom in zooms]
+    return [_strip(from_farther(picture, zoom)) for zoom in zooms]
 
 
 def views_of_line(line: np.ndarray, zooms: Sequence[float] = ZOOMS) -> list[np.ndarray]:
     """The same of one of a plate's two lines, (h, w, 3), which is cut tight."""
     return [framed(line, LINE_SHARE * zoom) for zoom in zooms]
-
-
-def _from_farther(picture: np.ndarray, zoom: float) -> np.ndarray:
-    if zoom == 1:
-        return picture
-    height, width = picture.shape[:2]
-    # the middle stays where it is
-    matrix = np.array([[zoom, 0, (1 - zoom) * (width - 1) / 2], [0, zoom, (1 - zoom) * (height - 1) / 2]], np.float32)
-    moved = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.clip(moved, 0, 1)
 
 
 def _strip(picture: np.ndarray) -> np.ndarray:

@@ -36,6 +36,10 @@ FAINTEST = 1e-3
 MOST_GAIN = 20.0
 # rows over which the second pass blends into the first
 SEAM_PX = 8
+# A picture that the recogniser reads with less than this probability is also drawn from farther away, at these shares
+# of its size, and the mean counts: what the drawings agree on stays, what one invents fades (docs/EXPERIMENTS.md).
+READABLE = 0.5
+FARTHER = (0.96, 0.92, 0.88)
 # of a large picture, processed at a time; and around them
 BAND_ROWS, BAND_MARGIN = 512, 8
 # over which the energy of detail is averaged: some strokes' width
@@ -85,8 +89,8 @@ class Generator:
 
 
 class Drawn(NamedTuple):
-    """What the network makes of a padded picture. sr: (H*scale, W*scale, 3), unclipped. shown: what it was shown last,
-    the picture or its central strip. read: the probabilities of its recogniser for this, see `Generator.run`, or
+    """What the network makes of a picture. sr: (H*scale, W*scale, 3) in [0, 1]. shown: what it was shown last, the
+    padded picture or its central strip. read: the probabilities of its recogniser for this, see `Generator.run`, or
     None."""
 
     sr: np.ndarray
@@ -137,15 +141,16 @@ def restore(generator: Generator, batch: np.ndarray) -> np.ndarray:
 
 
 def enhance(
-    generator: Generator, pictures: Sequence[np.ndarray], strengths: Sequence[float] | None = None
+    generator: Generator, pictures: Sequence[np.ndarray], readable: Sequence[float | None] | None = None
 ) -> list[np.ndarray]:
     """Any pictures, (H, W, 3) float32 RGB in [0, 1] of any size -> enhanced ones, in the same order.
 
     Each picture is scaled to the width that the generator was trained on, with its aspect kept, and restored. The
     result has that size, or the picture's own where that is larger. It does not depend on the other pictures.
+    readable: see `restore_each`.
     """
     inputs = [to_working_size(generator, picture) for picture in pictures]
-    restored = restore_each(generator, inputs, strengths=strengths)
+    restored = restore_each(generator, inputs, readable=readable)
     return [at_own_size(sr, picture) for picture, sr in zip(pictures, restored, strict=True)]
 
 
@@ -153,33 +158,69 @@ def restore_each(
     generator: Generator,
     inputs: Sequence[np.ndarray],
     batch_size: int = BATCH_SIZE,
-    strengths: Sequence[float] | None = None,
+    readable: Sequence[float | None] | None = None,
 ) -> list[np.ndarray]:
     """Pictures already of working size -> restored ones in [0, 1], `scale` times as large, in the same order.
 
-    strengths: of each picture; None for the generator's. Pictures of one padded size go through the network together.
+    readable: with which probability the recogniser reads each picture as it is, None where nobody can tell; by it the
+    strength follows the picture, and one that is hard to read is drawn several times. Pictures of one padded size go
+    through the network together.
     """
-    return finish_each(generator, inputs, draw_each(generator, inputs, batch_size), strengths)
+    return finish_each(generator, inputs, draw_each(generator, inputs, batch_size), batch_size, readable)
 
 
 def draw_each(generator: Generator, inputs: Sequence[np.ndarray], batch_size: int = BATCH_SIZE) -> list[Drawn]:
-    """The network's part of `restore_each`."""
+    """What the network makes of each picture as it is."""
     pictures = [padded(lq, generator.scale) for lq in inputs]
-    return in_batches(lambda batch: run_with_strip(generator, batch), pictures, batch_size)
+    drawn = in_batches(lambda batch: run_with_strip(generator, batch), pictures, batch_size)
+    cut = (_cut_back(each.sr, lq.shape, generator.scale) for each, lq in zip(drawn, inputs, strict=True))
+    return [each._replace(sr=sr) for each, sr in zip(drawn, cut, strict=True)]
 
 
 def finish_each(
-    generator: Generator, inputs: Sequence[np.ndarray], drawn: Sequence[Drawn], strengths: Sequence[float] | None = None
+    generator: Generator,
+    inputs: Sequence[np.ndarray],
+    drawn: Sequence[Drawn],
+    batch_size: int = BATCH_SIZE,
+    readable: Sequence[float | None] | None = None,
 ) -> list[np.ndarray]:
-    """The rest of it: at the pictures' size, in their colours, blended with them."""
+    """The rest of `restore_each`: what is hard to read drawn again, all in the pictures' colours, blended with them."""
+    known = [None] * len(inputs) if readable is None else readable
+    pictures = [each.sr for each in drawn]
+    hard = [index for index, share in enumerate(known) if share is not None and share < READABLE]
+    again = _drawn_again(generator, [inputs[i] for i in hard], [pictures[i] for i in hard], batch_size)
+    for index, sr in zip(hard, again, strict=True):
+        pictures[index] = sr
     # numbers of NumPy's would make pictures of doubles
-    shares = [generator.strength] * len(inputs) if strengths is None else map(float, strengths)
-    pictures = (each.sr for each in drawn)
-    return [_finished(*each, generator.scale) for each in zip(inputs, pictures, shares, strict=True)]
+    strengths = [generator.strength if share is None else generator.strength_for(float(share)) for share in known]
+    return [_finished(*each) for each in zip(inputs, pictures, strengths, strict=True)]
 
 
-def _finished(lq: np.ndarray, sr: np.ndarray, strength: float, scale: int) -> np.ndarray:
-    sr = keep_colours(lq, _cut_back(sr, lq.shape, scale))
+def _drawn_again(
+    generator: Generator, inputs: Sequence[np.ndarray], first: Sequence[np.ndarray], batch_size: int
+) -> list[np.ndarray]:
+    """The mean of the first drawing of each picture and those from farther away."""
+    sums = [sr.copy() for sr in first]
+    for zoom in FARTHER:
+        drawn = draw_each(generator, [from_farther(lq, zoom) for lq in inputs], batch_size)
+        for total, each in zip(sums, drawn, strict=True):
+            total += from_farther(each.sr, 1 / zoom)
+    return [total / np.float32(1 + len(FARTHER)) for total in sums]
+
+
+def from_farther(picture: np.ndarray, zoom: float) -> np.ndarray:
+    """(H, W, 3) in [0, 1] -> the same, `zoom` times as large around its middle; its border is drawn out."""
+    if zoom == 1:
+        return picture
+    height, width = picture.shape[:2]
+    # the middle stays where it is
+    matrix = np.array([[zoom, 0, (1 - zoom) * (width - 1) / 2], [0, zoom, (1 - zoom) * (height - 1) / 2]], np.float32)
+    moved = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.clip(moved, 0, 1)
+
+
+def _finished(lq: np.ndarray, sr: np.ndarray, strength: float) -> np.ndarray:
+    sr = keep_colours(lq, sr)
     mixed = mix(lq, sr, strength)
     return as_grey(mixed) if is_grey(lq) else mixed
 

@@ -13,6 +13,8 @@ from data import degrade
 from data.io import to_float, to_uint8
 from data.quality import edges, luminance, measure
 from models.enhancer import (
+    FARTHER,
+    READABLE,
     SMALL_CAST,
     Generator,
     at_own_size,
@@ -180,14 +182,42 @@ def test_a_small_change_of_colour_is_left_out_and_a_great_one_made_smaller(monke
         np.testing.assert_allclose(kept, np.broadcast_to(tint * left / cast, lq.shape), atol=1e-4)
 
 
-def test_each_picture_may_have_a_strength_of_its_own():
-    pictures = [np.random.default_rng(number).random((32, 64, 3), dtype=np.float32) for number in range(2)]
-    generator = Generator(lambda batch: 1 - batch, width_px=64)
-    mixed = restore_each(generator, pictures, strengths=np.array([0.0, 1.0]))
-    assert [each.dtype for each in mixed] == [np.float32] * 2
-    alone = [restore_each(replace(generator, strength=s), [p])[0] for s, p in zip((0.0, 1.0), pictures, strict=True)]
-    for one, other in zip(mixed, alone, strict=True):
-        np.testing.assert_array_equal(one, other)
+def test_the_strength_follows_how_well_each_picture_can_be_read():
+    pictures = [np.random.default_rng(number).random((32, 64, 3), dtype=np.float32) for number in range(3)]
+    generator = Generator(lambda batch: 1 - batch, width_px=64, strength=1.0, readable_strength=0.0)
+    mixed = restore_each(generator, pictures, readable=[*np.array([1.0, 0.5]), None])
+    assert [each.dtype for each in mixed] == [np.float32] * 3
+    for each, picture, strength in zip(mixed, pictures, (0.0, 0.5, 1.0), strict=True):
+        (alone,) = restore_each(replace(generator, strength=strength, readable_strength=None), [picture])
+        np.testing.assert_array_equal(each, alone)
+
+
+def test_what_is_hard_to_read_is_the_mean_of_several_drawings():
+    shown = []
+
+    def run(batch):
+        shown.append(batch)
+        return np.full_like(batch, 0.1 + 0.2 * len(shown))
+
+    bright = np.zeros((32, 64, 3), np.float32)
+    bright[8:24, 16:48] = 1
+    (hard,) = restore_each(Generator(run, width_px=64), [bright], readable=[READABLE - 0.01])
+    assert len(shown) == 1 + len(FARTHER)
+    np.testing.assert_allclose(hard, 0.6, atol=1e-6)
+    # from farther away it is smaller, and stays in the middle
+    sizes = [np.sqrt(batch.sum() / bright.sum()) for batch in shown]
+    assert sizes == pytest.approx((1.0, *FARTHER), abs=0.01)
+    middle_of = [np.average(np.arange(64), weights=batch[0].sum(axis=(0, 2))) for batch in shown]
+    assert middle_of == pytest.approx([31.5] * len(shown), abs=0.05)
+    shown.clear()
+    restore_each(Generator(run, width_px=64), [bright, bright], readable=[READABLE, None])
+    assert [len(batch) for batch in shown] == [2]
+
+
+def test_several_drawings_lie_upon_each_other():
+    smooth = cv2.GaussianBlur(np.random.default_rng(0).random((64, 192, 3), dtype=np.float32), (0, 0), 4)
+    (one,), (several,) = (restore_each(Generator(lambda batch: batch), [smooth], readable=[p]) for p in (None, 0.0))
+    np.testing.assert_allclose(several[8:-8, 16:-16], one[8:-8, 16:-16], atol=0.003)
 
 
 def test_what_can_be_read_gets_less_strength():
