@@ -101,9 +101,10 @@ def steps(settings: Settings, recipe: dict) -> list[Step]:
     # before trust is fitted, which goes by the recogniser beside the generator
     found.append(exported("recogniser"))
     for name in GENERATORS:
+        given = _flags({"strength": recipe["strengths"][name], "checkpoint": files_of(name, runs, recipe)[0]})
         real = ("--real", *settings.real) if settings.real else ()
-        found.append(step(f"calibrate {name}", "-m", "enhancing.calibrate", "--tiles", tiles, "--write", *real,
-                          "--checkpoint", str(files_of(name, runs, recipe)[0])))  # fmt: skip
+        command = "-m", "enhancing.calibrate", "--tiles", tiles, "--write", *given, *real
+        found.append(step(f"calibrate {name}", *command))
     return found + [exported(name) for name in NETWORKS if name != "recogniser"]
 
 

@@ -20,7 +20,7 @@ MINUTES |= {"recogniser 2": 30, "generator 2": 45}
 SECOND = {"steps": 7, "blocks": [1, 2, 3, 4], "learning_rate": 1e-05}
 ROUNDS = [{"recogniser": SECOND, "generator": {"seed": 9, "pretrain_steps": 11}}, {"generator": {"seed": 10}}]
 RECIPE = {"photo_parts": 2, "photos": {"seed": 5}, "minutes": MINUTES, "recommended": "pretrain"}
-RECIPE |= {"further_rounds": ROUNDS}
+RECIPE |= {"further_rounds": ROUNDS, "strengths": {"pretrain": 0.4, "generator": 0.3}}
 
 
 @pytest.fixture
@@ -73,8 +73,10 @@ def test_each_generator_is_built_on_the_recogniser_of_its_round_and_those_of_the
 
 
 def test_trust_is_fitted_with_the_recogniser_that_ships(settings):
-    names = [step.name for step in pretrained.steps(settings, RECIPE)]
+    steps = {step.name: step.command for step in pretrained.steps(settings, RECIPE)}
+    names = list(steps)
     assert names.index("export recogniser") < names.index("calibrate pretrain")
+    assert flag(steps["calibrate generator"], "--strength") == ("0.3",)
     # find_answerer looks beside the generator
     beside = {pretrained.files_of(name, Path(settings.runs), RECIPE)[1].parent for name in ("recogniser", "pretrain")}
     assert len(beside) == 1
